@@ -1,0 +1,1 @@
+//! Simulates apportion clusters in virtual time, on the production code.

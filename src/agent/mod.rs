@@ -1,0 +1,1 @@
+//! The agent: owns one machine and what runs on it.

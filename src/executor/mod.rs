@@ -1,0 +1,1 @@
+//! For those who run tasks: the `Executor` contract and the built-in command executor.

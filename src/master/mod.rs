@@ -1,0 +1,1 @@
+//! The master: owns the cluster's resources and offers them.

@@ -1,0 +1,1 @@
+//! What the parties say to each other: ids, tasks, offers, calls and events, and their encoding.

@@ -1,0 +1,1 @@
+//! What a machine has and what a task needs: fixed-point scalars, ranges and sets, with reservations.

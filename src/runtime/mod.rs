@@ -1,0 +1,1 @@
+//! Drives the state machines in the real world: tokio, QUIC, processes, a durable store.

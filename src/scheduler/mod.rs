@@ -1,0 +1,1 @@
+//! For framework authors: the `Scheduler` contract, the `Reconciler` layer and the test harness.
