@@ -1,0 +1,363 @@
+//! Many resources as one value that adds and subtracts exactly.
+
+use std::borrow::Cow;
+use std::iter::Sum;
+use std::ops::{Add, AddAssign};
+
+use serde::{Deserialize, Serialize};
+
+use super::{
+    InsufficientResources, Kind, Quantities, Reservation, ReservationError, Resource, ResourcesBuilder,
+    ResourcesError, Scalar, Value,
+};
+
+/// A multiset of resources in normal form: sorted, merged where identities agree, nothing empty.
+///
+/// Equal amounts are equal values. Scalars of one identity add up. Ranges and sets of one identity are
+/// layered when they overlap: the first layer holds what is there at least once, the second what is there
+/// at least twice, and so on. So adding and subtracting stay exact even where two machines have the same
+/// ports. Volumes never merge; copies of one lie side by side.
+///
+/// ```
+/// use apportion::resources::Resources;
+///
+/// let mut offered: Resources = "cpus:4;mem:1024;ports:[31000-31009]".parse()?;
+/// let task: Resources = "cpus:1.5;mem:256;ports:[31000-31000]".parse()?;
+/// offered.try_subtract(&task)?;
+/// assert_eq!(offered.to_string(), "cpus:2.5;mem:768;ports:[31001-31009]");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "Vec<Resource>")]
+pub struct Resources(Vec<Resource>);
+
+impl Resources {
+    /// No resources.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self(Vec::new())
+    }
+
+    /// Builds unreserved resources by kind.
+    pub fn builder() -> ResourcesBuilder {
+        ResourcesBuilder::default()
+    }
+
+    /// Thousandths of a core, and MiB of memory.
+    #[must_use]
+    pub fn cpus_mem(cpus_milli: u32, mem_mib: u32) -> Self {
+        Self::builder().cpus_milli(cpus_milli).mem_mib(mem_mib).build()
+    }
+
+    /// Whether there is nothing.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Each resource, sorted by kind and then by identity.
+    pub fn iter(&self) -> std::slice::Iter<'_, Resource> {
+        self.0.iter()
+    }
+
+    /// Adds `other`.
+    ///
+    /// # Panics
+    /// When an amount no longer fits 64 bits of thousandths, which takes thousands of operands of
+    /// [`Scalar::LIMIT`], the most that text and wire let in.
+    pub fn add(&mut self, other: &Self) {
+        for resource in other {
+            self.push(Cow::Borrowed(resource));
+        }
+    }
+
+    /// Takes `other` away.
+    ///
+    /// # Errors
+    /// When it does not fit; nothing is taken then.
+    pub fn try_subtract(&mut self, other: &Self) -> Result<(), InsufficientResources> {
+        if let Some((wanted, had)) = self.shortfall(other) {
+            return Err(InsufficientResources {
+                wanted: Box::new(wanted.clone()),
+                had: had.map(|had| Box::new(had.clone())),
+            });
+        }
+        for resource in other {
+            self.remove(resource);
+        }
+        Ok(())
+    }
+
+    /// What is left without `other`.
+    ///
+    /// # Errors
+    /// When it does not fit.
+    pub fn checked_sub(&self, other: &Self) -> Result<Self, InsufficientResources> {
+        let mut left = self.clone();
+        left.try_subtract(other)?;
+        Ok(left)
+    }
+
+    /// Whether all of `other` can be taken away.
+    #[must_use]
+    pub fn contains(&self, other: &Self) -> bool {
+        self.shortfall(other).is_none()
+    }
+
+    /// The amounts per kind, whatever their identity; ranges and sets count their items, and copies of a
+    /// shared volume count once.
+    ///
+    /// # Panics
+    /// As [`Resources::add`].
+    #[must_use]
+    pub fn quantities(&self) -> Quantities {
+        let mut quantities = Quantities::new();
+        for (kind, amount) in self.amounts() {
+            let amount = amount.expect("a resource has fewer items than a scalar holds");
+            quantities.push(kind, amount);
+        }
+        quantities
+    }
+
+    /// The same, all reserved once more.
+    ///
+    /// # Errors
+    /// When any of it can't be reserved so: see [`Resource::push_reservation`].
+    pub fn to_reserved(&self, reservation: &Reservation) -> Result<Self, ReservationError> {
+        self.iter().cloned().map(|resource| resource.push_reservation(reservation.clone())).collect()
+    }
+
+    /// The same, each without its topmost reservation.
+    ///
+    /// # Errors
+    /// When any of it has no dynamic reservation on top: see [`Resource::pop_reservation`].
+    pub fn pop_reservation(&self) -> Result<Self, ReservationError> {
+        self.iter().cloned().map(Resource::pop_reservation).collect()
+    }
+
+    /// Merges parts from outside.
+    pub(super) fn try_from_parts(parts: Vec<Resource>) -> Result<Self, ResourcesError> {
+        check_total(parts.iter().map(|part| (part.kind(), part.value().amount())))?;
+        Ok(parts.into_iter().collect())
+    }
+
+    fn amounts(&self) -> impl Iterator<Item = (&Kind, Option<Scalar>)> + '_ {
+        let before = std::iter::once(None).chain(self.0.iter().map(Some));
+        let is_copy = |(resource, before): &(&Resource, Option<&Resource>)| {
+            resource.is_shared() && *before == Some(*resource)
+        };
+        let counted = self.0.iter().zip(before).filter(move |pair| !is_copy(pair));
+        counted.map(|(resource, _)| (resource.kind(), resource.value().amount()))
+    }
+
+    /// Where the resource's pile begins, or would.
+    fn pile(&self, resource: &Resource) -> usize {
+        self.0.partition_point(|held| held.pile_cmp(resource).is_lt())
+    }
+
+    /// The resource at `at`, if it still belongs to the pile of `resource`.
+    fn in_pile(&self, at: usize, resource: &Resource) -> Option<&Resource> {
+        self.0.get(at).filter(|held| held.pile_cmp(resource).is_eq())
+    }
+
+    fn push(&mut self, resource: Cow<'_, Resource>) {
+        if resource.is_empty() {
+            return;
+        }
+        let mut at = self.pile(&resource);
+        if resource.volume().is_some() {
+            return self.0.insert(at, resource.into_owned());
+        }
+        let mut above = resource;
+        // What a layer already has rises to the next one.
+        while let Some(held) = self.0.get_mut(at).filter(|held| held.pile_cmp(&above).is_eq()) {
+            let rest = match (&mut held.value, above.value()) {
+                (Value::Scalar(held), Value::Scalar(more)) => {
+                    *held = held.checked_add(*more).expect("sums of limited amounts fit 64 bits");
+                    return;
+                }
+                (Value::Ranges(held), Value::Ranges(more)) => {
+                    let rest = held.intersect(more);
+                    *held = held.union(more);
+                    Value::Ranges(rest)
+                }
+                (Value::Set(held), Value::Set(more)) => {
+                    let rest = held.intersect(more);
+                    *held = held.union(more);
+                    Value::Set(rest)
+                }
+                _ => unreachable!("a pile has one type of value"),
+            };
+            if rest.is_empty() {
+                return;
+            }
+            above = Cow::Owned(above.with_value(rest));
+            at += 1;
+        }
+        self.0.insert(at, above.into_owned());
+    }
+
+    /// The first resource of `wanted` that is not in here, and what is in here in its place.
+    fn shortfall<'a>(&'a self, wanted: &'a Self) -> Option<(&'a Resource, Option<&'a Resource>)> {
+        let mut layer = 0;
+        let mut before: Option<&Resource> = None;
+        for resource in wanted {
+            let same_pile = before.is_some_and(|before| before.pile_cmp(resource).is_eq());
+            layer = if same_pile { layer + 1 } else { 0 };
+            before = Some(resource);
+            let held = self.in_pile(self.pile(resource) + layer, resource);
+            if !held.is_some_and(|held| held.value().contains(resource.value())) {
+                return Some((resource, held));
+            }
+        }
+        None
+    }
+
+    /// Takes away one resource that is known to be in here.
+    fn remove(&mut self, resource: &Resource) {
+        let first = self.pile(resource);
+        if resource.volume().is_some() {
+            self.0.remove(first);
+            return;
+        }
+        let layers = self.0[first..].iter().take_while(|held| held.pile_cmp(resource).is_eq()).count();
+        let mut wanted = Cow::Borrowed(resource.value());
+        // Taken from the top layer down, so that what is left is still there often enough below.
+        for at in (first..first + layers).rev() {
+            let rest = match (&mut self.0[at].value, wanted.as_ref()) {
+                (Value::Scalar(held), Value::Scalar(less)) => {
+                    *held = held.checked_sub(*less).expect("checked to be in here");
+                    Value::Scalar(Scalar::ZERO)
+                }
+                (Value::Ranges(held), Value::Ranges(less)) => {
+                    let rest = less.subtract(held);
+                    *held = held.subtract(less);
+                    Value::Ranges(rest)
+                }
+                (Value::Set(held), Value::Set(less)) => {
+                    let rest = less.subtract(held);
+                    *held = held.subtract(less);
+                    Value::Set(rest)
+                }
+                _ => unreachable!("a pile has one type of value"),
+            };
+            if self.0[at].is_empty() {
+                self.0.remove(at);
+            }
+            if rest.is_empty() {
+                return;
+            }
+            wanted = Cow::Owned(rest);
+        }
+    }
+}
+
+impl From<Resource> for Resources {
+    fn from(resource: Resource) -> Self {
+        Self::from_iter([resource])
+    }
+}
+
+impl FromIterator<Resource> for Resources {
+    /// # Panics
+    /// As [`Resources::add`].
+    fn from_iter<I: IntoIterator<Item = Resource>>(resources: I) -> Self {
+        let mut all = Self::new();
+        all.extend(resources);
+        all
+    }
+}
+
+impl Extend<Resource> for Resources {
+    fn extend<I: IntoIterator<Item = Resource>>(&mut self, resources: I) {
+        for resource in resources {
+            self.push(Cow::Owned(resource));
+        }
+    }
+}
+
+impl<'a> IntoIterator for &'a Resources {
+    type Item = &'a Resource;
+    type IntoIter = std::slice::Iter<'a, Resource>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.0.iter()
+    }
+}
+
+impl IntoIterator for Resources {
+    type Item = Resource;
+    type IntoIter = std::vec::IntoIter<Resource>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.0.into_iter()
+    }
+}
+
+impl AddAssign<&Self> for Resources {
+    fn add_assign(&mut self, other: &Self) {
+        self.add(other);
+    }
+}
+
+impl AddAssign for Resources {
+    fn add_assign(&mut self, other: Self) {
+        self.extend(other);
+    }
+}
+
+impl Add<&Resources> for Resources {
+    type Output = Self;
+
+    fn add(mut self, other: &Self) -> Self {
+        self += other;
+        self
+    }
+}
+
+impl<'a> Sum<&'a Self> for Resources {
+    fn sum<I: Iterator<Item = &'a Self>>(all: I) -> Self {
+        all.fold(Self::new(), |sum, each| sum + each)
+    }
+}
+
+impl TryFrom<Vec<Resource>> for Resources {
+    type Error = ResourcesError;
+
+    /// Takes a list in normal form, as it is always sent: checking is linear where merging what a hostile
+    /// peer sends is not.
+    fn try_from(resources: Vec<Resource>) -> Result<Self, ResourcesError> {
+        if let Some(index) = resources.iter().position(Resource::is_empty) {
+            return Err(ResourcesError::NotNormal { index });
+        }
+        for (index, pair) in resources.windows(2).enumerate() {
+            let in_order = match pair[0].pile_cmp(&pair[1]) {
+                std::cmp::Ordering::Less => true,
+                std::cmp::Ordering::Equal => match pair[0].value() {
+                    Value::Scalar(_) => pair[0].volume().is_some(),
+                    layer => layer.contains(pair[1].value()),
+                },
+                std::cmp::Ordering::Greater => false,
+            };
+            if !in_order {
+                return Err(ResourcesError::NotNormal { index: index + 1 });
+            }
+        }
+        let resources = Self(resources);
+        check_total(resources.amounts())?;
+        Ok(resources)
+    }
+}
+
+/// What comes from outside must add up to at most [`Scalar::LIMIT`] per kind.
+fn check_total<'a>(amounts: impl Iterator<Item = (&'a Kind, Option<Scalar>)>) -> Result<(), ResourcesError> {
+    let mut total = Quantities::new();
+    for (kind, amount) in amounts {
+        let sum = amount.and_then(|amount| total.get(kind).checked_add(amount));
+        match sum.filter(|sum| *sum <= Scalar::LIMIT) {
+            Some(sum) => total.set(kind, sum),
+            None => return Err(ResourcesError::TooMuch { kind: kind.clone() }),
+        }
+    }
+    Ok(())
+}

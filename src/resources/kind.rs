@@ -1,0 +1,122 @@
+//! What is measured: cpus, memory, ports, or anything with a name.
+
+use std::fmt;
+use std::str::FromStr;
+
+use compact_str::CompactString;
+use serde::{Deserialize, Serialize};
+
+use super::KindError;
+
+/// What a resource is an amount of. Well-known kinds sort first.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "CompactString", into = "CompactString")]
+pub enum Kind {
+    /// Processor cores; a scalar.
+    Cpus,
+    /// Memory in MiB; a scalar.
+    Mem,
+    /// Disk space in MiB; a scalar.
+    Disk,
+    /// Graphics processors; a whole scalar.
+    Gpus,
+    /// Network ports; ranges.
+    Ports,
+    /// Anything else, of any type.
+    Other(KindName),
+}
+
+/// The name of a kind that is not well known; made by parsing a [`Kind`].
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct KindName(CompactString);
+
+impl KindName {
+    /// The longest name, in bytes.
+    pub const MAX_LEN: usize = 128;
+
+    /// The name.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl Kind {
+    /// The well-known kinds, in order; the place of each is its [`Kind::well_known_index`].
+    pub const WELL_KNOWN: [Self; 5] = [Self::Cpus, Self::Mem, Self::Disk, Self::Gpus, Self::Ports];
+
+    /// The name as text forms spell it.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        match self {
+            Self::Cpus => "cpus",
+            Self::Mem => "mem",
+            Self::Disk => "disk",
+            Self::Gpus => "gpus",
+            Self::Ports => "ports",
+            Self::Other(name) => name.as_str(),
+        }
+    }
+
+    /// Its place in dense vectors; `None` for a kind that is not well known.
+    #[must_use]
+    pub const fn well_known_index(&self) -> Option<usize> {
+        match self {
+            Self::Cpus => Some(0),
+            Self::Mem => Some(1),
+            Self::Disk => Some(2),
+            Self::Gpus => Some(3),
+            Self::Ports => Some(4),
+            Self::Other(_) => None,
+        }
+    }
+}
+
+fn check_name(name: &str) -> Result<(), KindError> {
+    if name.is_empty() {
+        return Err(KindError::Empty);
+    }
+    if name.len() > KindName::MAX_LEN {
+        return Err(KindError::TooLong { len: name.len() });
+    }
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.' | b'/');
+    if !name.as_bytes()[0].is_ascii_alphanumeric() || !name.bytes().all(allowed) {
+        return Err(KindError::Invalid { name: name.into() });
+    }
+    Ok(())
+}
+
+impl FromStr for Kind {
+    type Err = KindError;
+
+    fn from_str(name: &str) -> Result<Self, KindError> {
+        if let Some(kind) = Self::WELL_KNOWN.iter().find(|kind| kind.as_str() == name) {
+            return Ok(kind.clone());
+        }
+        check_name(name)?;
+        Ok(Self::Other(KindName(name.into())))
+    }
+}
+
+impl TryFrom<CompactString> for Kind {
+    type Error = KindError;
+
+    fn try_from(name: CompactString) -> Result<Self, KindError> {
+        name.parse()
+    }
+}
+
+impl From<Kind> for CompactString {
+    fn from(kind: Kind) -> Self {
+        match kind {
+            Kind::Other(name) => name.0,
+            well_known => well_known.as_str().into(),
+        }
+    }
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}

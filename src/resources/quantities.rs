@@ -1,0 +1,282 @@
+//! How much of each kind, without identity: a dense vector for hot paths.
+
+use std::fmt;
+use std::ops::AddAssign;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+use super::cursor::Cursor;
+use super::error::ParseReason;
+use super::{InsufficientQuantity, Kind, ParseError, ResourcesError, Scalar, Share};
+
+/// Borrowed by iterators; the constant itself can't be, since a kind may own memory.
+static WELL_KNOWN: [Kind; 5] = Kind::WELL_KNOWN;
+
+/// Amounts per kind; an absent kind is zero. Ranges and sets are counted by their items.
+///
+/// Well-known kinds live in an array, so that the usual arithmetic neither hashes, compares names nor
+/// allocates.
+///
+/// ```
+/// use apportion::resources::{Kind, Quantities, Scalar};
+///
+/// let total: Quantities = "cpus:9;mem:18".parse()?;
+/// let used: Quantities = "cpus:3;mem:1".parse()?;
+/// assert_eq!(used.dominant_share(&total).as_f64(), 1.0 / 3.0);
+/// assert_eq!(total.checked_sub(&used)?.get(&Kind::Mem), Scalar::whole(17));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "Vec<(Kind, Scalar)>", into = "Vec<(Kind, Scalar)>")]
+pub struct Quantities {
+    well_known: [i64; WELL_KNOWN.len()],
+    // Sorted by kind, without zeros; normally empty, and then not allocated.
+    others: Vec<(Kind, i64)>,
+}
+
+impl Quantities {
+    /// Nothing.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self { well_known: [0; WELL_KNOWN.len()], others: Vec::new() }
+    }
+
+    /// Whether every kind is zero.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.well_known == [0; WELL_KNOWN.len()] && self.others.is_empty()
+    }
+
+    /// The amount of a kind.
+    #[must_use]
+    pub fn get(&self, kind: &Kind) -> Scalar {
+        stored(self.milli(kind))
+    }
+
+    /// Makes the amount of a kind this one.
+    pub fn set(&mut self, kind: &Kind, amount: Scalar) {
+        let milli = amount.milli();
+        if let Some(index) = kind.well_known_index() {
+            self.well_known[index] = milli;
+            return;
+        }
+        match (self.find_other(kind), milli) {
+            (Ok(at), 0) => drop(self.others.remove(at)),
+            (Ok(at), milli) => self.others[at].1 = milli,
+            (Err(_), 0) => {}
+            (Err(at), milli) => self.others.insert(at, (kind.clone(), milli)),
+        }
+    }
+
+    /// Adds an amount of one kind.
+    ///
+    /// # Panics
+    /// As [`Quantities::add`].
+    pub fn push(&mut self, kind: &Kind, amount: Scalar) {
+        match kind.well_known_index() {
+            Some(index) => self.well_known[index] = sum(self.well_known[index], amount.milli()),
+            None => self.set(kind, stored(sum(self.milli(kind), amount.milli()))),
+        }
+    }
+
+    /// Adds `other`.
+    ///
+    /// # Panics
+    /// When an amount no longer fits 64 bits of thousandths, which takes thousands of operands of
+    /// [`Scalar::LIMIT`], the most that text and wire let in.
+    pub fn add(&mut self, other: &Self) {
+        for (held, more) in self.well_known.iter_mut().zip(other.well_known) {
+            *held = sum(*held, more);
+        }
+        for (kind, milli) in &other.others {
+            self.push(kind, stored(*milli));
+        }
+    }
+
+    /// Takes `other` away.
+    ///
+    /// # Errors
+    /// When it does not fit; nothing is taken then.
+    pub fn try_subtract(&mut self, other: &Self) -> Result<(), InsufficientQuantity> {
+        if !self.contains(other) {
+            let (kind, wanted) = other
+                .iter()
+                .find(|(kind, wanted)| self.get(kind) < *wanted)
+                .expect("quantities that are not contained have a kind that falls short");
+            return Err(InsufficientQuantity { kind: kind.clone(), wanted, had: self.get(kind) });
+        }
+        self.reduce(other);
+        Ok(())
+    }
+
+    /// What is left without `other`.
+    ///
+    /// # Errors
+    /// When it does not fit.
+    pub fn checked_sub(&self, other: &Self) -> Result<Self, InsufficientQuantity> {
+        let mut left = self.clone();
+        left.try_subtract(other)?;
+        Ok(left)
+    }
+
+    /// What is left without `other`, where each kind stops at zero: how far one falls short of another.
+    #[must_use]
+    pub fn minus_clamped(&self, other: &Self) -> Self {
+        let mut left = self.clone();
+        left.reduce(other);
+        left
+    }
+
+    /// Whether there is at least as much of every kind as in `other`.
+    #[must_use]
+    pub fn contains(&self, other: &Self) -> bool {
+        let enough = |(held, wanted): (&i64, &i64)| held >= wanted;
+        self.well_known.iter().zip(&other.well_known).all(enough)
+            && other.others.iter().all(|(kind, wanted)| self.milli(kind) >= *wanted)
+    }
+
+    /// The larger amount of each kind.
+    #[must_use]
+    pub fn max(&self, other: &Self) -> Self {
+        let mut larger = self.clone();
+        for (held, offered) in larger.well_known.iter_mut().zip(other.well_known) {
+            *held = offered.max(*held);
+        }
+        for (kind, milli) in &other.others {
+            larger.set(kind, stored(self.milli(kind).max(*milli)));
+        }
+        larger
+    }
+
+    /// The smaller amount of each kind.
+    #[must_use]
+    pub fn min(&self, other: &Self) -> Self {
+        let mut smaller = Self::new();
+        for (kind, amount) in self.iter() {
+            smaller.set(kind, amount.min(other.get(kind)));
+        }
+        smaller
+    }
+
+    /// The largest fraction of `total` over the kinds that `total` has.
+    #[must_use]
+    pub fn dominant_share(&self, total: &Self) -> Share {
+        let shares = |used: i64, total: i64| (total > 0 && used > 0).then(|| Share::new(used, total));
+        let well_known = self.well_known.iter().zip(&total.well_known).filter_map(|(u, t)| shares(*u, *t));
+        let others = self.others.iter().filter_map(|(kind, used)| shares(*used, total.milli(kind)));
+        well_known.chain(others).max().unwrap_or(Share::ZERO)
+    }
+
+    /// The kinds that are not zero, sorted, with their amounts.
+    pub fn iter(&self) -> impl Iterator<Item = (&Kind, Scalar)> + '_ {
+        let well_known = WELL_KNOWN.iter().zip(self.well_known);
+        let others = self.others.iter().map(|(kind, milli)| (kind, *milli));
+        well_known.chain(others).filter(|(_, milli)| *milli > 0).map(|(kind, milli)| (kind, stored(milli)))
+    }
+
+    fn milli(&self, kind: &Kind) -> i64 {
+        match kind.well_known_index() {
+            Some(index) => self.well_known[index],
+            None => self.find_other(kind).map_or(0, |at| self.others[at].1),
+        }
+    }
+
+    fn find_other(&self, kind: &Kind) -> Result<usize, usize> {
+        self.others.binary_search_by(|(held, _)| held.cmp(kind))
+    }
+
+    /// Takes `other` away, down to zero.
+    fn reduce(&mut self, other: &Self) {
+        for (held, less) in self.well_known.iter_mut().zip(other.well_known) {
+            *held = (*held - less).max(0);
+        }
+        for (kind, less) in &other.others {
+            self.set(kind, stored((self.milli(kind) - less).max(0)));
+        }
+    }
+}
+
+/// Amounts in here were scalars, or come from adding and comparing them.
+fn stored(milli: i64) -> Scalar {
+    Scalar::from_milli(milli).expect("quantities are never negative")
+}
+
+fn sum(held: i64, more: i64) -> i64 {
+    held.checked_add(more).expect("sums of limited amounts fit 64 bits")
+}
+
+impl AddAssign<&Self> for Quantities {
+    fn add_assign(&mut self, other: &Self) {
+        self.add(other);
+    }
+}
+
+impl FromIterator<(Kind, Scalar)> for Quantities {
+    /// # Panics
+    /// As [`Quantities::add`].
+    fn from_iter<I: IntoIterator<Item = (Kind, Scalar)>>(amounts: I) -> Self {
+        let mut quantities = Self::new();
+        for (kind, amount) in amounts {
+            quantities.push(&kind, amount);
+        }
+        quantities
+    }
+}
+
+impl From<Quantities> for Vec<(Kind, Scalar)> {
+    fn from(quantities: Quantities) -> Self {
+        quantities.iter().map(|(kind, amount)| (kind.clone(), amount)).collect()
+    }
+}
+
+impl TryFrom<Vec<(Kind, Scalar)>> for Quantities {
+    type Error = ResourcesError;
+
+    /// Takes amounts from the wire: each kind once, in order, none zero.
+    fn try_from(amounts: Vec<(Kind, Scalar)>) -> Result<Self, ResourcesError> {
+        let unordered = amounts.windows(2).position(|pair| pair[0].0 >= pair[1].0).map(|at| at + 1);
+        let zero = amounts.iter().position(|(_, amount)| amount.is_zero());
+        match unordered.or(zero) {
+            Some(index) => Err(ResourcesError::NotNormal { index }),
+            None => Ok(amounts.into_iter().collect()),
+        }
+    }
+}
+
+impl FromStr for Quantities {
+    type Err = ParseError;
+
+    /// Reads `cpus:1;mem:512;ports:2`; each kind at most once.
+    fn from_str(text: &str) -> Result<Self, ParseError> {
+        let mut quantities = Self::new();
+        let mut named = Vec::new();
+        let mut cursor = Cursor::new(text);
+        while !cursor.at_end() {
+            if cursor.eat(";") {
+                continue;
+            }
+            let at = cursor.at();
+            let kind = cursor.kind()?;
+            cursor.expect(":")?;
+            let amount = cursor.scalar()?;
+            cursor.end_of_item()?;
+            if named.contains(&kind) {
+                return Err(ParseError { at, reason: ParseReason::Twice { kind } });
+            }
+            quantities.set(&kind, amount);
+            named.push(kind);
+        }
+        Ok(quantities)
+    }
+}
+
+impl fmt::Display for Quantities {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, (kind, amount)) in self.iter().enumerate() {
+            let semicolon = if index == 0 { "" } else { ";" };
+            write!(f, "{semicolon}{kind}:{amount}")?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,49 @@
+//! Shares of a total, compared exactly.
+
+use std::cmp::Ordering;
+
+/// A fraction of some total: what dominant-resource fairness orders by.
+///
+/// Shares are compared by cross multiplication, so that equal fractions of different totals are equal.
+#[derive(Clone, Copy, Debug)]
+pub struct Share {
+    used: i64,
+    total: i64,
+}
+
+impl Share {
+    /// No share.
+    pub const ZERO: Self = Self { used: 0, total: 1 };
+
+    /// `total` is positive and neither is negative: callers take them from non-negative amounts.
+    pub(super) const fn new(used: i64, total: i64) -> Self {
+        Self { used, total }
+    }
+
+    /// The nearest float.
+    #[must_use]
+    pub fn as_f64(self) -> f64 {
+        self.used as f64 / self.total as f64
+    }
+}
+
+impl Ord for Share {
+    fn cmp(&self, other: &Self) -> Ordering {
+        let left = i128::from(self.used) * i128::from(other.total);
+        left.cmp(&(i128::from(other.used) * i128::from(self.total)))
+    }
+}
+
+impl PartialOrd for Share {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl PartialEq for Share {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other).is_eq()
+    }
+}
+
+impl Eq for Share {}
