@@ -6,10 +6,14 @@ use std::ops::{Add, AddAssign};
 
 use serde::{Deserialize, Serialize};
 
+use super::totals::check_total;
 use super::{
-    InsufficientResources, Kind, Quantities, Reservation, ReservationError, Resource, ResourcesBuilder,
-    ResourcesError, Scalar, Value,
+    InsufficientResources, Reservation, ReservationError, Resource, ResourcesBuilder, ResourcesError, Scalar,
+    Value,
 };
+
+/// Why sums of [`Scalar`]s hold: see [`Scalar::LIMIT`].
+pub(super) const LIMITED: &str = "sums of limited amounts fit 64 bits";
 
 /// A multiset of resources in normal form: sorted, merged where identities agree, nothing empty.
 ///
@@ -104,21 +108,6 @@ impl Resources {
         self.shortfall(other).is_none()
     }
 
-    /// The amounts per kind, whatever their identity; ranges and sets count their items, and copies of a
-    /// shared volume count once.
-    ///
-    /// # Panics
-    /// As [`Resources::add`].
-    #[must_use]
-    pub fn quantities(&self) -> Quantities {
-        let mut quantities = Quantities::new();
-        for (kind, amount) in self.amounts() {
-            let amount = amount.expect("a resource has fewer items than a scalar holds");
-            quantities.push(kind, amount);
-        }
-        quantities
-    }
-
     /// The same, all reserved once more.
     ///
     /// # Errors
@@ -139,15 +128,6 @@ impl Resources {
     pub(super) fn try_from_parts(parts: Vec<Resource>) -> Result<Self, ResourcesError> {
         check_total(parts.iter().map(|part| (part.kind(), part.value().amount())))?;
         Ok(parts.into_iter().collect())
-    }
-
-    fn amounts(&self) -> impl Iterator<Item = (&Kind, Option<Scalar>)> + '_ {
-        let before = std::iter::once(None).chain(self.0.iter().map(Some));
-        let is_copy = |(resource, before): &(&Resource, Option<&Resource>)| {
-            resource.is_shared() && *before == Some(*resource)
-        };
-        let counted = self.0.iter().zip(before).filter(move |pair| !is_copy(pair));
-        counted.map(|(resource, _)| (resource.kind(), resource.value().amount()))
     }
 
     /// Where the resource's pile begins, or would.
@@ -173,7 +153,7 @@ impl Resources {
         while let Some(held) = self.0.get_mut(at).filter(|held| held.pile_cmp(&above).is_eq()) {
             let rest = match (&mut held.value, above.value()) {
                 (Value::Scalar(held), Value::Scalar(more)) => {
-                    *held = held.checked_add(*more).expect("sums of limited amounts fit 64 bits");
+                    *held = held.checked_add(*more).expect(LIMITED);
                     return;
                 }
                 (Value::Ranges(held), Value::Ranges(more)) => {
@@ -349,15 +329,137 @@ impl TryFrom<Vec<Resource>> for Resources {
     }
 }
 
-/// What comes from outside must add up to at most [`Scalar::LIMIT`] per kind.
-fn check_total<'a>(amounts: impl Iterator<Item = (&'a Kind, Option<Scalar>)>) -> Result<(), ResourcesError> {
-    let mut total = Quantities::new();
-    for (kind, amount) in amounts {
-        let sum = amount.and_then(|amount| total.get(kind).checked_add(amount));
-        match sum.filter(|sum| *sum <= Scalar::LIMIT) {
-            Some(sum) => total.set(kind, sum),
-            None => return Err(ResourcesError::TooMuch { kind: kind.clone() }),
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::super::Kind;
+    use super::super::strategies::{self, units};
+    use super::*;
+
+    fn parsed(text: &str) -> Resources {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn a_subtraction_that_does_not_fit_says_what_is_missing() {
+        let error = parsed("cpus:2;mem:10").checked_sub(&parsed("cpus:1;mem:11")).unwrap_err();
+        assert_eq!(error.to_string(), "wanted mem:11, but had mem:10");
+        assert_eq!(error.kind(), &Kind::Mem);
+        let error = parsed("cpus:2").checked_sub(&parsed("cpus(eng):1")).unwrap_err();
+        assert_eq!(error.to_string(), "wanted cpus(eng):1, but had none of it");
+    }
+
+    #[test]
+    fn what_is_there_twice_makes_a_second_layer() {
+        let mut ports = parsed("ports:[1-10]") + &parsed("ports:[5-15]");
+        assert_eq!(ports.to_string(), "ports:[1-15];ports:[5-10]");
+        assert_eq!(ports.quantity(&Kind::Ports), Scalar::whole(21));
+        ports.try_subtract(&parsed("ports:[1-10]")).unwrap();
+        assert_eq!(ports, parsed("ports:[5-15]"));
+    }
+
+    #[test]
+    fn volumes_neither_merge_nor_split() {
+        let volume = parsed("disk(eng)[v:data]:10");
+        let two = volume.clone() + &volume;
+        assert_eq!(two.iter().count(), 2);
+        assert!(!volume.contains(&two));
+        assert!(!volume.contains(&parsed("disk(eng)[v:data]:5")));
+        assert!(volume.contains(&parsed("disk(eng)[v:elsewhere]:10")));
+        assert_eq!(two.disk(), Scalar::whole(20));
+        assert_eq!(two.checked_sub(&volume), Ok(volume));
+    }
+
+    #[test]
+    fn reservations_are_put_on_and_taken_off_as_a_whole() {
+        let eng = Reservation::dynamic("eng".parse().unwrap(), None);
+        let plain = parsed("cpus:2;mem:64;ports:[1-2]");
+        let reserved = plain.to_reserved(&eng).unwrap();
+        assert_eq!(reserved.reserved_to(&eng.role), reserved);
+        assert_eq!(reserved.quantities(), plain.quantities());
+        assert_eq!(reserved.pop_reservation(), Ok(plain.clone()));
+        assert!((reserved + &plain).to_reserved(&eng).is_err());
+    }
+
+    #[test]
+    fn layers_from_the_wire_must_nest() {
+        let list = |layers: [&str; 2]| {
+            let parts: Vec<Resource> = layers.iter().flat_map(|text| parsed(text)).collect();
+            serde_json::from_value::<Resources>(serde_json::to_value(parts).unwrap()).ok()
+        };
+        let nested = ["ports:[1-15]", "ports:[5-10]"];
+        assert_eq!(list(nested), Some(parsed(&nested.join(";"))));
+        assert_eq!(list(["ports:[1-10]", "ports:[5-15]"]), None);
+        assert_eq!(list(["ports:[1-10]", "ports:[12-15]"]), None);
+    }
+
+    proptest! {
+        #[test]
+        fn adding_adds_every_unit(a in strategies::resources(), b in strategies::resources()) {
+            let mut both = units(&a);
+            for (unit, count) in units(&b) {
+                *both.entry(unit).or_insert(0) += count;
+            }
+            prop_assert_eq!(units(&(a + &b)), both);
+        }
+
+        #[test]
+        fn the_same_units_have_one_form(
+            a in strategies::resources(), b in strategies::resources(), c in strategies::resources(),
+        ) {
+            prop_assert_eq!(a.clone() + &b, b.clone() + &a);
+            prop_assert_eq!((a.clone() + &b) + &c, a.clone() + &(b.clone() + &c));
+            prop_assert_eq!(units(&a) == units(&b), a == b);
+        }
+
+        #[test]
+        fn subtracting_undoes_adding(a in strategies::resources(), b in strategies::resources()) {
+            let both = a.clone() + &b;
+            prop_assert!(both.contains(&a) && both.contains(&b));
+            prop_assert_eq!(both.checked_sub(&b), Ok(a));
+        }
+
+        #[test]
+        fn subtracting_takes_every_unit_or_nothing(
+            a in strategies::resources(), b in strategies::resources(), part in any::<prop::sample::Index>(),
+        ) {
+            // A part of `b` often fits, all of it seldom.
+            let wanted = match b.iter().count() {
+                0 => b,
+                count => Resources::from(b.0[part.index(count)].clone()),
+            };
+            let both = units(&a);
+            let fits = units(&wanted).iter().all(|(unit, count)| both.get(unit).unwrap_or(&0) >= count);
+            prop_assert_eq!(a.contains(&wanted), fits);
+            let mut left = a.clone();
+            match left.try_subtract(&wanted) {
+                Ok(()) => {
+                    prop_assert!(fits);
+                    prop_assert_eq!(left + &wanted, a);
+                }
+                Err(error) => {
+                    prop_assert!(!fits);
+                    prop_assert_eq!(left, a);
+                    prop_assert!(wanted.iter().any(|resource| *resource == *error.wanted));
+                }
+            }
+        }
+
+        #[test]
+        fn the_wire_brings_back_the_same(a in strategies::resources()) {
+            let json = serde_json::to_string(&a).unwrap();
+            prop_assert_eq!(serde_json::from_str::<Resources>(&json).unwrap(), a);
+        }
+
+        #[test]
+        fn the_wire_brings_only_normal_form(parts in prop::collection::vec(strategies::resource(), 0..4)) {
+            let sent = serde_json::from_value::<Resources>(serde_json::to_value(&parts).unwrap());
+            let normal: Resources = parts.iter().cloned().collect();
+            match sent {
+                Ok(sent) => prop_assert_eq!(sent, normal),
+                Err(_) => prop_assert_ne!(normal.0, parts),
+            }
         }
     }
-    Ok(())
 }

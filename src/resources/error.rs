@@ -162,6 +162,21 @@ pub enum ResourceError {
         /// The kind in question.
         kind: Kind,
     },
+    /// A volume's id that can't name a directory.
+    #[error(
+        "volume id {id:?} must be one path component of at most {} bytes, without control characters",
+        super::Volume::MAX_ID_LEN
+    )]
+    VolumeId {
+        /// The id as given.
+        id: CompactString,
+    },
+    /// A volume's path that is empty or leads upwards.
+    #[error("container path {path:?} must not be empty, nor hold '..' or control characters")]
+    VolumePath {
+        /// The path as given.
+        path: CompactString,
+    },
     /// A volume on something other than disk.
     #[error("{kind} can't carry a volume; only disk can")]
     VolumeNotOnDisk {

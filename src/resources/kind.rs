@@ -120,3 +120,33 @@ impl fmt::Display for Kind {
         f.pad(self.as_str())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn well_known_kinds_sort_first_and_know_their_place() {
+        let mut kinds: Vec<Kind> = ["ports", "zeal", "cpus", "acres", "mem", "gpus", "disk"]
+            .map(|name| name.parse().unwrap())
+            .into();
+        kinds.sort();
+        let names: Vec<_> = kinds.iter().map(Kind::as_str).collect();
+        assert_eq!(names, ["cpus", "mem", "disk", "gpus", "ports", "acres", "zeal"]);
+        for (index, kind) in Kind::WELL_KNOWN.iter().enumerate() {
+            assert_eq!(kind.well_known_index(), Some(index));
+        }
+    }
+
+    #[test]
+    fn names_are_checked_from_text_and_wire() {
+        assert_eq!("".parse::<Kind>(), Err(KindError::Empty));
+        assert_eq!("x".repeat(129).parse::<Kind>(), Err(KindError::TooLong { len: 129 }));
+        for name in ["-x", "a b", "a:b", "é", "a;b", "a(b)"] {
+            assert_eq!(name.parse::<Kind>(), Err(KindError::Invalid { name: name.into() }));
+            assert!(serde_json::from_value::<Kind>(name.into()).is_err());
+        }
+        assert_eq!(serde_json::from_str::<Kind>("\"cpus\"").unwrap(), Kind::Cpus);
+        assert_eq!(serde_json::to_string(&"fpga/x".parse::<Kind>().unwrap()).unwrap(), "\"fpga/x\"");
+    }
+}

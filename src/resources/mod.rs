@@ -24,7 +24,12 @@ mod scalar;
 mod select;
 mod set;
 mod share;
+#[cfg(test)]
+mod strategies;
 mod text;
+mod totals;
+mod value;
+mod volume;
 
 pub use builder::ResourcesBuilder;
 pub use bundle::Resources;
@@ -36,9 +41,11 @@ pub use kind::{Kind, KindName};
 pub use quantities::Quantities;
 pub use ranges::{Range, Ranges};
 pub use reservation::{Labels, Reservation, ReservationKind};
-pub use resource::{Resource, Value, Volume};
+pub use resource::Resource;
 pub use role::Role;
 pub use scalar::Scalar;
 pub use select::Shape;
 pub use set::ItemSet;
 pub use share::Share;
+pub use value::Value;
+pub use volume::Volume;

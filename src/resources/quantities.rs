@@ -27,7 +27,7 @@ static WELL_KNOWN: [Kind; 5] = Kind::WELL_KNOWN;
 /// assert_eq!(total.checked_sub(&used)?.get(&Kind::Mem), Scalar::whole(17));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(try_from = "Vec<(Kind, Scalar)>", into = "Vec<(Kind, Scalar)>")]
 pub struct Quantities {
     well_known: [i64; WELL_KNOWN.len()],
@@ -278,5 +278,96 @@ impl fmt::Display for Quantities {
             write!(f, "{semicolon}{kind}:{amount}")?;
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::super::{Resources, strategies};
+    use super::*;
+
+    fn parsed(text: &str) -> Quantities {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn text_names_each_kind_once() {
+        assert_eq!(parsed(" mem : 512 ; cpus:0.5;;disk:0").to_string(), "cpus:0.5;mem:512");
+        for (text, error) in [
+            ("cpus:1;cpus:2", "at byte 7: cpus is given twice"),
+            ("cpus:0;cpus:2", "at byte 7: cpus is given twice"),
+            ("cpus", "at byte 4: expected :"),
+            ("cpus:", "at byte 5: expected a decimal number such as 2 or 0.5"),
+            ("cpus:1 mem:2", "at byte 7: expected ';' or the end"),
+            (
+                "c!:1",
+                "at byte 0: resource name \"c!\" may hold only ASCII letters, digits, '_', '-', '.' and '/', and begins with a letter or digit",
+            ),
+        ] {
+            assert_eq!(text.parse::<Quantities>().unwrap_err().to_string(), error);
+        }
+    }
+
+    #[test]
+    fn a_subtraction_that_does_not_fit_says_what_is_missing() {
+        let error = parsed("cpus:1;acres:2").checked_sub(&parsed("cpus:1;acres:3")).unwrap_err();
+        assert_eq!(error.to_string(), "wanted acres:3, but had acres:2");
+    }
+
+    #[test]
+    fn the_dominant_share_is_over_kinds_that_there_are() {
+        let total = parsed("cpus:10;mem:100;acres:4");
+        assert_eq!(parsed("cpus:5;mem:20;acres:3").dominant_share(&total).as_f64(), 0.75);
+        assert_eq!(parsed("gpus:5").dominant_share(&total), Share::ZERO);
+        assert_eq!(Quantities::new().dominant_share(&total), Share::ZERO);
+    }
+
+    #[test]
+    fn the_wire_brings_only_normal_form() {
+        let from = |json: &str| serde_json::from_str::<Quantities>(json).ok();
+        assert_eq!(from(r#"[["cpus",500],["acres",1]]"#), Some(parsed("cpus:0.5;acres:0.001")));
+        assert_eq!(from(r#"[["acres",1],["cpus",500]]"#), None);
+        assert_eq!(from(r#"[["cpus",1],["cpus",1]]"#), None);
+        assert_eq!(from(r#"[["cpus",0]]"#), None);
+        assert_eq!(from(r#"[["cpus",-1]]"#), None);
+    }
+
+    proptest! {
+        #[test]
+        fn every_kind_is_computed_alone(a in strategies::quantities(), b in strategies::quantities()) {
+            let mut sum = a.clone();
+            sum += &b;
+            let left = a.checked_sub(&b);
+            prop_assert_eq!(left.is_ok(), a.contains(&b));
+            for kind in Kind::WELL_KNOWN.iter().chain(a.iter().map(|(kind, _)| kind)).chain(b.iter().map(|(kind, _)| kind)) {
+                let (x, y) = (a.get(kind), b.get(kind));
+                prop_assert_eq!(Some(sum.get(kind)), x.checked_add(y));
+                prop_assert_eq!(a.max(&b).get(kind), x.max(y));
+                prop_assert_eq!(a.min(&b).get(kind), x.min(y));
+                prop_assert_eq!(a.minus_clamped(&b).get(kind), x.checked_sub(y).unwrap_or_default());
+                if let Ok(left) = &left {
+                    prop_assert_eq!(Some(left.get(kind)), x.checked_sub(y));
+                }
+            }
+            prop_assert_eq!(sum.checked_sub(&b), Ok(a));
+        }
+
+        #[test]
+        fn printing_and_the_wire_bring_back_the_same(a in strategies::quantities()) {
+            prop_assert_eq!(a.to_string().parse(), Ok(a.clone()));
+            prop_assert_eq!(&serde_json::from_str::<Quantities>(&serde_json::to_string(&a).unwrap()).unwrap(), &a);
+        }
+
+        #[test]
+        fn quantities_of_sums_are_sums(a in strategies::resources(), b in strategies::resources()) {
+            // Copies of a shared volume count once, and so are left out.
+            let own = |all: Resources| all.into_iter().filter(|each| !each.is_shared()).collect::<Resources>();
+            let (a, b) = (own(a), own(b));
+            let mut sum = a.quantities();
+            sum += &b.quantities();
+            prop_assert_eq!((a + &b).quantities(), sum);
+        }
     }
 }

@@ -227,3 +227,78 @@ impl fmt::Display for Ranges {
         f.write_str("]")
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use proptest::prelude::*;
+
+    use super::super::strategies;
+    use super::*;
+
+    fn model(ranges: &Ranges) -> BTreeSet<u64> {
+        ranges.values().collect()
+    }
+
+    #[test]
+    fn the_largest_numbers_are_handled() {
+        let all = Ranges::from(Range::new(0, u64::MAX).unwrap());
+        let last = Ranges::from(Range::single(u64::MAX));
+        assert_eq!(all.count(), 1 << 64);
+        assert_eq!(all.subtract(&last).to_string(), format!("[0-{}]", u64::MAX - 1));
+        assert_eq!(all.subtract(&last).union(&last), all);
+        assert_eq!(all.first_n(u64::MAX), all.subtract(&last));
+        assert!(all.subtract(&all).is_empty());
+    }
+
+    #[test]
+    fn text_is_read_with_the_place_of_what_is_wrong() {
+        assert_eq!("[ 5 - 6 , 7,1-2 ]".parse::<Ranges>().unwrap().to_string(), "[1-2,5-7]");
+        assert_eq!("[]".parse(), Ok(Ranges::new()));
+        for (text, error) in [
+            ("[3-1]", "at byte 1: range 3-1 ends before it begins"),
+            ("[1-2", "at byte 4: expected ,"),
+            ("[1-]", "at byte 3: expected a number below 2^64"),
+            ("[18446744073709551616]", "at byte 1: expected a number below 2^64"),
+            ("1-2", "at byte 0: expected ["),
+            ("[1] x", "at byte 4: expected the end"),
+        ] {
+            assert_eq!(text.parse::<Ranges>().unwrap_err().to_string(), error);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn operations_are_those_of_sets(a in strategies::ranges(), b in strategies::ranges(), n in 0_u64..30) {
+            let (left, right) = (model(&a), model(&b));
+            prop_assert_eq!(model(&a.union(&b)), &left | &right);
+            prop_assert_eq!(model(&a.intersect(&b)), &left & &right);
+            prop_assert_eq!(model(&a.subtract(&b)), &left - &right);
+            prop_assert_eq!(a.contains(&b), left.is_superset(&right));
+            prop_assert_eq!(a.count(), left.len() as u128);
+            prop_assert_eq!(model(&a.first_n(n)), left.iter().copied().take(n as usize).collect());
+        }
+
+        #[test]
+        fn equal_sets_are_equal_values(a in strategies::ranges(), b in strategies::ranges(), n in 0_u64..30) {
+            for ranges in [a.union(&b), a.intersect(&b), a.subtract(&b), a.first_n(n)] {
+                prop_assert_eq!(&ranges, &ranges.values().collect::<Ranges>());
+            }
+        }
+
+        #[test]
+        fn printing_and_the_wire_bring_back_the_same(a in strategies::ranges()) {
+            prop_assert_eq!(a.to_string().parse(), Ok(a.clone()));
+            prop_assert_eq!(&serde_json::from_str::<Ranges>(&serde_json::to_string(&a).unwrap()).unwrap(), &a);
+        }
+
+        #[test]
+        fn the_wire_brings_only_normal_form(pairs in prop::collection::vec((0_u64..20, 0_u64..20), 0..5)) {
+            let ranges = serde_json::from_value::<Ranges>(serde_json::json!(pairs));
+            let expected = pairs.iter().all(|(begin, end)| begin <= end)
+                .then(|| pairs.iter().flat_map(|(begin, end)| *begin..=*end).collect::<Ranges>());
+            prop_assert_eq!(ranges.ok(), expected);
+        }
+    }
+}

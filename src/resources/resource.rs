@@ -1,104 +1,12 @@
 //! One resource: an amount of a kind, with what makes it different from others of that kind.
 
 use std::cmp::Ordering;
-use std::hash::{Hash, Hasher};
 
-use compact_str::CompactString;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    ItemSet, Kind, Ranges, Reservation, ReservationError, ReservationKind, ResourceError, Role, Scalar,
+    Kind, Reservation, ReservationError, ReservationKind, ResourceError, Role, Scalar, Value, Volume,
 };
-
-/// How much of a resource, or which.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-pub enum Value {
-    /// An amount.
-    Scalar(Scalar),
-    /// Numbers, such as ports.
-    Ranges(Ranges),
-    /// Names.
-    Set(ItemSet),
-}
-
-impl Value {
-    /// Whether there is nothing in it.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        match self {
-            Self::Scalar(scalar) => scalar.is_zero(),
-            Self::Ranges(ranges) => ranges.is_empty(),
-            Self::Set(items) => items.is_empty(),
-        }
-    }
-
-    /// The amount; ranges and sets count their items. `None` beyond what a scalar holds.
-    #[must_use]
-    pub fn amount(&self) -> Option<Scalar> {
-        match self {
-            Self::Scalar(scalar) => Some(*scalar),
-            Self::Ranges(ranges) => Scalar::checked_whole(ranges.count()),
-            Self::Set(items) => Scalar::checked_whole(items.len() as u128),
-        }
-    }
-
-    /// Whether all of `other` is in here; never across types.
-    #[must_use]
-    pub fn contains(&self, other: &Self) -> bool {
-        match (self, other) {
-            (Self::Scalar(held), Self::Scalar(wanted)) => held >= wanted,
-            (Self::Ranges(held), Self::Ranges(wanted)) => held.contains(wanted),
-            (Self::Set(held), Self::Set(wanted)) => held.contains(wanted),
-            _ => false,
-        }
-    }
-
-    /// The name of its type.
-    #[must_use]
-    pub const fn type_name(&self) -> &'static str {
-        match self {
-            Self::Scalar(_) => "a scalar",
-            Self::Ranges(_) => "ranges",
-            Self::Set(_) => "a set",
-        }
-    }
-}
-
-/// A persistent volume on reserved disk. It is known by its id: where a task mounts it is not part of
-/// its identity, so that tasks may mount a shared volume at different paths.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Volume {
-    /// Unique per role and agent.
-    pub id: CompactString,
-    /// Where the task sees it.
-    pub container_path: CompactString,
-}
-
-impl PartialEq for Volume {
-    fn eq(&self, other: &Self) -> bool {
-        self.id == other.id
-    }
-}
-
-impl Eq for Volume {}
-
-impl Hash for Volume {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        self.id.hash(state);
-    }
-}
-
-impl Ord for Volume {
-    fn cmp(&self, other: &Self) -> Ordering {
-        self.id.cmp(&other.id)
-    }
-}
-
-impl PartialOrd for Volume {
-    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
-        Some(self.cmp(other))
-    }
-}
 
 /// A value of a kind with its identity: reservations, volume, revocable, shared. Valid by construction.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -239,11 +147,6 @@ impl Resource {
     /// Orders by everything that keeps two resources from adding up. Equal ones form a pile: a merged
     /// scalar, layers of ranges or sets, or copies of one volume (which neither merges nor splits).
     pub(super) fn pile_cmp(&self, other: &Self) -> Ordering {
-        let value_type = |value: &Value| match value {
-            Value::Scalar(_) => 0,
-            Value::Ranges(_) => 1,
-            Value::Set(_) => 2,
-        };
         self.kind
             .cmp(&other.kind)
             .then_with(|| self.reservations.cmp(&other.reservations))
@@ -252,7 +155,7 @@ impl Resource {
             .then_with(|| self.shared.cmp(&other.shared))
             .then_with(|| match &self.volume {
                 Some(_) => self.value.cmp(&other.value),
-                None => value_type(&self.value).cmp(&value_type(&other.value)),
+                None => self.value.type_rank().cmp(&other.value.type_rank()),
             })
     }
 
@@ -260,6 +163,7 @@ impl Resource {
         self.check_value()?;
         if let Some(volume) = &self.volume {
             let id = || volume.id.clone();
+            volume.check()?;
             if self.kind != Kind::Disk {
                 return Err(ResourceError::VolumeNotOnDisk { kind: self.kind });
             }
@@ -343,5 +247,133 @@ impl TryFrom<Unchecked> for Resource {
     fn try_from(unchecked: Unchecked) -> Result<Self, ResourceError> {
         let Unchecked { kind, reservations, volume, revocable, shared, value } = unchecked;
         Self { kind, reservations, volume, revocable, shared, value }.checked()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::super::strategies;
+    use super::*;
+
+    fn resource(text: &str) -> Resource {
+        text.parse::<super::super::Resources>().unwrap().into_iter().next().unwrap()
+    }
+
+    fn role(name: &str) -> Role {
+        name.parse().unwrap()
+    }
+
+    fn volume(id: &str) -> Volume {
+        Volume { id: id.into(), container_path: "data".into() }
+    }
+
+    #[test]
+    fn a_reservation_refines_the_one_below() {
+        let eng = resource("cpus:1").push_reservation(Reservation::fixed(role("eng"))).unwrap();
+        let dev = eng.clone().push_reservation(Reservation::dynamic(role("eng/dev"), None)).unwrap();
+        assert_eq!(dev.reserved_to(), Some(&role("eng/dev")));
+        assert_eq!(dev.clone().pop_reservation(), Ok(eng.clone()));
+
+        let refused =
+            |resource: &Resource, reservation| resource.clone().push_reservation(reservation).unwrap_err();
+        let boxed = || Box::new(eng.clone());
+        for other in ["eng", "ops", "engine"] {
+            let (held, wanted) = (role("eng"), role(other));
+            let error = ReservationError::NotARefinement { resource: boxed(), held, wanted: wanted.clone() };
+            assert_eq!(refused(&eng, Reservation::dynamic(wanted, None)), error);
+        }
+        assert_eq!(
+            refused(&eng, Reservation::fixed(role("eng/dev"))),
+            ReservationError::StaticOnTop { resource: boxed() }
+        );
+        assert_eq!(refused(&eng, Reservation::dynamic(Role::any(), None)), ReservationError::DefaultRole);
+        assert_eq!(eng.clone().pop_reservation(), Err(ReservationError::Static { resource: boxed() }));
+        let plain = resource("cpus:1");
+        let error = ReservationError::Unreserved { resource: Box::new(plain.clone()) };
+        assert_eq!(plain.pop_reservation(), Err(error));
+        let revocable = resource("cpus{REV}:1");
+        let error = ReservationError::Revocable { resource: Box::new(revocable.clone()) };
+        assert_eq!(refused(&revocable, Reservation::dynamic(role("eng"), None)), error);
+    }
+
+    #[test]
+    fn a_volume_needs_reserved_disk_that_stays() {
+        let disk = resource("disk(eng):10");
+        let error = |resource: &str| resource_error(resource, "v");
+        assert_eq!(error("disk:10"), ResourceError::VolumeUnreserved { id: "v".into() });
+        assert_eq!(error("disk(eng){REV}:10"), ResourceError::VolumeRevocable { id: "v".into() });
+        assert_eq!(error("mem(eng):10"), ResourceError::VolumeNotOnDisk { kind: Kind::Mem });
+        assert_eq!(resource_error("disk(eng):10", ".."), ResourceError::VolumeId { id: "..".into() });
+        let held = disk.with_volume(volume("v"), true).unwrap();
+        let error = ReservationError::Volume { resource: Box::new(held.clone()) };
+        assert_eq!(held.clone().pop_reservation(), Err(error.clone()));
+        assert_eq!(held.push_reservation(Reservation::dynamic(role("eng/dev"), None)), Err(error));
+    }
+
+    fn resource_error(text: &str, id: &str) -> ResourceError {
+        resource(text).with_volume(volume(id), false).unwrap_err()
+    }
+
+    #[test]
+    fn well_known_kinds_have_their_type() {
+        let one = Value::Scalar(Scalar::whole(1));
+        let error = Resource::new(Kind::Ports, one).unwrap_err();
+        assert_eq!(error.to_string(), "ports is given as ranges, not as a scalar");
+        let error = Resource::new(Kind::Cpus, Value::Set(["a"].into_iter().collect())).unwrap_err();
+        assert_eq!(error.to_string(), "cpus is given as a scalar, not as a set");
+        let half = Scalar::from_milli(500).unwrap();
+        let error = Resource::new(Kind::Gpus, Value::Scalar(half)).unwrap_err();
+        assert_eq!(error, ResourceError::FractionalGpus { given: half });
+        let all = Value::Ranges(super::super::Range::new(0, u64::MAX).unwrap().into());
+        assert_eq!(Resource::new(Kind::Ports, all), Err(ResourceError::TooMany { kind: Kind::Ports }));
+    }
+
+    #[test]
+    fn a_role_may_have_what_it_or_one_above_it_holds() {
+        let dev = role("eng/dev");
+        assert!(resource("cpus:1").allocatable_to(&dev));
+        assert!(resource("cpus(eng/dev):1").allocatable_to(&dev));
+        assert!(resource("cpus(eng):1").allocatable_to(&dev));
+        assert!(!resource("cpus(eng/dev/ci):1").allocatable_to(&dev));
+        assert!(!resource("cpus(ops):1").allocatable_to(&dev));
+        assert!(!resource("cpus(eng):1").allocatable_to(&Role::any()));
+    }
+
+    /// Replaces what stands at a path in a JSON value.
+    fn with(resource: &Resource, path: &str, value: serde_json::Value) -> serde_json::Value {
+        let mut json = serde_json::to_value(resource).unwrap();
+        *json.pointer_mut(path).unwrap() = value;
+        json
+    }
+
+    #[test]
+    fn the_wire_brings_no_invalid_resource() {
+        let dev = resource("disk(reservations: [(STATIC,eng),(DYNAMIC,eng/dev)])[v:data]:10");
+        for (path, value) in [
+            ("/kind", "cpus".into()),
+            ("/revocable", true.into()),
+            ("/reservations", serde_json::json!([])),
+            ("/reservations/0/role", "*".into()),
+            ("/reservations/1/role", "ops".into()),
+            ("/reservations/1/kind", "Static".into()),
+            ("/volume/id", "../x".into()),
+            ("/value", serde_json::json!({"Set": ["a"]})),
+            ("/value", serde_json::json!({"Scalar": -1})),
+        ] {
+            let json = with(&dev, path, value);
+            assert!(serde_json::from_value::<Resource>(json.clone()).is_err(), "{json}");
+        }
+        let shared = with(&resource("disk:1"), "/shared", true.into());
+        assert!(serde_json::from_value::<Resource>(shared).is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn the_wire_brings_back_the_same(resource in strategies::resource()) {
+            let json = serde_json::to_string(&resource).unwrap();
+            prop_assert_eq!(serde_json::from_str::<Resource>(&json).unwrap(), resource);
+        }
     }
 }

@@ -126,3 +126,34 @@ impl fmt::Display for Role {
         f.pad(&self.0)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_that_could_mislead_are_refused() {
+        for role in ["*", "eng", "eng/dev", "a-b", "a.b", "é", "a/...", "a/b*"] {
+            assert!(role.parse::<Role>().is_ok(), "{role}");
+        }
+        for role in [
+            "", "/", "/a", "a/", "a//b", ".", "..", "a/..", "-a", "a/-b", "*/a", "a/*", "a b", "a\t", "\u{8}",
+        ] {
+            assert!(role.parse::<Role>().is_err(), "{role}");
+            assert!(serde_json::from_value::<Role>(role.into()).is_err(), "{role}");
+        }
+    }
+
+    #[test]
+    fn the_tree_is_known_from_the_path() {
+        let role = |name: &str| name.parse::<Role>().unwrap();
+        let ci = role("eng/dev/ci");
+        assert_eq!(ci.ancestors().collect::<Vec<_>>(), [role("eng/dev"), role("eng")]);
+        assert_eq!(ci.components().collect::<Vec<_>>(), ["eng", "dev", "ci"]);
+        assert!(role("eng").is_ancestor_of(&ci));
+        assert!(!ci.is_ancestor_of(&ci));
+        assert!(!role("en").is_ancestor_of(&ci));
+        assert!(!Role::any().is_ancestor_of(&ci));
+        assert_eq!(role("eng").parent(), None);
+    }
+}

@@ -182,3 +182,96 @@ impl fmt::Display for Scalar {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn text_is_rounded_half_away_from_zero_at_three_decimals() {
+        let printed = |text: &str| text.parse::<Scalar>().map(|scalar| scalar.to_string());
+        for (text, expected) in [
+            ("0.5", "0.5"),
+            ("2", "2"),
+            (".25", "0.25"),
+            ("1.", "1"),
+            ("+1.050", "1.05"),
+            ("1.2345", "1.235"),
+            ("1.5011", "1.501"),
+            ("1.5015", "1.502"),
+            ("1.0005", "1.001"),
+            ("0.9995", "1"),
+            ("0.0005", "0.001"),
+            ("99999999999.9994", "99999999999.999"),
+            ("000000000000000000000000000007", "7"),
+            ("-0.0", "0"),
+        ] {
+            assert_eq!(printed(text), Ok(expected.to_owned()), "{text}");
+        }
+    }
+
+    #[test]
+    fn text_that_is_no_amount_is_refused_with_its_reason() {
+        for (text, error) in [
+            ("NaN", ScalarError::NotFinite),
+            ("-inf", ScalarError::NotFinite),
+            ("infinity", ScalarError::NotFinite),
+            ("-1", ScalarError::Negative),
+            ("-0.00001", ScalarError::Negative),
+            ("0.00001", ScalarError::TooSmall),
+            ("0.00049999", ScalarError::TooSmall),
+            ("1000000000000.001", ScalarError::TooLarge),
+            ("99999999999999999999999", ScalarError::TooLarge),
+            ("9223372036854775.808", ScalarError::TooLarge),
+            ("", ScalarError::NotANumber),
+            (".", ScalarError::NotANumber),
+            ("1.2.3", ScalarError::NotANumber),
+            ("--1", ScalarError::NotANumber),
+            ("1e3", ScalarError::NotANumber),
+            ("١", ScalarError::NotANumber),
+        ] {
+            assert_eq!(text.parse::<Scalar>(), Err(error), "{text}");
+        }
+        assert_eq!("1000000000000".parse(), Ok(Scalar::LIMIT));
+    }
+
+    #[test]
+    fn floats_are_refused_as_text_is() {
+        assert_eq!(Scalar::try_from(f64::NAN), Err(ScalarError::NotFinite));
+        assert_eq!(Scalar::try_from(f64::INFINITY), Err(ScalarError::NotFinite));
+        assert_eq!(Scalar::try_from(-0.1), Err(ScalarError::Negative));
+        assert_eq!(Scalar::try_from(f64::MIN_POSITIVE), Err(ScalarError::TooSmall));
+        assert_eq!(Scalar::try_from(f64::MAX), Err(ScalarError::TooLarge));
+        assert_eq!(Scalar::try_from(1.2345), Ok(Scalar(1235)));
+    }
+
+    proptest! {
+        #[test]
+        fn printing_parses_back(milli in 0..=Scalar::LIMIT.0) {
+            let scalar = Scalar::from_milli(milli).unwrap();
+            prop_assert_eq!(scalar.to_string().parse(), Ok(scalar));
+        }
+
+        #[test]
+        fn reading_never_panics(text in "[-+.0-9eE]{0,30}|.{0,5}") {
+            if let Ok(scalar) = text.parse::<Scalar>() {
+                prop_assert!(scalar >= Scalar::ZERO && scalar <= Scalar::LIMIT);
+            }
+        }
+
+        #[test]
+        fn the_wire_brings_no_invalid_amount(milli: i64) {
+            let scalar = serde_json::from_value::<Scalar>(milli.into()).ok();
+            prop_assert_eq!(scalar.map(Scalar::milli), (0..=Scalar::LIMIT.0).contains(&milli).then_some(milli));
+        }
+
+        #[test]
+        fn arithmetic_is_that_of_integers(a in 0..i64::MAX, b in 0..i64::MAX) {
+            let (left, right) = (Scalar(a), Scalar(b));
+            prop_assert_eq!(left.checked_add(right).map(Scalar::milli), a.checked_add(b));
+            prop_assert_eq!(left.checked_sub(right).map(Scalar::milli), (a >= b).then(|| a - b));
+        }
+    }
+}

@@ -4,7 +4,7 @@ use std::cmp::Reverse;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Kind, Quantities, Ranges, Resource, Resources, Role, Scalar, Value};
+use super::{Kind, Quantities, Resource, Resources, Role, Scalar, Value};
 
 /// What a task wants: resources whose values are given, and ports of which only the number matters.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -38,49 +38,6 @@ impl From<Resources> for Shape {
 }
 
 impl Resources {
-    /// The amount of one kind, whatever its identity.
-    #[must_use]
-    pub fn quantity(&self, kind: &Kind) -> Scalar {
-        self.quantities().get(kind)
-    }
-
-    /// Processor cores.
-    #[must_use]
-    pub fn cpus(&self) -> Scalar {
-        self.quantity(&Kind::Cpus)
-    }
-
-    /// Memory in MiB.
-    #[must_use]
-    pub fn mem(&self) -> Scalar {
-        self.quantity(&Kind::Mem)
-    }
-
-    /// Disk space in MiB.
-    #[must_use]
-    pub fn disk(&self) -> Scalar {
-        self.quantity(&Kind::Disk)
-    }
-
-    /// Graphics processors.
-    #[must_use]
-    pub fn gpus(&self) -> Scalar {
-        self.quantity(&Kind::Gpus)
-    }
-
-    /// All network ports, whatever their identity.
-    #[must_use]
-    pub fn ports(&self) -> Ranges {
-        let ports = self.iter().filter(|resource| *resource.kind() == Kind::Ports);
-        ports
-            .filter_map(|resource| match resource.value() {
-                Value::Ranges(ranges) => Some(ranges.iter()),
-                _ => None,
-            })
-            .flatten()
-            .collect()
-    }
-
     /// What the role may have: unreserved, or reserved to it or to a role above it.
     #[must_use]
     pub fn allocatable_to(&self, role: &Role) -> Self {
@@ -113,7 +70,7 @@ impl Resources {
 
     /// The concrete resources that give `wanted` to the role, or `None` when there aren't enough.
     ///
-    /// What is wanted with a reservation or a volume is taken just so. The rest is taken first from what
+    /// What is wanted with a reservation or a volume is taken just so, if the role may have it. The rest is taken first from what
     /// is reserved to the role, then to the roles above it, nearest first, then from what is unreserved;
     /// never from volumes, and from revocable resources only if wanted revocable.
     #[must_use]
@@ -148,6 +105,9 @@ impl Search<'_> {
     fn take_all(&mut self, wanted: &Resources) -> Option<()> {
         let is_exact = |wanted: &&Resource| wanted.reserved_to().is_some();
         for wanted in wanted.iter().filter(is_exact) {
+            if !wanted.allocatable_to(self.role) {
+                return None;
+            }
             self.take(wanted.clone())?;
         }
         wanted.iter().filter(|wanted| !is_exact(wanted)).try_for_each(|wanted| self.take_like(wanted))
@@ -214,5 +174,94 @@ impl Search<'_> {
         self.left.try_subtract(&part).ok()?;
         self.found += part;
         Some(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::super::strategies;
+    use super::*;
+
+    fn parsed(text: &str) -> Resources {
+        text.parse().unwrap()
+    }
+
+    fn role(name: &str) -> Role {
+        name.parse().unwrap()
+    }
+
+    #[test]
+    fn reserved_resources_are_used_first_and_the_nearest_before_others() {
+        let held = parsed("cpus:4;cpus(eng):2;cpus(eng/dev):1;cpus(ops):8;cpus{REV}:8");
+        let find = |text: &str, name: &str| held.find(&parsed(text), &role(name));
+        assert_eq!(find("cpus:2.5", "eng/dev"), Some(parsed("cpus(eng/dev):1;cpus(eng):1.5")));
+        assert_eq!(find("cpus:5", "eng"), Some(parsed("cpus(eng):2;cpus:3")));
+        assert_eq!(find("cpus:7", "eng/dev"), Some(parsed("cpus:4;cpus(eng):2;cpus(eng/dev):1")));
+        assert_eq!(find("cpus:7.001", "eng/dev"), None);
+        assert_eq!(find("cpus{REV}:8", "*"), Some(parsed("cpus{REV}:8")));
+        assert_eq!(find("cpus(eng):2;cpus:1", "eng"), Some(parsed("cpus(eng):2;cpus:1")));
+        assert_eq!(find("cpus(ops):1", "eng"), None);
+    }
+
+    #[test]
+    fn volumes_are_taken_only_by_name() {
+        let held = parsed("disk(eng)[v:data]:10;disk:5");
+        assert_eq!(held.find(&parsed("disk:6"), &role("eng")), None);
+        assert_eq!(held.find(&parsed("disk:10"), &role("eng")), None);
+        let volume = parsed("disk(eng)[v:data]:10");
+        assert_eq!(held.find(&volume, &role("eng")), Some(volume));
+    }
+
+    #[test]
+    fn ports_are_found_by_number_beside_particular_ones() {
+        let held = parsed("cpus:1;ports:[10-12,20-29];ports(eng):[100-101]");
+        let shape = Shape::new(parsed("cpus:0.5;ports:[10-10]"), 4);
+        let found = held.find_shape(&shape, &role("eng")).unwrap();
+        assert_eq!(found, parsed("cpus:0.5;ports:[10-12];ports(eng):[100-101]"));
+        assert_eq!(found.quantities(), shape.quantities());
+        assert_eq!(held.find_shape(&Shape::new(Resources::new(), 16), &role("eng")), None);
+        assert_eq!(held.find_shape(&Shape::new(Resources::new(), 14), &Role::any()), None);
+    }
+
+    #[test]
+    fn filters_part_by_what_they_name() {
+        let held = parsed("cpus:4;cpus(eng):2;cpus(eng/dev):1;cpus{REV}:8;ports:[1-2];ports(eng):[3-4]");
+        assert_eq!(
+            held.allocatable_to(&role("eng")),
+            parsed("cpus:4;cpus(eng):2;cpus{REV}:8;ports:[1-2];ports(eng):[3-4]")
+        );
+        assert_eq!(held.unreserved(), parsed("cpus:4;cpus{REV}:8;ports:[1-2]"));
+        assert_eq!(held.reserved_to(&role("eng")), parsed("cpus(eng):2;ports(eng):[3-4]"));
+        assert_eq!(held.revocable(), parsed("cpus{REV}:8"));
+        assert_eq!(held.revocable() + &held.non_revocable(), held);
+        assert_eq!(held.ports(), "[1-4]".parse().unwrap());
+        assert_eq!(held.cpus(), Scalar::whole(15));
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_found_is_there_suffices_and_is_for_the_role(
+            held in strategies::resources(), wanted in strategies::resources(), ports in 0_u32..4,
+            role in strategies::role(), enough: bool,
+        ) {
+            let shape = Shape::new(wanted.unreserved(), ports);
+            let held = if enough { held + &wanted } else { held };
+            match held.find_shape(&shape, &role) {
+                Some(found) => {
+                    prop_assert!(held.contains(&found));
+                    prop_assert_eq!(found.quantities(), shape.quantities());
+                    prop_assert_eq!(&found.allocatable_to(&role), &found);
+                }
+                None => prop_assert!(!held.unreserved().contains(&shape.resources) || ports > 0),
+            }
+        }
+
+        #[test]
+        fn everything_is_found_by_its_own_name(held in strategies::resources(), role in strategies::role()) {
+            let mine = held.allocatable_to(&role);
+            prop_assert_eq!(mine.reserved_to(&role), held.find(&mine.reserved_to(&role), &role).unwrap());
+        }
     }
 }

@@ -102,3 +102,31 @@ impl fmt::Display for ItemSet {
         f.write_str("}")
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn items_are_sorted_and_unique() {
+        let set: ItemSet = "{ b,a , b,\"c d\" }".parse().unwrap();
+        assert_eq!(set.to_string(), "{a,b,\"c d\"}");
+        assert_eq!(serde_json::from_str::<ItemSet>(r#"["b","a","c d","a"]"#).unwrap(), set);
+        assert_eq!("{}".parse(), Ok(ItemSet::new()));
+        assert_eq!("{a".parse::<ItemSet>().unwrap_err().to_string(), "at byte 2: expected ,");
+        assert_eq!(
+            "{\"a".parse::<ItemSet>().unwrap_err().to_string(),
+            "at byte 1: expected a quoted text that ends with '\"'"
+        );
+    }
+
+    #[test]
+    fn operations_are_those_of_sets() {
+        let set = |items: &str| items.parse::<ItemSet>().unwrap();
+        let (left, right) = (set("{a,b}"), set("{b,c}"));
+        assert_eq!(left.union(&right), set("{a,b,c}"));
+        assert_eq!(left.intersect(&right), set("{b}"));
+        assert_eq!(left.subtract(&right), set("{a}"));
+        assert!(left.contains(&set("{a}")) && !left.contains(&right));
+    }
+}

@@ -47,3 +47,15 @@ impl PartialEq for Share {
 }
 
 impl Eq for Share {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shares_are_compared_exactly() {
+        assert_eq!(Share::new(1, 3), Share::new(1 << 40, 3 << 40));
+        assert!(Share::new(i64::MAX - 1, i64::MAX) < Share::new(1, 1));
+        assert!(Share::ZERO < Share::new(1, i64::MAX));
+    }
+}

@@ -244,3 +244,95 @@ impl fmt::Display for Value {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::super::strategies;
+    use super::*;
+
+    fn printed(text: &str) -> String {
+        text.parse::<Resources>().unwrap_or_else(|error| panic!("{text}: {error}")).to_string()
+    }
+
+    #[test]
+    fn every_way_of_writing_has_one_way_of_printing() {
+        for (text, expected) in [
+            ("", ""),
+            (" ; ", ""),
+            ("cpus:0;gpus:0;mem:1", "mem:1"),
+            (
+                "ports:[31000-32000,33000-33100];cpus:2;mem:1024;disk:0",
+                "cpus:2;mem:1024;ports:[31000-32000,33000-33100]",
+            ),
+            ("cpus(*):2; cpus:1 ;", "cpus:3"),
+            ("tags:{b,a};cpus(eng/dev):2", "cpus(eng/dev):2;tags:{a,b}"),
+            ("cpus{REV}:2", "cpus{REV}:2"),
+            ("cpus(*){REV}:2", "cpus{REV}:2"),
+            ("cpus:2[REVOCABLE]", "cpus{REV}:2"),
+            ("cpus(eng)[REVOCABLE]:2", "cpus(eng){REV}:2"),
+            ("ports:[1-2][REVOCABLE]", "ports{REV}:[1-2]"),
+            ("disk(eng)[v:data]<SHARED>:1", "disk(eng)[v:data]<SHARED>:1"),
+            ("cpus(reservations: [(STATIC,eng)]):1", "cpus(eng):1"),
+            (
+                "cpus(reservations:[(STATIC,eng),(DYNAMIC,eng/dev,ann,{k:v,\"a b\": c})]):1",
+                "cpus(reservations: [(STATIC,eng),(DYNAMIC,eng/dev,ann,{\"a b\": c,k: v})]):1",
+            ),
+            ("cpus(reservations):1", "cpus(reservations):1"),
+            ("disk(eng)[REVOCABLE:x]:1", "disk(eng)[REVOCABLE:x]:1"),
+        ] {
+            assert_eq!(printed(text), expected, "{text}");
+            assert_eq!(printed(expected), expected);
+        }
+    }
+
+    #[test]
+    fn what_is_wrong_is_said_with_its_place() {
+        for (text, error) in [
+            ("cpus", "at byte 4: expected ':' and a value"),
+            ("cpus:", "at byte 5: expected a decimal number such as 2 or 0.5"),
+            ("cpus:1;mem:x", "at byte 11: expected a decimal number such as 2 or 0.5"),
+            ("cpus:-1", "at byte 5: an amount can't be negative"),
+            ("cpus:0.00001", "at byte 5: an amount other than zero must be at least 0.001"),
+            ("cpus:1 mem:2", "at byte 7: expected ';' or the end"),
+            (":1", "at byte 0: a resource needs a name"),
+            ("cpus(:1", "at byte 5: expected a role"),
+            (
+                "cpus(a//b):1",
+                "at byte 5: role \"a//b\" has an empty component: no '/' at its ends, and no two in a row",
+            ),
+            ("cpus(eng:1", "at byte 8: expected )"),
+            ("cpus:[1-2]", "at byte 0: cpus is given as a scalar, not as ranges"),
+            ("ports:[5-2]", "at byte 7: range 5-2 ends before it begins"),
+            ("mem:1; gpus:0.5", "at byte 7: gpus must be a whole number, not 0.5"),
+            ("tags:{a};tags:1", "at byte 9: tags is given with two types of value"),
+            ("disk[v:p]:1", "at byte 0: volume \"v\" needs disk that is reserved"),
+            ("cpus<SHARED>:1", "at byte 0: cpus without a volume can't be shared"),
+            (
+                "cpus(reservations: [(STATIC,eng),(DYNAMIC,ops)]):1",
+                "at byte 0: cpus(eng):1 is reserved to eng; only a role below that can refine it, not ops",
+            ),
+            ("cpus(reservations: [(OTHER,eng)]):1", "at byte 21: expected STATIC or DYNAMIC"),
+        ] {
+            assert_eq!(text.parse::<Resources>().unwrap_err().to_string(), error);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn printing_parses_back(resources in strategies::resources()) {
+            let text = resources.to_string();
+            prop_assert_eq!(text.parse(), Ok(resources), "{}", text);
+        }
+
+        #[test]
+        fn reading_never_panics(
+            text in "((cpus|disk|ports|t)[(]?(eng|reservations: [\\[][(]STATIC,a[)])?[)]?([{]REV[}]|[\\[]v:p\\])?:?[\\[{]?[0-9a\"-]{0,3}[\\]}]?;?){0,3}|.{0,12}",
+        ) {
+            if let Ok(resources) = text.parse::<Resources>() {
+                prop_assert_eq!(resources.to_string().parse(), Ok(resources));
+            }
+        }
+    }
+}
