@@ -234,6 +234,29 @@ async fn bulk_streams_carry_frames_then_bytes_beside_the_messages() {
 }
 
 #[tokio::test]
+async fn a_bulk_stream_that_nobody_reads_holds_up_no_messages() {
+    let (agent, master, _endpoints) = pair().await;
+    let (mut writer, _reader) = agent.link().open_bulk().await.unwrap();
+    // Twice what may be under way, so the writing can't end.
+    let content = vec![0; 2 * Settings::default().window_bytes as usize];
+    let blocked = tokio::spawn(async move { writer.write_all(&content).await });
+    let _unread = master.link().accept_bulk().await.unwrap();
+
+    let (outbox, sender, _receiver) = agent.split::<Message, Message>();
+    let (_outbox, _sender, mut receiver) = master.split::<Message, Message>();
+    tokio::spawn(sender.drive());
+    for number in 0..100 {
+        outbox.push(Message::Text("x".repeat(50_000))).unwrap();
+        outbox.push(Message::Number(number)).unwrap();
+    }
+    let mut received = Vec::new();
+    while received.len() < 200 {
+        receiver.recv_batch(&mut received).await.unwrap();
+    }
+    assert!(!blocked.is_finished());
+}
+
+#[tokio::test]
 async fn hostile_bytes_close_that_connection_alone() {
     let authority = authority();
     let server = master(&authority);

@@ -43,6 +43,7 @@ impl Connection {
         own: (IdentityKind, &str),
     ) -> Result<Self, NetError> {
         let (mut send, mut receive) = connection.open_bi().await?;
+        prefer(&send);
         let mut decoder = FrameDecoder::new();
         // A refusal may overtake the writing; the reading then tells the reason.
         let written = say_hello(&mut send, own).await;
@@ -58,6 +59,7 @@ impl Connection {
         own: (IdentityKind, &str),
     ) -> Result<Self, NetError> {
         let (mut send, mut receive) = connection.accept_bi().await?;
+        prefer(&send);
         let mut decoder = FrameDecoder::new();
         let software = hear_hello(&link, &mut receive, &mut decoder).await?;
         say_hello(&mut send, own).await?;
@@ -97,6 +99,12 @@ impl Connection {
         let (outbox, sender) = Sender::new(self.link.clone(), self.send, limit);
         (outbox, sender, Receiver::new(self.link, self.receive, self.decoder))
     }
+}
+
+/// Messages go before bulk data.
+fn prefer(main: &quinn::SendStream) {
+    // Fails only on a stream that has ended, whose next write tells.
+    let _ = main.set_priority(1);
 }
 
 async fn say_hello(

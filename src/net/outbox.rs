@@ -7,7 +7,10 @@ use serde::Serialize;
 use tokio::sync::Notify;
 
 use crate::{
-    net::{error::NetError, link::Link},
+    net::{
+        error::{CloseCode, NetError},
+        link::Link,
+    },
     protocol::codec::encode_frame,
 };
 
@@ -174,7 +177,7 @@ impl<M: Serialize + Send + 'static> Sender<M> {
     pub async fn drive(mut self) -> Result<(), NetError> {
         let result = self.send_all().await;
         if let Err(error @ NetError::Codec(_)) = &result {
-            self.link.close(crate::net::CloseCode::Internal, &format!("cannot send a message: {error}"));
+            self.link.close(CloseCode::Internal, &format!("cannot send a message: {error}"));
         }
         result
     }
