@@ -1,0 +1,92 @@
+//! Connections that others begin.
+
+use std::{net::SocketAddr, sync::Arc};
+
+use quinn::{ServerConfig, crypto::rustls::HandshakeData};
+
+use crate::{
+    net::{
+        connection::Connection,
+        endpoint::within,
+        error::NetError,
+        join::JoinRequest,
+        link::{self, Link},
+        settings::Settings,
+        tls::{ALPN_JOIN, ALPN_MESSAGES},
+    },
+    protocol::identity::IdentityKind,
+};
+
+/// What a server needs to know to let a connection in.
+#[derive(Debug)]
+pub(super) struct Listening {
+    pub(super) kind: IdentityKind,
+    pub(super) network: Arc<ServerConfig>,
+    pub(super) loopback: Arc<ServerConfig>,
+    pub(super) settings: Settings,
+}
+
+/// A connection that wants in. [`Incoming::establish`] it in a task of its own, so that a slow peer holds up no other.
+#[derive(Debug)]
+pub struct Incoming {
+    quinn: quinn::Incoming,
+    listening: Arc<Listening>,
+}
+
+/// What a connection turned out to be.
+#[derive(Debug)]
+pub enum Accepted {
+    /// A member of the cluster, ready for messages.
+    Member(Box<Connection>),
+    /// A newcomer, who waits for an answer.
+    Newcomer(JoinRequest),
+}
+
+impl Incoming {
+    pub(super) fn new(quinn: quinn::Incoming, listening: Arc<Listening>) -> Self {
+        Self { quinn, listening }
+    }
+
+    /// Where the connection comes from; not yet verified.
+    pub fn remote_address(&self) -> SocketAddr {
+        self.quinn.remote_address()
+    }
+
+    /// Completes handshake and hello. A peer that fails is told why.
+    ///
+    /// # Errors
+    /// [`NetError::NoCertificate`], [`NetError::UntrustedPeer`], [`NetError::RoleRefused`], [`NetError::VersionMismatch`],
+    /// [`NetError::JoinsNotTaken`], [`NetError::Codec`], [`NetError::TimedOut`], or the connection's end. All of them concern this
+    /// connection alone.
+    pub async fn establish(self) -> Result<Accepted, NetError> {
+        let Self { quinn, listening } = self;
+        within(&listening.settings, async {
+            let near = quinn.remote_address().ip().to_canonical().is_loopback();
+            let config = if near { &listening.loopback } else { &listening.network };
+            let connection = quinn.accept_with(config.clone())?.await?;
+            welcome(&connection, &listening).await.inspect_err(|error| link::fail(&connection, error))
+        })
+        .await
+    }
+}
+
+async fn welcome(connection: &quinn::Connection, listening: &Listening) -> Result<Accepted, NetError> {
+    let protocol = connection
+        .handshake_data()
+        .and_then(|data| data.downcast::<HandshakeData>().ok()?.protocol)
+        .unwrap_or_default();
+    let protocol = String::from_utf8_lossy(&protocol);
+    if protocol == ALPN_JOIN {
+        if !listening.settings.joins {
+            return Err(NetError::JoinsNotTaken);
+        }
+        return Ok(Accepted::Newcomer(JoinRequest::receive(connection).await?));
+    }
+    if protocol != ALPN_MESSAGES {
+        let detail = format!("the peer asked for {protocol}");
+        return Err(NetError::VersionMismatch { ours: ALPN_MESSAGES, detail });
+    }
+    let link = Link::authenticated(connection.clone())?;
+    let own = (listening.kind, listening.settings.software.as_str());
+    Ok(Accepted::Member(Box::new(Connection::accept(connection.clone(), link, own).await?)))
+}

@@ -1,0 +1,227 @@
+//! The sending side of a main stream: a bounded queue and the task that empties it.
+
+use std::{fmt, sync::Arc};
+
+use parking_lot::Mutex;
+use serde::Serialize;
+use tokio::sync::Notify;
+
+use crate::{
+    net::{
+        error::{CloseCode, NetError},
+        link::Link,
+    },
+    protocol::codec::encode_frame,
+};
+
+/// Messages that an outbox holds unless told otherwise: a second's worth of a busy connection.
+pub(super) const DEFAULT_OUTBOX_MESSAGES: usize = 1 << 20;
+
+/// Encoded bytes that go to the stream in one write; a batch larger than this takes several.
+const WRITE_BYTES: usize = 256 << 10;
+
+/// Why a message was not queued.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum OutboxError {
+    /// The peer takes its messages too slowly. Nothing was queued; since messages are a sequence, the owner should close the connection.
+    #[error("the outbox holds its limit of {limit} messages: the peer takes them too slowly")]
+    Full {
+        /// How many messages the outbox may hold.
+        limit: usize,
+    },
+    /// The connection has ended, or [`Sender::drive`] has.
+    #[error("the connection has ended")]
+    Closed,
+}
+
+struct Queue<M> {
+    messages: Vec<M>,
+    closed: bool,
+}
+
+struct Shared<M> {
+    queue: Mutex<Queue<M>>,
+    limit: usize,
+    /// Awakens the driver: on the first message after it emptied the queue, and on closing.
+    ready: Notify,
+}
+
+impl<M> Shared<M> {
+    /// Lets the driver send what is queued, and end.
+    fn close(&self) {
+        self.queue.lock().closed = true;
+        self.ready.notify_one();
+    }
+
+    /// Moves everything queued to `batch`, which is empty. False when nothing more will come.
+    fn take(&self, batch: &mut Vec<M>) -> bool {
+        let mut queue = self.queue.lock();
+        std::mem::swap(&mut queue.messages, batch);
+        !queue.closed
+    }
+}
+
+/// Closes the queue when the last clone of an outbox is gone.
+struct Handle<M>(Arc<Shared<M>>);
+
+impl<M> Drop for Handle<M> {
+    fn drop(&mut self) {
+        self.0.close();
+    }
+}
+
+/// Takes messages for a peer, from any thread, without waiting. When the last clone is dropped, the stream ends after what is queued.
+///
+/// Bounded by the number of messages; beyond them, [`Sender::drive`] holds one write's bytes and QUIC its window.
+pub struct Outbox<M>(Arc<Handle<M>>);
+
+impl<M> Clone for Outbox<M> {
+    fn clone(&self) -> Self {
+        Self(self.0.clone())
+    }
+}
+
+impl<M> fmt::Debug for Outbox<M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Outbox").field("queued", &self.len()).finish_non_exhaustive()
+    }
+}
+
+impl<M> Outbox<M> {
+    /// Queues one message.
+    ///
+    /// # Errors
+    /// [`OutboxError`]; the message is then dropped.
+    pub fn push(&self, message: M) -> Result<(), OutboxError> {
+        self.push_all([message])
+    }
+
+    /// Queues messages in order, all of them or none.
+    ///
+    /// # Errors
+    /// [`OutboxError`]; the messages are then dropped.
+    pub fn push_all<I>(&self, messages: I) -> Result<(), OutboxError>
+    where
+        I: IntoIterator<Item = M, IntoIter: ExactSizeIterator>,
+    {
+        let messages = messages.into_iter();
+        let shared = &self.0.0;
+        let was_empty = {
+            let mut queue = shared.queue.lock();
+            if queue.closed {
+                return Err(OutboxError::Closed);
+            }
+            if messages.len() > shared.limit - queue.messages.len().min(shared.limit) {
+                return Err(OutboxError::Full { limit: shared.limit });
+            }
+            let was_empty = queue.messages.is_empty();
+            queue.messages.extend(messages);
+            was_empty
+        };
+        if was_empty {
+            shared.ready.notify_one();
+        }
+        Ok(())
+    }
+
+    /// How many messages wait to be sent.
+    pub fn len(&self) -> usize {
+        self.0.0.queue.lock().messages.len()
+    }
+
+    /// Whether no message waits to be sent.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Takes no more messages; what is queued is still sent, then the stream ends.
+    pub fn close(&self) {
+        self.0.0.close();
+    }
+}
+
+/// The sending half of a connection's main stream. Its [`Sender::drive`] must run for messages to leave.
+pub struct Sender<M> {
+    link: Link,
+    stream: quinn::SendStream,
+    shared: Arc<Shared<M>>,
+}
+
+impl<M> fmt::Debug for Sender<M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Sender").field("link", &self.link).finish_non_exhaustive()
+    }
+}
+
+impl<M> Drop for Sender<M> {
+    fn drop(&mut self) {
+        self.shared.close();
+    }
+}
+
+impl<M: Serialize + Send + 'static> Sender<M> {
+    /// The sender and its outbox, which holds up to `limit` messages.
+    pub(super) fn new(link: Link, stream: quinn::SendStream, limit: usize) -> (Outbox<M>, Self) {
+        let queue = Mutex::new(Queue { messages: Vec::new(), closed: false });
+        let shared = Arc::new(Shared { queue, limit, ready: Notify::new() });
+        (Outbox(Arc::new(Handle(shared.clone()))), Self { link, stream, shared })
+    }
+
+    /// Sends what is pushed into the outbox until that is closed and everything has arrived. Whatever has gathered while one write was
+    /// under way goes out with the next.
+    ///
+    /// # Errors
+    /// The connection's end; or [`NetError::Codec`] for a message that cannot be encoded or is too large, which ends the connection, since
+    /// the peer would miss it.
+    pub async fn drive(mut self) -> Result<(), NetError> {
+        let result = self.send_all().await;
+        if let Err(error @ NetError::Codec(_)) = &result {
+            self.link.close(CloseCode::Internal, &format!("cannot send a message: {error}"));
+        }
+        result
+    }
+
+    async fn send_all(&mut self) -> Result<(), NetError> {
+        let (mut batch, mut buffer) = (Vec::new(), Vec::new());
+        loop {
+            let open = self.shared.take(&mut batch);
+            if batch.is_empty() {
+                if !open {
+                    break;
+                }
+                tokio::select! {
+                    () = self.shared.ready.notified() => continue,
+                    error = self.link.closed() => return Err(error),
+                }
+            }
+            for message in batch.drain(..) {
+                encode_frame(&message, &mut buffer)?;
+                if buffer.len() >= WRITE_BYTES {
+                    self.write(&mut buffer).await?;
+                }
+            }
+            self.write(&mut buffer).await?;
+        }
+        self.finish().await
+    }
+
+    async fn write(&mut self, buffer: &mut Vec<u8>) -> Result<(), NetError> {
+        self.stream.write_all(buffer).await?;
+        buffer.clear();
+        // One huge message leaves no huge buffer behind.
+        buffer.shrink_to(2 * WRITE_BYTES);
+        Ok(())
+    }
+
+    /// Ends the stream and waits until the peer has everything.
+    async fn finish(&mut self) -> Result<(), NetError> {
+        // Fails only when it was finished before, which happens nowhere else.
+        let _ = self.stream.finish();
+        match self.stream.stopped().await {
+            Ok(None) => Ok(()),
+            Ok(Some(code)) => Err(NetError::StreamReset { code: code.into_inner() }),
+            Err(_) => Err(self.link.closed().await),
+        }
+    }
+}
