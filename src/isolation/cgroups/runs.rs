@@ -1,0 +1,99 @@
+//! Which run a cgroup belongs to, and the removal of those whose run is dead.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use super::files;
+
+/// How long killed processes get to leave their cgroup.
+const GRACE: Duration = Duration::from_secs(2);
+
+/// What a clean-up did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct CleanUp {
+    /// Cgroups removed.
+    pub removed: usize,
+    /// Processes killed in them.
+    pub killed: usize,
+    /// Cgroups that could not be removed; the log says why.
+    pub stuck: usize,
+}
+
+/// The name of this process' run: its pid and its start time, so that a reused pid is another run.
+pub(super) fn this_run() -> String {
+    let pid = std::process::id();
+    format!("{pid}-{}", started(pid).unwrap_or(0))
+}
+
+/// When the process was started, in ticks since boot; `None` if it is gone.
+fn started(pid: u32) -> Option<u64> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    // The command's name, in parentheses, may hold anything. The start time is the 20th field after it.
+    stat.rsplit_once(')')?.1.split_whitespace().nth(19)?.parse().ok()
+}
+
+/// Whether a directory's name is that of a run whose process is gone. Directories that are no runs are not ours to judge.
+fn is_dead(name: &str) -> bool {
+    let run = name.split_once('-').and_then(|(pid, start)| Some((pid.parse().ok()?, start.parse().ok()?)));
+    run.is_some_and(|(pid, start): (u32, u64)| started(pid) != Some(start))
+}
+
+/// Removes the cgroups of dead runs in each root, and the roots that are then empty.
+pub(super) fn clean_up(roots: &[PathBuf]) -> CleanUp {
+    let mut done = CleanUp::default();
+    for root in roots {
+        for run in directories(root)
+            .filter(|run| run.file_name().is_some_and(|name| is_dead(&name.to_string_lossy())))
+        {
+            for task in directories(&run) {
+                remove(&task, &mut done);
+            }
+            remove(&run, &mut done);
+        }
+        // Fails as it should while a live run is in it.
+        let _ = fs::remove_dir(root);
+    }
+    done
+}
+
+fn directories(parent: &Path) -> impl Iterator<Item = PathBuf> + use<> {
+    let entries = fs::read_dir(parent).into_iter().flatten().flatten();
+    entries.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir())).map(|entry| entry.path())
+}
+
+fn remove(directory: &Path, done: &mut CleanUp) {
+    let deadline = Instant::now() + GRACE;
+    loop {
+        done.killed += files::kill_members(directory).unwrap_or(0);
+        match files::remove_directory(directory) {
+            Ok(()) => {
+                done.removed += 1;
+                return;
+            }
+            Err(error) if error.kind() == io::ErrorKind::ResourceBusy && Instant::now() < deadline => {
+                std::thread::sleep(Duration::from_millis(2));
+            }
+            Err(error) => {
+                tracing::warn!(%error, "can't remove a leftover cgroup");
+                done.stuck += 1;
+                return;
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_run_is_dead_when_its_process_is_gone_or_another() {
+        assert!(!is_dead(&this_run()));
+        assert!(is_dead(&format!("{}-1", std::process::id())));
+        assert!(is_dead("4194305-7"), "beyond the largest pid");
+        assert!(!is_dead("no-run"));
+        assert!(!is_dead("tasks"));
+    }
+}
