@@ -1,4 +1,37 @@
 //! What the parties say to each other: ids, tasks, offers, calls and events, and their encoding.
+//!
+//! Each edge of the cluster has one pair of types, named as in Mesos: a *call* goes up, to the party that serves; an
+//! *event* comes down from it.
+//!
+//! | edge | up | down |
+//! | --- | --- | --- |
+//! | scheduler and master | [`SchedulerCall`] | [`SchedulerEvent`] |
+//! | agent and master | [`AgentCall`] | [`AgentEvent`] |
+//! | executor and agent | [`ExecutorCall`] | [`ExecutorEvent`] |
+//! | operator and master | [`OperatorCall`] | [`OperatorEvent`] |
+//!
+//! All are plain values. [`codec`] turns them into frames; who may speak on which edge is decided by the [`identity`] in
+//! the peer's certificate.
 
+pub mod agent;
 pub mod codec;
+pub mod executor;
+pub mod explanation;
+pub mod framework;
 pub mod identity;
+pub mod ids;
+pub mod logs;
+pub mod operator;
+pub mod task;
+
+pub use agent::{AgentCall, AgentEvent, AgentInfo, Attributes, HeldTask};
+pub use executor::{ExecutorCall, ExecutorEvent};
+pub use explanation::{Explanation, Obstacle};
+pub use framework::{FrameworkInfo, OfferInfo, Operation, SchedulerCall, SchedulerEvent};
+pub use identity::{Identity, IdentityKind};
+pub use ids::{AgentId, ConnectionId, ExecutorId, FrameworkId, OfferId, RequestId, TaskId};
+pub use operator::{OperatorCall, OperatorEvent, Weight};
+pub use task::{
+    Check, Checks, Command, CommandInfo, ExecutorInfo, Exit, Probe, Reason, StopPolicy, TaskInfo, TaskState,
+    TaskStatus, UpdateNumber, Work,
+};

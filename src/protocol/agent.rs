@@ -1,0 +1,130 @@
+//! Agents and the master.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+
+use serde::{Deserialize, Serialize};
+
+use super::ids::{AgentId, ExecutorId, FrameworkId, TaskId};
+use super::task::{StopPolicy, TaskInfo, TaskState, TaskStatus, UpdateNumber};
+use crate::resources::Resources;
+
+/// What an agent tells about its machine, for frameworks to choose by.
+pub type Attributes = BTreeMap<String, String>;
+
+/// An agent, as it introduces itself.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct AgentInfo {
+    /// Its machine's name.
+    pub hostname: String,
+    /// Where it takes connections of executors and operators (logs).
+    pub address: Option<SocketAddr>,
+    /// All that it has to give.
+    pub resources: Resources,
+    /// For frameworks to choose by.
+    pub attributes: Attributes,
+}
+
+/// A task that an agent holds when it registers.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct HeldTask {
+    /// Whose it is.
+    pub framework: FrameworkId,
+    /// The role that its resources count for.
+    pub role: crate::resources::Role,
+    /// What it is.
+    pub task: TaskInfo,
+    /// Its newest state.
+    pub state: TaskState,
+}
+
+/// What an agent tells the master.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum AgentCall {
+    /// The first call on a connection.
+    Register {
+        /// What it is.
+        info: AgentInfo,
+        /// What it runs.
+        tasks: Vec<HeldTask>,
+    },
+    /// An update for a framework's scheduler.
+    Update {
+        /// Whose task it is.
+        framework: FrameworkId,
+        /// The update.
+        status: TaskStatus,
+        /// The task's newest state, which can be ahead of the update's: the master frees resources by it.
+        latest: TaskState,
+    },
+    /// A custom executor ended.
+    ExecutorLost {
+        /// Whose.
+        framework: FrameworkId,
+        /// Which.
+        executor: ExecutorId,
+        /// How, for people.
+        message: String,
+    },
+    /// An executor speaks to its scheduler.
+    Message {
+        /// Whose it is.
+        framework: FrameworkId,
+        /// Which.
+        executor: ExecutorId,
+        /// Opaque to everyone between.
+        data: Vec<u8>,
+    },
+    /// Answers a [`AgentEvent::Ping`].
+    Pong,
+}
+
+/// What the master tells an agent.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum AgentEvent {
+    /// The registration holds.
+    Registered {
+        /// The agent's id.
+        agent: AgentId,
+    },
+    /// Runs tasks; several of one call are one group: they start together.
+    Launch {
+        /// Whose they are.
+        framework: FrameworkId,
+        /// The role that their resources count for.
+        role: crate::resources::Role,
+        /// What they are.
+        tasks: Vec<TaskInfo>,
+    },
+    /// Stops a task.
+    Kill {
+        /// Whose it is.
+        framework: FrameworkId,
+        /// Which.
+        task: TaskId,
+        /// Instead of the task's own policy.
+        stop: Option<StopPolicy>,
+    },
+    /// The scheduler has recorded an update, and all before it.
+    Acknowledge {
+        /// Whose task it is.
+        framework: FrameworkId,
+        /// Which.
+        task: TaskId,
+        /// The newest recorded update.
+        number: UpdateNumber,
+    },
+    /// A scheduler speaks to its executor.
+    Message {
+        /// Whose it is.
+        framework: FrameworkId,
+        /// Which.
+        executor: ExecutorId,
+        /// Opaque to everyone between.
+        data: Vec<u8>,
+    },
+    /// The framework has ended: stop its executors and forget it.
+    ShutdownFramework(FrameworkId),
+    /// Are you there?
+    Ping,
+}

@@ -1,0 +1,118 @@
+//! Why a task does not run: reasons from the framework and from the allocator, joined.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::resources::{Quantities, Role};
+use crate::time::Time;
+
+/// Why something is not happening now: the reasons that stand in the way, most blocking first.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Explanation {
+    /// Whether the task is known, and what it is called.
+    pub task: Option<String>,
+    /// What it waits for, when that is known: the role and the amounts.
+    pub wants: Option<(Role, Quantities)>,
+    /// The reasons.
+    pub obstacles: Vec<Obstacle>,
+}
+
+impl Explanation {
+    /// An explanation of one reason.
+    pub fn of(task: impl Into<String>, obstacle: Obstacle) -> Self {
+        Explanation { task: Some(task.into()), wants: None, obstacles: vec![obstacle] }
+    }
+}
+
+/// One reason why something is not happening now.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Obstacle {
+    /// It waits for other work.
+    Dependency {
+        /// What it waits for.
+        on: String,
+    },
+    /// It failed lately and is tried again later.
+    Backoff {
+        /// When.
+        until: Time,
+    },
+    /// As many as may run together do.
+    LimitReached {
+        /// How many.
+        limit: u64,
+    },
+    /// No agent is big enough even when it is empty.
+    LargerThanAnyAgent {
+        /// The closest one lacks this.
+        lacking: Quantities,
+    },
+    /// Agents that have too little left.
+    Insufficient {
+        /// How many.
+        agents: usize,
+        /// What the closest one lacks.
+        lacking: Quantities,
+    },
+    /// Agents whose offer the framework refused lately.
+    Refused {
+        /// How many.
+        agents: usize,
+        /// Until when the first of them is not offered.
+        until: Time,
+    },
+    /// Other roles are served first, since they are further below their fair share.
+    BelowFairShare {
+        /// This role's place in the order, from 1.
+        rank: usize,
+        /// How many roles there are.
+        roles: usize,
+    },
+    /// The framework asked for no offers.
+    Suppressed,
+    /// The framework's scheduler is not connected.
+    Disconnected,
+    /// There is no agent.
+    NoAgents,
+    /// A rule of the framework excludes agents.
+    Constraint {
+        /// The rule.
+        name: String,
+        /// How many agents.
+        agents: usize,
+    },
+    /// It is on its way: an offer is out, or it has been launched.
+    InProgress {
+        /// What happens just now.
+        what: String,
+    },
+}
+
+impl fmt::Display for Obstacle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Obstacle::Dependency { on } => write!(f, "waits for {on}"),
+            Obstacle::Backoff { .. } => f.write_str("failed lately; it is tried again after its backoff"),
+            Obstacle::LimitReached { limit } => write!(f, "as many as may run together ({limit}) do"),
+            Obstacle::LargerThanAnyAgent { lacking } => {
+                write!(f, "larger than any agent: the closest one lacks {lacking} even when empty")
+            }
+            Obstacle::Insufficient { agents, lacking } => {
+                write!(f, "{agents} agent(s) have too little left; the closest one lacks {lacking}")
+            }
+            Obstacle::Refused { agents, .. } => {
+                write!(f, "the framework refused offers of {agents} agent(s) a moment ago")
+            }
+            Obstacle::BelowFairShare { rank, roles } => {
+                write!(f, "its role is number {rank} of {roles} in the order of fair shares")
+            }
+            Obstacle::Suppressed => f.write_str("the framework asked for no offers"),
+            Obstacle::Disconnected => f.write_str("the framework's scheduler is not connected"),
+            Obstacle::NoAgents => f.write_str("the cluster has no agent"),
+            Obstacle::Constraint { name, agents } => write!(f, "{name} excludes {agents} agent(s)"),
+            Obstacle::InProgress { what } => f.write_str(what),
+        }
+    }
+}

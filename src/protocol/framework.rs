@@ -1,0 +1,232 @@
+//! Schedulers and the master: what a framework says, and what it is told.
+//!
+//! The names follow the calls and events of Mesos' v1 scheduler API.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::agent::Attributes;
+use super::explanation::Explanation;
+use super::ids::{AgentId, ExecutorId, FrameworkId, OfferId, RequestId, TaskId};
+use super::task::{StopPolicy, TaskInfo, TaskStatus, UpdateNumber};
+use crate::resources::{Reservation, Resources, Role};
+
+/// For how long declined resources are not offered to the same framework and role again, unless it says otherwise.
+pub const DEFAULT_REFUSE: Duration = Duration::from_secs(5);
+
+/// The longest time for which an offer can be refused; longer ones are cut to it.
+pub const MAX_REFUSE: Duration = Duration::from_secs(365 * 24 * 3600);
+
+/// A framework, as it introduces itself.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct FrameworkInfo {
+    /// For people. Its id is the name in its certificate.
+    pub name: String,
+    /// The roles whose share of the cluster it uses. At least one.
+    pub roles: Vec<Role>,
+    /// How long its tasks are kept after its scheduler is gone. With zero they end with it.
+    pub failover_timeout: Duration,
+    /// Free-form marks.
+    pub labels: BTreeMap<String, String>,
+}
+
+impl FrameworkInfo {
+    /// A framework with one role, whose tasks end with its scheduler.
+    pub fn new(name: impl Into<String>, role: Role) -> Self {
+        FrameworkInfo {
+            name: name.into(),
+            roles: vec![role],
+            failover_timeout: Duration::ZERO,
+            labels: BTreeMap::new(),
+        }
+    }
+
+    /// The same framework, whose tasks are kept for `timeout` after its scheduler is gone.
+    pub fn with_failover_timeout(mut self, timeout: Duration) -> Self {
+        self.failover_timeout = timeout;
+        self
+    }
+}
+
+/// Resources of one agent, offered to one framework for one of its roles.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct OfferInfo {
+    /// Names the offer.
+    pub id: OfferId,
+    /// The role that the resources count for.
+    pub role: Role,
+    /// The agent that has them.
+    pub agent: AgentId,
+    /// The agent's machine.
+    pub hostname: String,
+    /// The agent's attributes.
+    pub attributes: Attributes,
+    /// What is offered.
+    pub resources: Resources,
+}
+
+/// Something that is done with the resources of an offer.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Operation {
+    /// Runs a task.
+    Launch(TaskInfo),
+    /// Runs tasks together: all are launched or none is.
+    LaunchGroup(Vec<TaskInfo>),
+    /// Sets resources aside for a role; later offers carry them as reserved.
+    Reserve {
+        /// Unreserved, or reserved to an ancestor of the role.
+        resources: Resources,
+        /// Put on top of what they have.
+        reservation: Reservation,
+    },
+    /// Takes the top reservation off.
+    Unreserve {
+        /// Dynamically reserved resources.
+        resources: Resources,
+    },
+}
+
+/// What a scheduler tells the master.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum SchedulerCall {
+    /// The first call on a connection.
+    Subscribe {
+        /// Who it is.
+        framework: FrameworkInfo,
+        /// Roles that want no offers for now.
+        suppressed: Vec<Role>,
+    },
+    /// Uses offers of one agent and one role together. The operations are applied in order and atomically: when one of
+    /// them is not valid none is applied, and each task is answered with a status. What is left over is declined.
+    Accept {
+        /// At least one.
+        offers: Vec<OfferId>,
+        /// What is done with them.
+        operations: Vec<Operation>,
+        /// How long the rest is not wanted.
+        refuse: Duration,
+    },
+    /// Does not use offers.
+    Decline {
+        /// Which.
+        offers: Vec<OfferId>,
+        /// How long they are not wanted.
+        refuse: Duration,
+    },
+    /// Wants offers (again), forgetting what was refused. No roles: all of them.
+    Revive {
+        /// For which roles.
+        roles: Vec<Role>,
+    },
+    /// Wants no offers until it revives. No roles: all of them.
+    Suppress {
+        /// For which roles.
+        roles: Vec<Role>,
+    },
+    /// Stops a task.
+    Kill {
+        /// Which.
+        task: TaskId,
+        /// Instead of the task's own policy.
+        stop: Option<StopPolicy>,
+    },
+    /// Has recorded an update of a task, and all before it.
+    Acknowledge {
+        /// The task.
+        task: TaskId,
+        /// Its agent.
+        agent: AgentId,
+        /// The newest recorded update.
+        number: UpdateNumber,
+    },
+    /// Asks for the states of tasks; none: of all tasks that the master knows.
+    Reconcile {
+        /// Which, and where each is thought to be.
+        tasks: Vec<(TaskId, Option<AgentId>)>,
+    },
+    /// Speaks to one of its executors. Delivered at most once.
+    Message {
+        /// The agent.
+        agent: AgentId,
+        /// The executor.
+        executor: ExecutorId,
+        /// Opaque to everyone between.
+        data: Vec<u8>,
+    },
+    /// Ends the framework: its tasks are stopped and it is forgotten.
+    Teardown,
+    /// Answers a request; there can be several answers, until the last.
+    Reply {
+        /// Which request.
+        request: RequestId,
+        /// Opaque to the master.
+        data: Vec<u8>,
+        /// Whether no further one follows.
+        last: bool,
+    },
+    /// Answers [`SchedulerEvent::Explain`].
+    Explained {
+        /// Which question.
+        request: RequestId,
+        /// The framework's half of the answer.
+        explanation: Explanation,
+    },
+}
+
+/// What the master tells a scheduler.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum SchedulerEvent {
+    /// The subscription holds.
+    Subscribed {
+        /// The framework's id.
+        framework: FrameworkId,
+        /// Whether the master knew it already.
+        resumed: bool,
+    },
+    /// Resources to use or to decline.
+    Offers(Vec<OfferInfo>),
+    /// Offers that do not hold any more.
+    Rescind(Vec<OfferId>),
+    /// A task's state.
+    Update(TaskStatus),
+    /// An agent is gone. Updates of its tasks come apart from this.
+    AgentLost(AgentId),
+    /// A custom executor ended. Updates of its tasks come apart from this.
+    ExecutorLost {
+        /// Where.
+        agent: AgentId,
+        /// Which.
+        executor: ExecutorId,
+        /// How, for people.
+        message: String,
+    },
+    /// One of its executors speaks. Delivered at most once.
+    Message {
+        /// Where it runs.
+        agent: AgentId,
+        /// Which.
+        executor: ExecutorId,
+        /// Opaque to everyone between.
+        data: Vec<u8>,
+    },
+    /// An operator asks something of the framework.
+    Request {
+        /// To answer it by.
+        request: RequestId,
+        /// Opaque to the master.
+        data: Vec<u8>,
+    },
+    /// Whoever asked is not there any more.
+    RequestCancelled(RequestId),
+    /// Why does this task not run?
+    Explain {
+        /// To answer it by.
+        request: RequestId,
+        /// The task, as a person called it.
+        task: String,
+    },
+    /// The master refuses what the scheduler asked, and why.
+    Error(String),
+}

@@ -1,0 +1,235 @@
+//! Operators: people and programs that look at the cluster and steer it.
+
+use std::net::SocketAddr;
+
+use serde::{Deserialize, Serialize};
+
+use super::agent::Attributes;
+use super::explanation::Explanation;
+use super::identity::IdentityKind;
+use super::ids::{AgentId, FrameworkId, RequestId, TaskId};
+use super::task::{TaskState, TaskStatus};
+use crate::resources::{Resources, Role};
+use crate::time::Time;
+
+/// A role's weight in thousandths: a role of weight 2 is due twice the share of a role of weight 1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "u32", into = "u32")]
+pub struct Weight(u32);
+
+/// A weight of zero was asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a weight must be at least 0.001")]
+pub struct ZeroWeight;
+
+impl Weight {
+    /// The weight of a role that was given none.
+    pub const ONE: Weight = Weight(1000);
+
+    /// The weight of so many thousandths.
+    ///
+    /// # Errors
+    /// When it is zero.
+    pub fn from_milli(milli: u32) -> Result<Self, ZeroWeight> {
+        if milli == 0 { Err(ZeroWeight) } else { Ok(Weight(milli)) }
+    }
+
+    /// In thousandths.
+    pub fn milli(self) -> u32 {
+        self.0
+    }
+}
+
+impl Default for Weight {
+    fn default() -> Self {
+        Weight::ONE
+    }
+}
+
+impl TryFrom<u32> for Weight {
+    type Error = ZeroWeight;
+
+    fn try_from(milli: u32) -> Result<Self, ZeroWeight> {
+        Weight::from_milli(milli)
+    }
+}
+
+impl From<Weight> for u32 {
+    fn from(weight: Weight) -> u32 {
+        weight.0
+    }
+}
+
+/// What an operator asks. Each has a request number of the operator's choice, which the answers carry.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum OperatorCall {
+    /// What does the cluster look like? Answered by [`OperatorEvent::State`].
+    GetState,
+    /// Asks a framework; answered by [`OperatorEvent::Reply`].
+    Request {
+        /// The framework.
+        framework: FrameworkId,
+        /// What is asked; only the framework knows its meaning.
+        data: Vec<u8>,
+    },
+    /// Why does a task not run? Answered by [`OperatorEvent::Explained`].
+    Explain {
+        /// The task, as a person calls it.
+        task: String,
+    },
+    /// Stops a task. Answered by [`OperatorEvent::Done`].
+    Kill {
+        /// Whose it is; when `None`, the only framework that has such a task.
+        framework: Option<FrameworkId>,
+        /// Which.
+        task: TaskId,
+    },
+    /// Sets a role's weight. Answered by [`OperatorEvent::Done`].
+    SetWeight {
+        /// The role.
+        role: Role,
+        /// Its weight.
+        weight: Weight,
+    },
+    /// Ends a framework and its tasks. Answered by [`OperatorEvent::Done`].
+    Teardown {
+        /// Which.
+        framework: FrameworkId,
+    },
+    /// Makes a one-time token with which a process can join the cluster. Answered by [`OperatorEvent::Token`].
+    CreateToken {
+        /// What may join by it.
+        kind: IdentityKind,
+    },
+}
+
+/// What the master answers an operator.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum OperatorEvent {
+    /// The cluster as it was a moment ago.
+    State(Box<ClusterState>),
+    /// A framework's answer.
+    Reply {
+        /// Only the framework knows its meaning.
+        data: Vec<u8>,
+        /// Whether no further one follows.
+        last: bool,
+    },
+    /// Why a task does not run.
+    Explained(Explanation),
+    /// It is done.
+    Done,
+    /// A token for one join.
+    Token(String),
+    /// It can't be done, and why.
+    Refused(String),
+}
+
+/// A call with its request number.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct OperatorRequest {
+    /// Of the operator's choice.
+    pub request: RequestId,
+    /// What is asked.
+    pub call: OperatorCall,
+}
+
+/// An answer with the number of the request that it answers.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct OperatorAnswer {
+    /// The request's number.
+    pub request: RequestId,
+    /// The answer.
+    pub event: OperatorEvent,
+}
+
+/// The cluster at one moment.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct ClusterState {
+    /// When.
+    pub at: Time,
+    /// By id.
+    pub agents: Vec<AgentState>,
+    /// By id.
+    pub frameworks: Vec<FrameworkState>,
+    /// By name.
+    pub roles: Vec<RoleState>,
+    /// Tasks that have not ended, and the most recent of those that have; by framework, then id.
+    pub tasks: Vec<TaskSummary>,
+}
+
+/// An agent, as operators see it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct AgentState {
+    /// Its id.
+    pub id: AgentId,
+    /// Its machine's name.
+    pub hostname: String,
+    /// Where it serves logs.
+    pub address: Option<SocketAddr>,
+    /// Whether it is connected.
+    pub connected: bool,
+    /// All that it has.
+    pub total: Resources,
+    /// What tasks use of it.
+    pub allocated: Resources,
+    /// What is in offers that are out.
+    pub offered: Resources,
+    /// Its attributes.
+    pub attributes: Attributes,
+}
+
+/// A framework, as operators see it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct FrameworkState {
+    /// Its id.
+    pub id: FrameworkId,
+    /// Its roles.
+    pub roles: Vec<Role>,
+    /// Whether its scheduler is connected.
+    pub connected: bool,
+    /// What its tasks use.
+    pub allocated: Resources,
+    /// How many of its tasks have not ended.
+    pub tasks_active: u64,
+    /// How many have ended with success.
+    pub tasks_finished: u64,
+    /// How many have ended otherwise.
+    pub tasks_failed: u64,
+    /// How many offers are out to it.
+    pub offers: u64,
+}
+
+/// A role, as operators see it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RoleState {
+    /// Its name.
+    pub role: Role,
+    /// Its weight.
+    pub weight: Weight,
+    /// What its frameworks have, offers included.
+    pub allocated: Resources,
+    /// Its dominant share of the cluster, from 0 to 1, before it is divided by its weight.
+    pub dominant_share: f64,
+    /// The kind of resource that the share is of.
+    pub dominant_kind: Option<crate::resources::Kind>,
+    /// How many frameworks are in it.
+    pub frameworks: usize,
+}
+
+/// A task, as operators see it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TaskSummary {
+    /// Whose it is.
+    pub framework: FrameworkId,
+    /// The role that its resources count for.
+    pub role: Role,
+    /// Where it runs.
+    pub agent: AgentId,
+    /// What it takes.
+    pub resources: Resources,
+    /// Its newest state.
+    pub state: TaskState,
+    /// Its newest update.
+    pub status: TaskStatus,
+}
