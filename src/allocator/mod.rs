@@ -1,1 +1,105 @@
 //! Who is offered what, next.
+//!
+//! An [`Allocator`] is told what the cluster has and who is in it, and hands out [`Allocation`]s: resources of one agent
+//! for one role of one framework. It is a pure state machine: its driver (the master) passes the time and asks
+//! [`next_deadline`](Allocator::next_deadline) when to call [`allocate`](Allocator::allocate) again.
+//!
+//! [`DrfAllocator`] is the one in the box: hierarchical dominant-resource fairness (Ghodsi et al., NSDI 2011).
+
+use std::time::Duration;
+
+use crate::protocol::{AgentId, Attributes, Explanation, FrameworkId, Weight};
+use crate::resources::{Kind, Quantities, Resources, Role, Share};
+use crate::time::Time;
+
+/// Resources of one agent that one role of one framework has, offered or in use.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Allocation {
+    /// Whose.
+    pub framework: FrameworkId,
+    /// The role that they count for.
+    pub role: Role,
+    /// Where.
+    pub agent: AgentId,
+    /// What.
+    pub resources: Resources,
+}
+
+/// A role's part of the cluster.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RoleShare {
+    /// The role.
+    pub role: Role,
+    /// Its weight.
+    pub weight: Weight,
+    /// What the role and its children have, offered or in use.
+    pub allocated: Quantities,
+    /// Its dominant share, not divided by the weight.
+    pub share: Share,
+    /// The kind of resource that the share is of; `None` when it has nothing.
+    pub dominant: Option<Kind>,
+    /// How many frameworks are in the role itself.
+    pub frameworks: usize,
+}
+
+/// Decides who is offered what, next.
+///
+/// Calls that name an agent, framework or role that the allocator does not know change nothing, unless they say otherwise:
+/// the master may have removed it a moment ago.
+pub trait Allocator: Send {
+    /// A new agent, and what is in use on it already.
+    fn add_agent(&mut self, agent: &AgentId, attributes: &Attributes, total: &Resources, used: &[Allocation]);
+
+    /// The agent has other resources than before.
+    fn update_agent(&mut self, agent: &AgentId, total: &Resources);
+
+    /// The agent is gone, with all that was allocated on it.
+    fn remove_agent(&mut self, agent: &AgentId);
+
+    /// Whether the agent's free resources may be offered; an agent that is not connected keeps what is allocated on it.
+    fn set_agent_active(&mut self, agent: &AgentId, active: bool);
+
+    /// A new framework. Roles in `suppressed` want no offers for now.
+    fn add_framework(&mut self, framework: &FrameworkId, roles: &[Role], suppressed: &[Role]);
+
+    /// The framework uses other roles than before. What it has in roles that it left stays allocated until recovered.
+    fn update_framework(&mut self, framework: &FrameworkId, roles: &[Role], suppressed: &[Role]);
+
+    /// The framework is gone, with all that it had.
+    fn remove_framework(&mut self, framework: &FrameworkId);
+
+    /// Whether the framework can be offered anything; one that is not connected keeps what it has.
+    fn set_framework_active(&mut self, framework: &FrameworkId, active: bool);
+
+    /// No offers for these roles of the framework until it revives them. No roles: all.
+    fn suppress(&mut self, framework: &FrameworkId, roles: &[Role]);
+
+    /// Offers for these roles of the framework again, at once, whatever it refused before. No roles: all.
+    fn revive(&mut self, framework: &FrameworkId, roles: &[Role]);
+
+    /// Sets a role's weight; the role need not be in use.
+    fn set_weight(&mut self, role: &Role, weight: Weight);
+
+    /// Part of an allocation is in other hands than the allocator's: a framework came back with tasks after a failover.
+    fn add_allocation(&mut self, allocation: &Allocation);
+
+    /// Resources come back: declined, or freed by a task's end. With `refuse`, the framework is not offered this much (or
+    /// less) of this agent for that role for so long.
+    fn recover(&mut self, now: Time, allocation: &Allocation, refuse: Option<Duration>);
+
+    /// Allocated resources turn into others of the same amounts (reserve, unreserve), in the agent's total too.
+    fn convert(&mut self, allocation: &Allocation, into: &Resources);
+
+    /// Hands out what can be handed out at `now`, appending to `offers`.
+    fn allocate(&mut self, now: Time, offers: &mut Vec<Allocation>);
+
+    /// When [`allocate`](Allocator::allocate) may have something to hand out: at once ([`Time::ZERO`]) after a change, later
+    /// when a refusal expires, `None` when only a change can bring anything.
+    fn next_deadline(&self) -> Option<Time>;
+
+    /// Every role in use or with a weight of its own, by name; ancestors of roles in use are among them.
+    fn shares(&self) -> Vec<RoleShare>;
+
+    /// Why this framework is not offered `wanted` for `role` at `now`. Costs nothing when nobody asks.
+    fn explain(&self, now: Time, framework: &FrameworkId, role: &Role, wanted: &Quantities) -> Explanation;
+}
