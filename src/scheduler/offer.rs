@@ -1,0 +1,141 @@
+//! Offers, as schedulers hold them: used once, in one place.
+
+use std::time::Duration;
+
+use crate::protocol::framework::DEFAULT_REFUSE;
+use crate::protocol::{AgentId, Attributes, OfferId, OfferInfo, Operation, TaskInfo};
+use crate::resources::{InsufficientResources, Reservation, ReservationError, Resources, Role};
+use crate::time::Time;
+
+/// The longest time for which an offer can be held from when it was made.
+pub const MAX_HOLD: Duration = Duration::from_secs(60);
+
+/// Why an operation can't go on an offer. The offer is as it was.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+pub enum OfferError {
+    /// It needs more than what is left of the offer.
+    #[error(transparent)]
+    Insufficient(#[from] InsufficientResources),
+    /// The resources can't be reserved or unreserved like this.
+    #[error(transparent)]
+    Reservation(#[from] ReservationError),
+}
+
+/// Resources of one agent, offered to the framework.
+///
+/// An offer is an affine value: it can't be cloned, and it ends in exactly one way. What [`launch`](Offer::launch) and the
+/// other operations leave of it is declined when the callback returns, unless the offer is [held](Offer::hold_until).
+#[derive(Debug)]
+pub struct Offer {
+    info: OfferInfo,
+    remaining: Resources,
+    operations: Vec<Operation>,
+    refuse: Duration,
+    held_until: Option<Time>,
+}
+
+impl Offer {
+    pub(crate) fn new(info: OfferInfo) -> Self {
+        let remaining = info.resources.clone();
+        Offer { info, remaining, operations: Vec::new(), refuse: DEFAULT_REFUSE, held_until: None }
+    }
+
+    /// The offer's id.
+    pub fn id(&self) -> OfferId {
+        self.info.id
+    }
+
+    /// The agent that has the resources.
+    pub fn agent(&self) -> &AgentId {
+        &self.info.agent
+    }
+
+    /// The agent's machine.
+    pub fn hostname(&self) -> &str {
+        &self.info.hostname
+    }
+
+    /// The agent's attributes.
+    pub fn attributes(&self) -> &Attributes {
+        &self.info.attributes
+    }
+
+    /// The role that the resources count for.
+    pub fn role(&self) -> &Role {
+        &self.info.role
+    }
+
+    /// What is left of the offer.
+    pub fn remaining(&self) -> &Resources {
+        &self.remaining
+    }
+
+    /// Runs a task on the offer.
+    ///
+    /// # Errors
+    /// When the task takes more than what is left; the task is then not launched.
+    pub fn launch(&mut self, task: TaskInfo) -> Result<(), OfferError> {
+        self.remaining.try_subtract(&task.resources)?;
+        self.operations.push(Operation::Launch(task));
+        Ok(())
+    }
+
+    /// Runs tasks together on the offer: all of them or none.
+    ///
+    /// # Errors
+    /// When they take more than what is left; none is then launched.
+    pub fn launch_group(&mut self, tasks: Vec<TaskInfo>) -> Result<(), OfferError> {
+        let wanted: Resources = tasks.iter().map(|task| &task.resources).sum();
+        self.remaining.try_subtract(&wanted)?;
+        self.operations.push(Operation::LaunchGroup(tasks));
+        Ok(())
+    }
+
+    /// Sets resources of the offer aside for a role.
+    ///
+    /// # Errors
+    /// When the offer does not have them, or they can't be reserved like this.
+    pub fn reserve(&mut self, resources: Resources, reservation: Reservation) -> Result<(), OfferError> {
+        let reserved = resources.to_reserved(&reservation)?;
+        self.remaining.try_subtract(&resources)?;
+        self.remaining += &reserved;
+        self.operations.push(Operation::Reserve { resources, reservation });
+        Ok(())
+    }
+
+    /// Takes the top reservation off resources of the offer.
+    ///
+    /// # Errors
+    /// When the offer does not have them, or they are not dynamically reserved.
+    pub fn unreserve(&mut self, resources: Resources) -> Result<(), OfferError> {
+        let unreserved = resources.pop_reservation()?;
+        self.remaining.try_subtract(&resources)?;
+        self.remaining += &unreserved;
+        self.operations.push(Operation::Unreserve { resources });
+        Ok(())
+    }
+
+    /// Declines what is left for so long, instead of [`DEFAULT_REFUSE`].
+    pub fn refuse_for(&mut self, refuse: Duration) {
+        self.refuse = refuse;
+    }
+
+    /// Keeps the offer: it is shown again with later offers, and declined at `until` (at most [`MAX_HOLD`] from now). An
+    /// offer with operations is not held.
+    pub fn hold_until(&mut self, until: Time) {
+        self.held_until = Some(until);
+    }
+
+    pub(crate) fn take_held(&mut self) -> Option<Time> {
+        self.held_until.take()
+    }
+
+    pub(crate) fn is_used(&self) -> bool {
+        !self.operations.is_empty()
+    }
+
+    /// The offer's end: its operations, and how long the rest is refused.
+    pub(crate) fn resolve(self) -> (OfferId, Vec<Operation>, Duration) {
+        (self.info.id, self.operations, self.refuse)
+    }
+}

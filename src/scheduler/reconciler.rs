@@ -1,0 +1,126 @@
+//! The contract of the comfortable layer: desired state in, plan out.
+
+use std::sync::Arc;
+
+use super::view::View;
+use crate::protocol::{
+    Explanation, FrameworkInfo, RequestId, StopPolicy, TaskId, TaskInfo, TaskStatus, Work,
+};
+use crate::resources::{Resources, Role, Shape};
+use crate::time::Time;
+
+/// A task that a framework wants to run, wherever it fits.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TaskRequest {
+    /// The task's id.
+    pub id: TaskId,
+    /// The role whose offers it is launched on.
+    pub role: Role,
+    /// What it needs. Tasks that share one shape are matched together.
+    pub shape: Arc<Shape>,
+    /// What runs.
+    pub work: Work,
+    /// Environment on top of its command's.
+    pub env: std::collections::BTreeMap<String, String>,
+    /// Free-form marks.
+    pub labels: std::collections::BTreeMap<String, String>,
+}
+
+impl TaskRequest {
+    /// A task without environment or labels.
+    pub fn new(id: TaskId, role: Role, shape: Arc<Shape>, work: Work) -> Self {
+        TaskRequest { id, role, shape, work, env: Default::default(), labels: Default::default() }
+    }
+
+    /// The task with the resources that it was given.
+    pub(crate) fn into_task(self, resources: Resources) -> TaskInfo {
+        TaskInfo { id: self.id, resources, work: self.work, env: self.env, labels: self.labels }
+    }
+}
+
+/// What is to change. It only collects; nothing happens before the callback returns.
+#[derive(Debug, Default)]
+pub struct Plan {
+    pub(crate) launches: Vec<TaskRequest>,
+    pub(crate) kills: Vec<(TaskId, Option<StopPolicy>)>,
+    pub(crate) forgotten: Vec<TaskId>,
+    pub(crate) replies: Vec<(RequestId, Vec<u8>, bool)>,
+    pub(crate) wake_at: Option<Time>,
+}
+
+impl Plan {
+    /// Queues a task: it is launched on the first offer that it fits. Tasks are tried in the order of their queueing.
+    pub fn launch(&mut self, task: TaskRequest) {
+        self.launches.push(task);
+    }
+
+    /// Stops a task, or takes it out of the queue when it was not launched yet (it then ends as killed).
+    pub fn kill(&mut self, task: TaskId) {
+        self.kills.push((task, None));
+    }
+
+    /// Stops a task in another way than its own.
+    pub fn kill_with(&mut self, task: TaskId, stop: StopPolicy) {
+        self.kills.push((task, Some(stop)));
+    }
+
+    /// Drops the record of a task that has ended.
+    pub fn forget(&mut self, task: TaskId) {
+        self.forgotten.push(task);
+    }
+
+    /// Answers a request; `last` says that no further answer follows.
+    pub fn reply(&mut self, request: RequestId, data: Vec<u8>, last: bool) {
+        self.replies.push((request, data, last));
+    }
+
+    /// Calls [`Reconciler::reconcile`] again at this time, or earlier when something happens. The earliest time asked for
+    /// counts; a wish lasts until the next call.
+    pub fn wake_at(&mut self, at: Time) {
+        self.wake_at = Some(self.wake_at.map_or(at, |before| before.min(at)));
+    }
+
+    /// Whether nothing is to change. Wishes to be woken do not count.
+    pub fn is_empty(&self) -> bool {
+        self.launches.is_empty()
+            && self.kills.is_empty()
+            && self.forgotten.is_empty()
+            && self.replies.is_empty()
+    }
+}
+
+/// Compares what is with what should be, and says what to change.
+///
+/// It is level-triggered: [`reconcile`](Reconciler::reconcile) is called after everything that happened, again and again
+/// until it plans nothing more, so that it may take one small step at a time and lose no wake-up. A framework with many
+/// tasks keeps its own state up to date in [`status_update`](Reconciler::status_update) and looks at what changed only.
+pub trait Reconciler {
+    /// Who the framework is. Asked once.
+    fn framework_info(&self) -> FrameworkInfo;
+
+    /// Plans what to change next.
+    fn reconcile(&mut self, view: &View<'_>, plan: &mut Plan);
+
+    /// A task has a new state, also one that was queued and now is launched (`staging`). Called before the view shows it;
+    /// [`reconcile`](Reconciler::reconcile) follows.
+    fn status_update(&mut self, now: Time, status: &TaskStatus, plan: &mut Plan) {
+        let _ = (now, status, plan);
+    }
+
+    /// An operator, or the program around the framework, asks something; answer by [`Plan::reply`], now or later.
+    fn request(&mut self, now: Time, request: RequestId, data: &[u8], plan: &mut Plan) {
+        let _ = (now, data);
+        plan.reply(request, Vec::new(), true);
+    }
+
+    /// Whoever made the request does not wait for answers any more.
+    fn request_cancelled(&mut self, request: RequestId) {
+        let _ = request;
+    }
+
+    /// Why a task does not run that is not in the queue; for queued tasks the layer knows. `None`: no such task.
+    fn explain(&self, now: Time, task: &str) -> Option<Explanation> {
+        let _ = (now, task);
+        None
+    }
+}
