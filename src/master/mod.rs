@@ -1,1 +1,32 @@
 //! The master: owns the cluster's resources and offers them.
+//!
+//! [`Master`] is a pure state machine. Its driver tells it what happened as an [`Input`] and carries out the [`Output`]s;
+//! it asks [`Master::next_deadline`] when to call back with [`Input::Tick`]. Offers are made at ticks only, so that a batch
+//! of inputs costs one allocation.
+//!
+//! | file | idea |
+//! | --- | --- |
+//! | `machine` | inputs, outputs, and who handles what |
+//! | `agents` | registration, pings, agents that can't be reached |
+//! | `frameworks` | subscription, failover, teardown, and the calls that need no offer |
+//! | `offers` | offers that are out; making, rescinding and declining them |
+//! | `accept` | operations on offers, validated and applied atomically |
+//! | `tasks` | what runs, updates, kills, reconciliation |
+//! | `operators` | requests of operators, relayed questions, explanations |
+//! | `state` | the cluster as operators see it |
+//!
+//! What the master knows of frameworks and tasks is soft state: agents and schedulers tell it again when it starts anew.
+
+mod accept;
+mod agents;
+mod frameworks;
+mod machine;
+mod offers;
+mod operators;
+mod state;
+mod tasks;
+
+pub use agents::{AGENT_PING_INTERVAL, AGENT_PING_LIMIT};
+pub use frameworks::RECOVERED_FRAMEWORK_TIMEOUT;
+pub use machine::{Input, Master, Output};
+pub use tasks::COMPLETED_TASKS_KEPT;

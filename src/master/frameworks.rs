@@ -1,0 +1,254 @@
+//! Frameworks: subscription, failover, teardown, and the calls that need no offer.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use rustc_hash::{FxHashMap, FxHashSet};
+
+use super::machine::{Master, Output, Timer};
+use super::tasks::Task;
+use crate::protocol::operator::TaskSummary;
+use crate::protocol::{
+    AgentEvent, AgentId, ConnectionId, FrameworkId, FrameworkInfo, OfferId, SchedulerCall, SchedulerEvent,
+    TaskId,
+};
+use crate::resources::Role;
+use crate::time::Time;
+
+/// How long a framework that only agents know of (the master started anew) is waited for.
+pub const RECOVERED_FRAMEWORK_TIMEOUT: Duration = Duration::from_secs(600);
+
+/// What the master knows of a framework.
+#[derive(Debug)]
+pub(super) struct Framework {
+    pub(super) info: FrameworkInfo,
+    pub(super) connection: Option<ConnectionId>,
+    /// It was torn down; it is kept until its tasks have ended.
+    pub(super) ending: bool,
+    pub(super) tasks: FxHashMap<TaskId, Task>,
+    pub(super) completed: VecDeque<TaskSummary>,
+    pub(super) offers: FxHashSet<OfferId>,
+    pub(super) finished: u64,
+    pub(super) failed: u64,
+}
+
+impl Framework {
+    fn new(info: FrameworkInfo) -> Self {
+        Framework {
+            info,
+            connection: None,
+            ending: false,
+            tasks: FxHashMap::default(),
+            completed: VecDeque::new(),
+            offers: FxHashSet::default(),
+            finished: 0,
+            failed: 0,
+        }
+    }
+}
+
+impl Master {
+    pub(super) fn scheduler_call(
+        &mut self,
+        now: Time,
+        connection: ConnectionId,
+        id: FrameworkId,
+        call: SchedulerCall,
+        out: &mut Vec<Output>,
+    ) {
+        if let SchedulerCall::Subscribe { framework, suppressed } = call {
+            return self.subscribe(now, connection, id, framework, &suppressed, out);
+        }
+        if self.frameworks.get(&id).and_then(|known| known.connection) != Some(connection) {
+            return self.refuse(connection, "a framework subscribes before it says anything else", out);
+        }
+        match call {
+            SchedulerCall::Subscribe { .. } => {}
+            SchedulerCall::Accept { offers, operations, refuse } => {
+                self.accept(now, &id, &offers, operations, refuse, out);
+            }
+            SchedulerCall::Decline { offers, refuse } => self.decline(now, &id, &offers, refuse),
+            SchedulerCall::Revive { roles } => self.allocator.revive(&id, &roles),
+            SchedulerCall::Suppress { roles } => self.allocator.suppress(&id, &roles),
+            SchedulerCall::Kill { task, stop } => self.kill(now, &id, task, stop, out),
+            SchedulerCall::Acknowledge { task, agent, number } => {
+                self.acknowledge(&id, task, &agent, number, out);
+            }
+            SchedulerCall::Reconcile { tasks } => self.reconcile(now, &id, tasks, out),
+            SchedulerCall::Message { agent, executor, data } => {
+                let event = AgentEvent::Message { framework: id, executor, data };
+                self.tell_agent(&agent, event, out);
+            }
+            SchedulerCall::Teardown => self.teardown(now, &id, out),
+            SchedulerCall::Reply { request, data, last } => self.relay_reply(&id, request, data, last, out),
+            SchedulerCall::Explained { request, explanation } => {
+                self.explained(now, &id, request, explanation, out);
+            }
+        }
+    }
+
+    fn subscribe(
+        &mut self,
+        now: Time,
+        connection: ConnectionId,
+        id: FrameworkId,
+        info: FrameworkInfo,
+        suppressed: &[Role],
+        out: &mut Vec<Output>,
+    ) {
+        if info.roles.is_empty() {
+            let event = SchedulerEvent::Error("a framework needs at least one role".to_owned());
+            out.push(Output::ToScheduler { connection, event });
+            return self.refuse(connection, "a framework needs at least one role", out);
+        }
+        if self.frameworks.get(&id).is_some_and(|framework| framework.ending) {
+            let reason = "the framework was torn down and its tasks are still ending; subscribe again later";
+            out.push(Output::ToScheduler { connection, event: SchedulerEvent::Error(reason.to_owned()) });
+            return self.refuse(connection, reason, out);
+        }
+        let resumed = self.frameworks.contains_key(&id);
+        tracing::info!(framework = %id, resumed, "framework subscribes");
+        if resumed {
+            self.replace_subscription(now, connection, &id, out);
+            self.allocator.update_framework(&id, &info.roles, suppressed);
+        } else {
+            self.frameworks.insert(id.clone(), Framework::new(info.clone()));
+            self.allocator.add_framework(&id, &info.roles, suppressed);
+        }
+        if let Some(framework) = self.frameworks.get_mut(&id) {
+            framework.info = info;
+            framework.connection = Some(connection);
+        }
+        self.timers.cancel(&Timer::Failover(id.clone()));
+        self.allocator.set_framework_active(&id, true);
+        let event = SchedulerEvent::Subscribed { framework: id.clone(), resumed };
+        out.push(Output::ToScheduler { connection, event });
+        if resumed {
+            self.retell_updates(&id, out);
+        }
+    }
+
+    /// A scheduler that subscribes on a new connection takes over from the one before.
+    fn replace_subscription(
+        &mut self,
+        now: Time,
+        connection: ConnectionId,
+        id: &FrameworkId,
+        out: &mut Vec<Output>,
+    ) {
+        self.rescind_framework(now, id, out);
+        let before = self.frameworks.get_mut(id).and_then(|framework| framework.connection.take());
+        if let Some(before) = before.filter(|before| *before != connection) {
+            self.refuse(before, "the framework has subscribed on another connection", out);
+        }
+        self.drop_relays_of(id, out);
+    }
+
+    /// The framework, created when only an agent has told of it so far.
+    pub(super) fn framework_or_recovered(
+        &mut self,
+        now: Time,
+        id: &FrameworkId,
+        role: &Role,
+    ) -> &mut Framework {
+        let (allocator, timers) = (&mut self.allocator, &mut self.timers);
+        self.frameworks.entry(id.clone()).or_insert_with(|| {
+            let info = FrameworkInfo::new(id.as_str(), role.clone());
+            allocator.add_framework(id, &info.roles, &[]);
+            allocator.set_framework_active(id, false);
+            timers.set(Timer::Failover(id.clone()), now + RECOVERED_FRAMEWORK_TIMEOUT);
+            Framework::new(info)
+        })
+    }
+
+    pub(super) fn framework_disconnected(
+        &mut self,
+        now: Time,
+        connection: ConnectionId,
+        id: &FrameworkId,
+        out: &mut Vec<Output>,
+    ) {
+        let Some(framework) = self.frameworks.get_mut(id).filter(|f| f.connection == Some(connection)) else {
+            return;
+        };
+        framework.connection = None;
+        let failover = framework.info.failover_timeout;
+        tracing::warn!(framework = %id, ?failover, "framework disconnected");
+        self.allocator.set_framework_active(id, false);
+        self.rescind_framework(now, id, out);
+        self.drop_relays_of(id, out);
+        if failover.is_zero() {
+            self.teardown(now, id, out);
+        } else {
+            self.timers.set(Timer::Failover(id.clone()), now + failover);
+        }
+    }
+
+    /// Ends a framework. Its tasks keep their resources until their agents say that they have ended.
+    pub(super) fn teardown(&mut self, now: Time, id: &FrameworkId, out: &mut Vec<Output>) {
+        if !self.frameworks.contains_key(id) {
+            return;
+        }
+        tracing::info!(framework = %id, "framework ends");
+        self.rescind_framework(now, id, out);
+        self.drop_relays_of(id, out);
+        self.timers.cancel(&Timer::Failover(id.clone()));
+        self.allocator.set_framework_active(id, false);
+        if let Some(framework) = self.frameworks.get_mut(id) {
+            framework.ending = true;
+            if let Some(connection) = framework.connection.take() {
+                self.refuse(connection, "the framework was torn down", out);
+            }
+        }
+        let mut agents: Vec<AgentId> = self.agents.keys().cloned().collect();
+        agents.sort();
+        for agent in agents {
+            self.tell_agent(&agent, AgentEvent::ShutdownFramework(id.clone()), out);
+        }
+        self.forget_framework_if_ended(id);
+    }
+
+    /// An agent that comes back is told again which frameworks have ended.
+    pub(super) fn resend_shutdowns(&mut self, agent: &AgentId, out: &mut Vec<Output>) {
+        let mut ending: Vec<_> =
+            self.frameworks.iter().filter(|(_, f)| f.ending).map(|(id, _)| id.clone()).collect();
+        ending.sort();
+        for id in ending {
+            self.tell_agent(agent, AgentEvent::ShutdownFramework(id), out);
+        }
+    }
+
+    pub(super) fn forget_framework_if_ended(&mut self, id: &FrameworkId) {
+        let ended = self.frameworks.get(id).is_some_and(|f| {
+            f.ending
+                && f.tasks.values().all(|task| {
+                    task.state.is_terminal()
+                        || self.agents.get(&task.agent).is_none_or(|agent| agent.unreachable)
+                })
+        });
+        if ended {
+            self.frameworks.remove(id);
+            self.allocator.remove_framework(id);
+            for agent in self.agents.values_mut() {
+                agent.executors.retain(|(framework, _), _| framework != id);
+                agent.tasks.retain(|(framework, _)| framework != id);
+            }
+        }
+    }
+
+    /// Tells a framework's scheduler, if it is connected.
+    pub(super) fn tell(&mut self, id: &FrameworkId, event: SchedulerEvent, out: &mut Vec<Output>) {
+        if let Some(connection) = self.frameworks.get(id).and_then(|framework| framework.connection) {
+            out.push(Output::ToScheduler { connection, event });
+        }
+    }
+
+    /// Tells an agent, if it is connected.
+    pub(super) fn tell_agent(&mut self, id: &AgentId, event: AgentEvent, out: &mut Vec<Output>) -> bool {
+        let connection = self.agents.get(id).and_then(|agent| agent.connection);
+        if let Some(connection) = connection {
+            out.push(Output::ToAgent { connection, event });
+        }
+        connection.is_some()
+    }
+}

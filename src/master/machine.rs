@@ -1,0 +1,210 @@
+//! The master's face: inputs, outputs, and who handles what.
+
+use rustc_hash::FxHashMap;
+use serde::{Deserialize, Serialize};
+
+use super::agents::Agent;
+use super::frameworks::Framework;
+use super::offers::OfferTable;
+use super::operators::Relays;
+use crate::allocator::Allocator;
+use crate::protocol::operator::{OperatorAnswer, OperatorRequest};
+use crate::protocol::{
+    AgentCall, AgentEvent, AgentId, ConnectionId, FrameworkId, Identity, IdentityKind, SchedulerCall,
+    SchedulerEvent,
+};
+use crate::time::{Time, Timers};
+
+/// What happens to a master.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Input {
+    /// A peer has connected. Its identity is proven.
+    Connected {
+        /// The connection.
+        connection: ConnectionId,
+        /// Who is at its other end.
+        peer: Identity,
+    },
+    /// A connection is gone; nothing further comes from it.
+    Disconnected {
+        /// The connection.
+        connection: ConnectionId,
+    },
+    /// An agent speaks.
+    Agent {
+        /// On this connection.
+        connection: ConnectionId,
+        /// What it says.
+        call: AgentCall,
+    },
+    /// A scheduler speaks.
+    Scheduler {
+        /// On this connection.
+        connection: ConnectionId,
+        /// What it says.
+        call: SchedulerCall,
+    },
+    /// An operator speaks.
+    Operator {
+        /// On this connection.
+        connection: ConnectionId,
+        /// What is asked.
+        request: OperatorRequest,
+    },
+    /// Time has passed, or a batch of inputs is complete.
+    Tick,
+}
+
+/// What a master wants done.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Output {
+    /// Tell an agent.
+    ToAgent {
+        /// On this connection.
+        connection: ConnectionId,
+        /// What.
+        event: AgentEvent,
+    },
+    /// Tell a scheduler.
+    ToScheduler {
+        /// On this connection.
+        connection: ConnectionId,
+        /// What.
+        event: SchedulerEvent,
+    },
+    /// Answer an operator.
+    ToOperator {
+        /// On this connection.
+        connection: ConnectionId,
+        /// The answer.
+        answer: OperatorAnswer,
+    },
+    /// End a connection. No [`Input::Disconnected`] is expected for it, though it does no harm.
+    Disconnect {
+        /// The connection.
+        connection: ConnectionId,
+        /// Why, for people.
+        reason: String,
+    },
+}
+
+/// Who is at the other end of a connection.
+#[derive(Clone, Debug)]
+pub(super) enum Peer {
+    /// This agent.
+    Agent(AgentId),
+    /// This framework's scheduler.
+    Framework(FrameworkId),
+    /// An operator.
+    Operator,
+}
+
+/// What a timer is for.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Timer {
+    /// Ask the agent whether it is there, or give it up.
+    Ping(AgentId),
+    /// The framework's scheduler has not come back.
+    Failover(FrameworkId),
+}
+
+/// The master of a cluster. See the [module](super) for how it is driven.
+pub struct Master {
+    pub(super) allocator: Box<dyn Allocator>,
+    pub(super) peers: FxHashMap<ConnectionId, Peer>,
+    pub(super) agents: FxHashMap<AgentId, Agent>,
+    pub(super) frameworks: FxHashMap<FrameworkId, Framework>,
+    pub(super) offers: OfferTable,
+    pub(super) relays: Relays,
+    pub(super) timers: Timers<Timer>,
+}
+
+impl Master {
+    /// A master of an empty cluster.
+    pub fn new(allocator: impl Allocator + 'static) -> Self {
+        Master {
+            allocator: Box::new(allocator),
+            peers: FxHashMap::default(),
+            agents: FxHashMap::default(),
+            frameworks: FxHashMap::default(),
+            offers: OfferTable::default(),
+            relays: Relays::default(),
+            timers: Timers::default(),
+        }
+    }
+
+    /// Takes note of what happened, and appends what is to be done.
+    pub fn handle(&mut self, now: Time, input: Input, out: &mut Vec<Output>) {
+        match input {
+            Input::Connected { connection, peer } => self.connected(connection, &peer, out),
+            Input::Disconnected { connection } => self.disconnected(now, connection, out),
+            Input::Agent { connection, call } => match self.peers.get(&connection) {
+                Some(Peer::Agent(agent)) => {
+                    let agent = agent.clone();
+                    self.agent_call(now, connection, agent, call, out);
+                }
+                _ => self.refuse(connection, "it is not an agent's connection", out),
+            },
+            Input::Scheduler { connection, call } => match self.peers.get(&connection) {
+                Some(Peer::Framework(framework)) => {
+                    let framework = framework.clone();
+                    self.scheduler_call(now, connection, framework, call, out);
+                }
+                _ => self.refuse(connection, "it is not a framework's connection", out),
+            },
+            Input::Operator { connection, request } => match self.peers.get(&connection) {
+                Some(Peer::Operator) => self.operator_request(now, connection, request, out),
+                _ => self.refuse(connection, "it is not an operator's connection", out),
+            },
+            Input::Tick => self.tick(now, out),
+        }
+    }
+
+    /// When [`Input::Tick`] is due: [`Time::ZERO`] for at once, `None` for not before something else happens.
+    pub fn next_deadline(&self) -> Option<Time> {
+        let allocation = self.allocator.next_deadline();
+        [self.timers.next_deadline(), allocation].into_iter().flatten().min()
+    }
+
+    fn connected(&mut self, connection: ConnectionId, peer: &Identity, out: &mut Vec<Output>) {
+        let role = match peer.kind() {
+            IdentityKind::Agent => AgentId::new(peer.name()).map(Peer::Agent),
+            IdentityKind::Framework => FrameworkId::new(peer.name()).map(Peer::Framework),
+            IdentityKind::Operator => Ok(Peer::Operator),
+            IdentityKind::Master | IdentityKind::Executor => {
+                return self.refuse(connection, "a master takes agents, frameworks and operators only", out);
+            }
+        };
+        match role {
+            Ok(role) => {
+                self.peers.insert(connection, role);
+            }
+            Err(invalid) => self.refuse(connection, &invalid.to_string(), out),
+        }
+    }
+
+    fn disconnected(&mut self, now: Time, connection: ConnectionId, out: &mut Vec<Output>) {
+        match self.peers.remove(&connection) {
+            Some(Peer::Agent(agent)) => self.agent_disconnected(now, connection, &agent, out),
+            Some(Peer::Framework(framework)) => self.framework_disconnected(now, connection, &framework, out),
+            Some(Peer::Operator) => self.operator_disconnected(connection, out),
+            None => {}
+        }
+    }
+
+    /// Ends a connection that is not one, or not any more.
+    pub(super) fn refuse(&mut self, connection: ConnectionId, reason: &str, out: &mut Vec<Output>) {
+        self.peers.remove(&connection);
+        out.push(Output::Disconnect { connection, reason: reason.to_owned() });
+    }
+
+    fn tick(&mut self, now: Time, out: &mut Vec<Output>) {
+        while let Some(timer) = self.timers.pop_due(now) {
+            match timer {
+                Timer::Ping(agent) => self.ping_due(now, &agent, out),
+                Timer::Failover(framework) => self.teardown(now, &framework, out),
+            }
+        }
+        self.make_offers(now, out);
+    }
+}

@@ -1,0 +1,259 @@
+//! Operators: what they ask of the cluster, relayed to frameworks where the frameworks know.
+
+use rustc_hash::FxHashMap;
+
+use super::machine::{Master, Output};
+use crate::protocol::operator::{OperatorAnswer, OperatorRequest};
+use crate::protocol::{
+    ConnectionId, Explanation, FrameworkId, Obstacle, OperatorCall, OperatorEvent, RequestId, SchedulerEvent,
+    TaskId,
+};
+use crate::time::Time;
+
+/// Questions that frameworks have not answered yet, under the request number that the master gave them.
+#[derive(Debug, Default)]
+pub(super) struct Relays {
+    pending: FxHashMap<RequestId, Relay>,
+    last: u64,
+}
+
+#[derive(Debug)]
+struct Relay {
+    operator: ConnectionId,
+    /// The operator's own number.
+    request: RequestId,
+    framework: FrameworkId,
+    kind: RelayKind,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum RelayKind {
+    Request,
+    Explain,
+}
+
+impl Master {
+    pub(super) fn operator_request(
+        &mut self,
+        now: Time,
+        connection: ConnectionId,
+        OperatorRequest { request, call }: OperatorRequest,
+        out: &mut Vec<Output>,
+    ) {
+        let event = match call {
+            OperatorCall::GetState => OperatorEvent::State(Box::new(self.cluster_state(now))),
+            OperatorCall::Request { framework, data } => {
+                let relay = |request| SchedulerEvent::Request { request, data };
+                match self.ask(connection, request, framework, RelayKind::Request, relay, out) {
+                    Ok(()) => return,
+                    Err(reason) => OperatorEvent::Refused(reason),
+                }
+            }
+            OperatorCall::Explain { task } => match self.explain(connection, request, task, out) {
+                Some(answer) => answer,
+                None => return,
+            },
+            OperatorCall::Kill { framework, task } => match self.owner_of(framework, &task) {
+                Ok(framework) => {
+                    self.kill(now, &framework, task, None, out);
+                    OperatorEvent::Done
+                }
+                Err(reason) => OperatorEvent::Refused(reason),
+            },
+            OperatorCall::SetWeight { role, weight } => {
+                self.allocator.set_weight(&role, weight);
+                OperatorEvent::Done
+            }
+            OperatorCall::Teardown { framework } => {
+                if self.frameworks.contains_key(&framework) {
+                    self.teardown(now, &framework, out);
+                    OperatorEvent::Done
+                } else {
+                    OperatorEvent::Refused(format!("there is no framework {framework}"))
+                }
+            }
+            OperatorCall::CreateToken { .. } => {
+                OperatorEvent::Refused("this master does not hold the cluster's authority".to_owned())
+            }
+        };
+        answer(connection, request, event, out);
+    }
+
+    fn ask(
+        &mut self,
+        operator: ConnectionId,
+        request: RequestId,
+        framework: FrameworkId,
+        kind: RelayKind,
+        event: impl FnOnce(RequestId) -> SchedulerEvent,
+        out: &mut Vec<Output>,
+    ) -> Result<(), String> {
+        let connection = self.frameworks.get(&framework).map(|framework| framework.connection);
+        match connection {
+            None => return Err(format!("there is no framework {framework}")),
+            Some(None) => return Err(format!("framework {framework} is not connected")),
+            Some(Some(_)) => {}
+        }
+        self.relays.last += 1;
+        let relayed = RequestId(self.relays.last);
+        let event = event(relayed);
+        self.tell(&framework, event, out);
+        self.relays.pending.insert(relayed, Relay { operator, request, framework, kind });
+        Ok(())
+    }
+
+    /// A framework answers a relayed request.
+    pub(super) fn relay_reply(
+        &mut self,
+        framework: &FrameworkId,
+        relayed: RequestId,
+        data: Vec<u8>,
+        last: bool,
+        out: &mut Vec<Output>,
+    ) {
+        let Some(relay) = self.relays.pending.get(&relayed) else { return };
+        if relay.framework != *framework || relay.kind != RelayKind::Request {
+            return;
+        }
+        answer(relay.operator, relay.request, OperatorEvent::Reply { data, last }, out);
+        if last {
+            self.relays.pending.remove(&relayed);
+        }
+    }
+
+    /// Why a task does not run: launched tasks the master knows; for others it asks every framework.
+    fn explain(
+        &mut self,
+        connection: ConnectionId,
+        request: RequestId,
+        task: String,
+        out: &mut Vec<Output>,
+    ) -> Option<OperatorEvent> {
+        if let Ok(id) = TaskId::new(task.as_str())
+            && let Some(explanation) = self.explain_launched(&id)
+        {
+            return Some(OperatorEvent::Explained(explanation));
+        }
+        let mut frameworks: Vec<FrameworkId> = self
+            .frameworks
+            .iter()
+            .filter(|(_, framework)| framework.connection.is_some())
+            .map(|(id, _)| id.clone())
+            .collect();
+        frameworks.sort();
+        if frameworks.is_empty() {
+            return Some(OperatorEvent::Refused("no framework is connected".to_owned()));
+        }
+        for framework in frameworks {
+            let event = |request| SchedulerEvent::Explain { request, task: task.clone() };
+            // It is connected: it was filtered by that just now.
+            let _ = self.ask(connection, request, framework, RelayKind::Explain, event, out);
+        }
+        None
+    }
+
+    fn explain_launched(&self, id: &TaskId) -> Option<Explanation> {
+        let mut found: Vec<_> = self
+            .frameworks
+            .iter()
+            .filter_map(|(framework, known)| Some((framework, known.tasks.get(id)?)))
+            .collect();
+        found.sort_by_key(|(framework, _)| (*framework).clone());
+        let (framework, task) = found.first()?;
+        let mut what = format!("{} on agent {} for framework {framework}", task.state, task.agent);
+        if !task.status.message.is_empty() {
+            what = format!("{what}: {}", task.status.message);
+        }
+        Some(Explanation::of(id.as_str(), Obstacle::InProgress { what }))
+    }
+
+    /// A framework tells its half of why a task does not run; the allocator knows the other.
+    pub(super) fn explained(
+        &mut self,
+        now: Time,
+        framework: &FrameworkId,
+        relayed: RequestId,
+        mut explanation: Explanation,
+        out: &mut Vec<Output>,
+    ) {
+        let Some(relay) = self.relays.pending.get(&relayed) else { return };
+        if relay.framework != *framework || relay.kind != RelayKind::Explain {
+            return;
+        }
+        let (operator, request) = (relay.operator, relay.request);
+        self.relays.pending.remove(&relayed);
+        let others_to_answer =
+            self.relays.pending.values().any(|relay| relay.operator == operator && relay.request == request);
+        if explanation.task.is_some() {
+            self.relays.pending.retain(|_, relay| relay.operator != operator || relay.request != request);
+            if let Some((role, wanted)) = &explanation.wants {
+                let half = self.allocator.explain(now, framework, role, wanted);
+                explanation.obstacles.extend(half.obstacles);
+            }
+            answer(operator, request, OperatorEvent::Explained(explanation), out);
+        } else if !others_to_answer {
+            answer(
+                operator,
+                request,
+                OperatorEvent::Refused("no framework knows such a task".to_owned()),
+                out,
+            );
+        }
+    }
+
+    pub(super) fn operator_disconnected(&mut self, connection: ConnectionId, out: &mut Vec<Output>) {
+        let mut gone: Vec<(RequestId, FrameworkId)> = self
+            .relays
+            .pending
+            .iter()
+            .filter(|(_, relay)| relay.operator == connection)
+            .map(|(relayed, relay)| (*relayed, relay.framework.clone()))
+            .collect();
+        gone.sort();
+        for (relayed, framework) in gone {
+            self.relays.pending.remove(&relayed);
+            self.tell(&framework, SchedulerEvent::RequestCancelled(relayed), out);
+        }
+    }
+
+    /// A framework that is gone answers nothing any more.
+    pub(super) fn drop_relays_of(&mut self, framework: &FrameworkId, out: &mut Vec<Output>) {
+        let mut dropped: Vec<RequestId> = self
+            .relays
+            .pending
+            .iter()
+            .filter(|(_, relay)| relay.framework == *framework)
+            .map(|(relayed, _)| *relayed)
+            .collect();
+        dropped.sort();
+        for relayed in dropped {
+            if let Some(relay) = self.relays.pending.remove(&relayed) {
+                let reason = format!("framework {framework} has disconnected");
+                answer(relay.operator, relay.request, OperatorEvent::Refused(reason), out);
+            }
+        }
+    }
+
+    fn owner_of(&self, framework: Option<FrameworkId>, task: &TaskId) -> Result<FrameworkId, String> {
+        let mut owners: Vec<&FrameworkId> = self
+            .frameworks
+            .iter()
+            .filter(|(id, known)| {
+                known.tasks.contains_key(task) && framework.as_ref().is_none_or(|wanted| wanted == *id)
+            })
+            .map(|(id, _)| id)
+            .collect();
+        owners.sort();
+        match owners.as_slice() {
+            [] => Err(format!("there is no task {task} that has not ended")),
+            [owner] => Ok((*owner).clone()),
+            [first, second, ..] => {
+                Err(format!("several frameworks have a task {task} ({first}, {second}): name the framework"))
+            }
+        }
+    }
+}
+
+fn answer(connection: ConnectionId, request: RequestId, event: OperatorEvent, out: &mut Vec<Output>) {
+    out.push(Output::ToOperator { connection, answer: OperatorAnswer { request, event } });
+}
