@@ -1,1 +1,16 @@
-//! Drives the state machines in the real world: tokio, QUIC, processes, a durable store.
+//! Drives the state machines in the real world: tokio, QUIC, processes.
+//!
+//! Each machine has one owner: the master a thread of its own, agents, schedulers and executors a task each. The owner hands
+//! the machine what came in, in batches, and carries out what it wants. Nothing here decides anything.
+
+pub mod admission;
+pub mod clock;
+pub mod error;
+pub mod master;
+pub mod shutdown;
+
+pub use admission::Admission;
+pub use clock::Clock;
+pub use error::RuntimeError;
+pub use master::{MasterConfig, MasterServer};
+pub use shutdown::{Shutdown, ShutdownHandle};

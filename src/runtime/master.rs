@@ -1,0 +1,406 @@
+//! Drives a master: one thread owns the machine, a task per connection feeds it.
+//!
+//! Connections hand over what they read in batches and go on reading when the master has taken note of it, so a peer that
+//! floods waits for itself. Operators' questions about the cluster are answered from a published [`ClusterState`], which the
+//! master's thread makes when somebody asked, once for all who did.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use crossbeam::channel::{self, RecvTimeoutError};
+use rustc_hash::FxHashMap;
+use serde::de::DeserializeOwned;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+
+use super::{Admission, Clock, RuntimeError, Shutdown};
+use crate::allocator::Allocator;
+use crate::master::{Input, Master, Output};
+use crate::net::{
+    Accepted, CloseCode, Connection, Credentials, Endpoint, Link, NetError, Outbox, Receiver, Settings,
+};
+use crate::protocol::operator::{ClusterState, OperatorAnswer, OperatorRequest};
+use crate::protocol::{
+    AgentEvent, ConnectionId, Identity, IdentityKind, OperatorCall, OperatorEvent, SchedulerEvent,
+};
+
+/// How many batches of one connection may wait for the master at a time.
+const BATCHES_IN_FLIGHT: usize = 4;
+
+/// How many messages for the master's thread are taken before it lets time pass and offers are made.
+const MESSAGES_PER_TURN: usize = 256;
+
+/// A machine without a deadline is woken by what comes in; this only bounds the wait.
+const LONGEST_WAIT: Duration = Duration::from_secs(3600);
+
+/// What a master needs to run.
+#[derive(Debug)]
+pub struct MasterConfig {
+    /// Where it takes connections; port 0 lets the system choose one.
+    pub listen: SocketAddr,
+    /// Its own certificate.
+    pub credentials: Credentials,
+    /// Lets newcomers join, when this master holds the cluster's authority.
+    pub admission: Option<Arc<Admission>>,
+}
+
+/// A running master.
+#[derive(Debug)]
+pub struct MasterServer {
+    address: SocketAddr,
+    endpoint: Arc<Endpoint>,
+    thread: Option<JoinHandle<()>>,
+    machine: channel::Sender<ToMachine>,
+}
+
+/// What the master's thread is told.
+enum ToMachine {
+    Connected { connection: ConnectionId, peer: Identity, outbox: PeerOutbox, link: Link },
+    Inputs { inputs: Vec<Input>, _permit: OwnedSemaphorePermit },
+    Disconnected(ConnectionId),
+    Publish,
+    Stop,
+}
+
+enum PeerOutbox {
+    Agent(Outbox<AgentEvent>),
+    Scheduler(Outbox<SchedulerEvent>),
+    Operator(Outbox<OperatorAnswer>),
+}
+
+/// What every connection's task shares.
+struct Shared {
+    machine: channel::Sender<ToMachine>,
+    state: watch::Receiver<Arc<ClusterState>>,
+    admission: Option<Arc<Admission>>,
+    last_connection: AtomicU64,
+}
+
+impl MasterServer {
+    /// Starts a master on a thread of its own. Must be called within a tokio runtime.
+    ///
+    /// # Errors
+    /// When the address can't be bound or the thread can't be started.
+    pub fn start(
+        config: MasterConfig,
+        allocator: impl Allocator + 'static,
+        shutdown: Shutdown,
+    ) -> Result<Self, RuntimeError> {
+        let settings = Settings { joins: config.admission.is_some(), ..Settings::default() };
+        let endpoint = Arc::new(Endpoint::server(config.listen, &config.credentials, settings)?);
+        let address = endpoint.local_address();
+        let (machine, inbox) = channel::unbounded();
+        let (publish, state) = watch::channel(Arc::new(ClusterState::default()));
+        let driver = MachineDriver {
+            machine: Master::new(allocator),
+            clock: Clock::start(),
+            inbox,
+            peers: FxHashMap::default(),
+            publish,
+            outputs: Vec::new(),
+        };
+        let thread = std::thread::Builder::new()
+            .name("apportion-master".to_owned())
+            .spawn(move || driver.run())
+            .map_err(|error| RuntimeError::Start { what: "the master's thread", error })?;
+        let shared = Arc::new(Shared {
+            machine: machine.clone(),
+            state,
+            admission: config.admission,
+            last_connection: AtomicU64::new(0),
+        });
+        tokio::spawn(accept_connections(endpoint.clone(), shared, shutdown));
+        tracing::info!(%address, "master listens");
+        Ok(MasterServer { address, endpoint, thread: Some(thread), machine })
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Ends all connections and the master's thread.
+    pub async fn stop(mut self) {
+        self.endpoint.close(CloseCode::Done, "the master stops");
+        self.endpoint.wait_idle().await;
+        // The thread is gone already when this fails, which is what is wanted.
+        let _ = self.machine.send(ToMachine::Stop);
+        if let Some(thread) = self.thread.take() {
+            // It ends at once: it does no IO. A panic in it has been printed.
+            let _ = tokio::task::spawn_blocking(move || thread.join()).await;
+        }
+    }
+}
+
+async fn accept_connections(endpoint: Arc<Endpoint>, shared: Arc<Shared>, mut shutdown: Shutdown) {
+    loop {
+        let incoming = tokio::select! {
+            incoming = endpoint.accept() => incoming,
+            () = shutdown.stopped() => return,
+        };
+        let Some(incoming) = incoming else { return };
+        let shared = shared.clone();
+        tokio::spawn(async move {
+            let from = incoming.remote_address();
+            let outcome = match incoming.establish().await {
+                Ok(Accepted::Member(connection)) => serve(*connection, &shared).await,
+                Ok(Accepted::Newcomer(request)) => match &shared.admission {
+                    Some(admission) => admission.answer(request).await,
+                    None => Ok(()),
+                },
+                Err(error) => Err(error),
+            };
+            if let Err(error) = outcome {
+                tracing::debug!(%from, %error, "connection ended");
+            }
+        });
+    }
+}
+
+async fn serve(connection: Connection, shared: &Shared) -> Result<(), NetError> {
+    let id = ConnectionId(shared.last_connection.fetch_add(1, Ordering::Relaxed) + 1);
+    let (peer, link) = (connection.peer().clone(), connection.link().clone());
+    tracing::debug!(%peer, connection = %id, software = connection.software(), "connected");
+    match peer.kind() {
+        IdentityKind::Agent => {
+            let (outbox, sender, receiver) = connection.split();
+            let outbox = PeerOutbox::Agent(outbox);
+            let intake = Intake { id, peer, link, shared };
+            intake.run(outbox, sender.drive(), receiver, |call| Input::Agent { connection: id, call }).await
+        }
+        IdentityKind::Framework => {
+            let (outbox, sender, receiver) = connection.split();
+            let outbox = PeerOutbox::Scheduler(outbox);
+            let intake = Intake { id, peer, link, shared };
+            intake
+                .run(outbox, sender.drive(), receiver, |call| Input::Scheduler { connection: id, call })
+                .await
+        }
+        IdentityKind::Operator => serve_operator(connection, id, shared).await,
+        IdentityKind::Master | IdentityKind::Executor => {
+            link.close(CloseCode::RoleRefused, "a master takes agents, frameworks and operators only");
+            Ok(())
+        }
+    }
+}
+
+/// Feeds the machine from one connection.
+struct Intake<'a> {
+    id: ConnectionId,
+    peer: Identity,
+    link: Link,
+    shared: &'a Shared,
+}
+
+impl Intake<'_> {
+    async fn run<M: DeserializeOwned + Send + 'static>(
+        self,
+        outbox: PeerOutbox,
+        drive: impl Future<Output = Result<(), NetError>> + Send + 'static,
+        mut receiver: Receiver<M>,
+        input: impl Fn(M) -> Input,
+    ) -> Result<(), NetError> {
+        let machine = &self.shared.machine;
+        let sending = tokio::spawn(drive);
+        let hello = ToMachine::Connected { connection: self.id, peer: self.peer, outbox, link: self.link };
+        let outcome = if machine.send(hello).is_err() {
+            Ok(())
+        } else {
+            let outcome = feed(machine, &mut receiver, input).await;
+            // The thread is gone when this fails: then nobody needs to know.
+            let _ = machine.send(ToMachine::Disconnected(self.id));
+            outcome
+        };
+        sending.abort();
+        outcome
+    }
+}
+
+async fn feed<M: DeserializeOwned>(
+    machine: &channel::Sender<ToMachine>,
+    receiver: &mut Receiver<M>,
+    input: impl Fn(M) -> Input,
+) -> Result<(), NetError> {
+    let in_flight = Arc::new(Semaphore::new(BATCHES_IN_FLIGHT));
+    let mut batch = Vec::new();
+    loop {
+        if receiver.recv_batch(&mut batch).await? == 0 {
+            return Ok(());
+        }
+        // The semaphore is never closed.
+        let Ok(permit) = in_flight.clone().acquire_owned().await else { return Ok(()) };
+        let inputs = batch.drain(..).map(&input).collect();
+        if machine.send(ToMachine::Inputs { inputs, _permit: permit }).is_err() {
+            return Ok(());
+        }
+    }
+}
+
+/// Operators' questions that need no machine are answered here; the others go on to it.
+async fn serve_operator(connection: Connection, id: ConnectionId, shared: &Shared) -> Result<(), NetError> {
+    let (peer, link) = (connection.peer().clone(), connection.link().clone());
+    let (outbox, sender, mut receiver) = connection.split::<OperatorAnswer, OperatorRequest>();
+    let sending = tokio::spawn(sender.drive());
+    let hello = ToMachine::Connected {
+        connection: id,
+        peer,
+        outbox: PeerOutbox::Operator(outbox.clone()),
+        link: link.clone(),
+    };
+    let mut outcome = Ok(());
+    if shared.machine.send(hello).is_ok() {
+        outcome = answer_operator(&mut receiver, id, &outbox, shared).await;
+        let _ = shared.machine.send(ToMachine::Disconnected(id));
+    }
+    outbox.close();
+    // What is queued still goes out, unless the peer is gone.
+    tokio::select! {
+        _ = sending => {}
+        _ = link.closed() => {}
+    }
+    outcome
+}
+
+async fn answer_operator(
+    receiver: &mut Receiver<OperatorRequest>,
+    id: ConnectionId,
+    outbox: &Outbox<OperatorAnswer>,
+    shared: &Shared,
+) -> Result<(), NetError> {
+    let in_flight = Arc::new(Semaphore::new(BATCHES_IN_FLIGHT));
+    let mut batch = Vec::new();
+    loop {
+        if receiver.recv_batch(&mut batch).await? == 0 {
+            return Ok(());
+        }
+        let mut inputs = Vec::new();
+        for OperatorRequest { request, call } in batch.drain(..) {
+            let event = match (call, &shared.admission) {
+                (OperatorCall::GetState, _) => {
+                    OperatorEvent::State(Box::new(ClusterState::clone(&*fresh_state(shared).await)))
+                }
+                (OperatorCall::CreateToken { kind }, Some(admission)) => match admission.create_token(kind) {
+                    Ok(token) => OperatorEvent::Token(token),
+                    Err(error) => OperatorEvent::Refused(error.to_string()),
+                },
+                (call, _) => {
+                    inputs
+                        .push(Input::Operator { connection: id, request: OperatorRequest { request, call } });
+                    continue;
+                }
+            };
+            if outbox.push(OperatorAnswer { request, event }).is_err() {
+                return Ok(());
+            }
+        }
+        let Ok(permit) = in_flight.clone().acquire_owned().await else { return Ok(()) };
+        if shared.machine.send(ToMachine::Inputs { inputs, _permit: permit }).is_err() {
+            return Ok(());
+        }
+    }
+}
+
+/// The cluster's state, published after now.
+async fn fresh_state(shared: &Shared) -> Arc<ClusterState> {
+    let mut state = shared.state.clone();
+    state.mark_unchanged();
+    if shared.machine.send(ToMachine::Publish).is_ok() {
+        // An error means that the master has stopped: the last state is then all there is.
+        let _ = state.changed().await;
+    }
+    let published = state.borrow();
+    published.clone()
+}
+
+/// The master's thread.
+struct MachineDriver {
+    machine: Master,
+    clock: Clock,
+    inbox: channel::Receiver<ToMachine>,
+    peers: FxHashMap<ConnectionId, (PeerOutbox, Link)>,
+    publish: watch::Sender<Arc<ClusterState>>,
+    outputs: Vec<Output>,
+}
+
+impl MachineDriver {
+    fn run(mut self) {
+        loop {
+            let wait =
+                self.machine.next_deadline().map_or(LONGEST_WAIT, |deadline| self.clock.until(deadline));
+            let first = match self.inbox.recv_timeout(wait) {
+                Ok(message) => Some(message),
+                Err(RecvTimeoutError::Timeout) => None,
+                Err(RecvTimeoutError::Disconnected) => return,
+            };
+            let mut publish = false;
+            let more: Vec<ToMachine> = self.inbox.try_iter().take(MESSAGES_PER_TURN).collect();
+            for message in first.into_iter().chain(more) {
+                match message {
+                    ToMachine::Stop => return,
+                    ToMachine::Publish => publish = true,
+                    message => self.take(message),
+                }
+            }
+            let now = self.clock.now();
+            if self.machine.next_deadline().is_some_and(|deadline| deadline <= now) {
+                self.machine.handle(now, Input::Tick, &mut self.outputs);
+            }
+            self.carry_out();
+            if publish {
+                self.publish.send_replace(Arc::new(self.machine.cluster_state(now)));
+            }
+        }
+    }
+
+    fn take(&mut self, message: ToMachine) {
+        let now = self.clock.now();
+        match message {
+            ToMachine::Connected { connection, peer, outbox, link } => {
+                self.peers.insert(connection, (outbox, link));
+                self.machine.handle(now, Input::Connected { connection, peer }, &mut self.outputs);
+            }
+            ToMachine::Disconnected(connection) => {
+                self.peers.remove(&connection);
+                self.machine.handle(now, Input::Disconnected { connection }, &mut self.outputs);
+            }
+            ToMachine::Inputs { inputs, .. } => {
+                for input in inputs {
+                    self.machine.handle(now, input, &mut self.outputs);
+                }
+            }
+            ToMachine::Publish | ToMachine::Stop => {}
+        }
+    }
+
+    fn carry_out(&mut self) {
+        for output in self.outputs.drain(..) {
+            let (connection, sent) = match output {
+                Output::ToAgent { connection, event } => match self.peers.get(&connection) {
+                    Some((PeerOutbox::Agent(outbox), _)) => (connection, outbox.push(event)),
+                    _ => continue,
+                },
+                Output::ToScheduler { connection, event } => match self.peers.get(&connection) {
+                    Some((PeerOutbox::Scheduler(outbox), _)) => (connection, outbox.push(event)),
+                    _ => continue,
+                },
+                Output::ToOperator { connection, answer } => match self.peers.get(&connection) {
+                    Some((PeerOutbox::Operator(outbox), _)) => (connection, outbox.push(answer)),
+                    _ => continue,
+                },
+                Output::Disconnect { connection, reason } => {
+                    if let Some((_, link)) = self.peers.remove(&connection) {
+                        link.close(CloseCode::Replaced, &reason);
+                    }
+                    continue;
+                }
+            };
+            if let Err(error) = sent
+                && let Some((_, link)) = self.peers.get(&connection)
+            {
+                link.close(CloseCode::Overflow, &error.to_string());
+            }
+        }
+    }
+}
