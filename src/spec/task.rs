@@ -1,0 +1,221 @@
+//! What a task needs, as people write it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+
+use serde::de::{Error, MapAccess};
+use serde::{Deserialize, Deserializer, Serialize};
+
+use super::{Cpus, Delay, Memory, StopSignal, WithTask};
+use crate::protocol::task::DEFAULT_GRACE;
+use crate::protocol::{Checks, Command, CommandInfo, StopPolicy};
+use crate::resources::{Resources, Shape};
+
+/// The cores of a task whose spec does not say: a tenth of one.
+pub const DEFAULT_CPUS: Cpus = Cpus::from_milli(100);
+
+/// The memory of a task whose spec does not say: 32 MiB.
+pub const DEFAULT_MEMORY: Memory = Memory::from_mib(32);
+
+/// The name of a port: a small letter, then small letters, digits, `_` and `-`.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct PortName(String);
+
+impl PortName {
+    /// The name.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl TryFrom<String> for PortName {
+    type Error = String;
+
+    fn try_from(name: String) -> Result<Self, String> {
+        let allowed = |byte: u8| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'_' | b'-');
+        if name.starts_with(|first: char| first.is_ascii_lowercase()) && name.bytes().all(allowed) {
+            Ok(PortName(name))
+        } else {
+            Err(format!(
+                "'{name}' is not a port's name: small letters, digits, _ and -; write for example \"http\""
+            ))
+        }
+    }
+}
+
+impl From<PortName> for String {
+    fn from(name: PortName) -> String {
+        name.0
+    }
+}
+
+impl fmt::Display for PortName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&self.0)
+    }
+}
+
+/// How a task is asked to stop, as a table: `{ signal = "TERM", grace = "30s" }`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct StopTable {
+    /// The signal; `TERM` by default.
+    pub signal: StopSignal,
+    /// After so long it is killed; [`DEFAULT_GRACE`] by default.
+    pub grace: Delay,
+}
+
+impl Default for StopTable {
+    fn default() -> Self {
+        StopTable { signal: StopSignal::DEFAULT, grace: Delay::from_secs(DEFAULT_GRACE.as_secs() as u32) }
+    }
+}
+
+/// What a task needs. As a table of its own it deserialises by itself; [`WithTask`] puts its keys among those of another
+/// table.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct TaskTable {
+    /// What runs: the key `cmd` (a program and its arguments) or `shell` (a line for `/bin/sh`).
+    #[serde(flatten, serialize_with = "serialize_command")]
+    pub command: Command,
+    /// The environment.
+    pub env: BTreeMap<String, String>,
+    /// Cores; [`DEFAULT_CPUS`] by default.
+    pub cpus: Cpus,
+    /// Memory; [`DEFAULT_MEMORY`] by default.
+    pub memory: Memory,
+    /// Disk space; none by default.
+    pub disk: Memory,
+    /// Graphics processors; none by default.
+    pub gpus: u32,
+    /// Names of ports that are assigned at launch.
+    pub ports: Vec<PortName>,
+    /// How it is asked to stop.
+    pub stop: StopTable,
+    /// It has failed when it runs for longer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub timeout: Option<Delay>,
+}
+
+fn serialize_command<S: serde::Serializer>(command: &Command, serializer: S) -> Result<S::Ok, S::Error> {
+    match command {
+        Command::Argv(argv) => serializer.collect_map([("cmd", argv)]),
+        Command::Shell(line) => serializer.collect_map([("shell", line)]),
+    }
+}
+
+impl TaskTable {
+    /// The keys that it has.
+    pub const KEYS: [&'static str; 10] =
+        ["cmd", "shell", "env", "cpus", "memory", "disk", "gpus", "ports", "stop", "timeout"];
+
+    /// What the command executor is told.
+    pub fn command_info(&self, checks: Checks) -> CommandInfo {
+        CommandInfo {
+            command: self.command.clone(),
+            env: self.env.clone(),
+            ports: self.ports.iter().map(PortName::to_string).collect(),
+            stop: StopPolicy { signal: self.stop.signal.number(), grace: self.stop.grace.duration() },
+            timeout: self.timeout.map(Delay::duration),
+            checks,
+        }
+    }
+
+    /// What one task takes of an offer.
+    pub fn shape(&self) -> Shape {
+        let resources = Resources::builder()
+            .cpus_milli(self.cpus.milli())
+            .mem_mib(self.memory.mib())
+            .disk_mib(self.disk.mib())
+            .gpus(self.gpus)
+            .build();
+        // A spec with so many ports could not be parsed in memory.
+        Shape::new(resources, u32::try_from(self.ports.len()).unwrap_or(u32::MAX))
+    }
+}
+
+impl<'de> Deserialize<'de> for TaskTable {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        #[serde(deny_unknown_fields)]
+        struct NothingElse {}
+
+        Ok(WithTask::<NothingElse>::deserialize(deserializer)?.task)
+    }
+}
+
+/// The keys of a task table that were read so far.
+#[derive(Default)]
+pub(super) struct TaskKeys {
+    seen: BTreeSet<&'static str>,
+    cmd: Option<Vec<String>>,
+    shell: Option<String>,
+    env: BTreeMap<String, String>,
+    cpus: Option<Cpus>,
+    memory: Option<Memory>,
+    disk: Memory,
+    gpus: u32,
+    ports: Vec<PortName>,
+    stop: StopTable,
+    timeout: Option<Delay>,
+}
+
+impl TaskKeys {
+    /// Reads the value of a key.
+    pub(super) fn read<'de, A: MapAccess<'de>>(
+        &mut self,
+        key: &'static str,
+        map: &mut A,
+    ) -> Result<(), A::Error> {
+        if !self.seen.insert(key) {
+            return Err(A::Error::duplicate_field(key));
+        }
+        match key {
+            "cmd" => self.cmd = Some(map.next_value()?),
+            "shell" => self.shell = Some(map.next_value()?),
+            "env" => self.env = map.next_value()?,
+            "cpus" => self.cpus = Some(map.next_value()?),
+            "memory" => self.memory = Some(map.next_value()?),
+            "disk" => self.disk = map.next_value()?,
+            "gpus" => self.gpus = map.next_value()?,
+            "ports" => self.ports = map.next_value()?,
+            "stop" => self.stop = map.next_value()?,
+            "timeout" => self.timeout = Some(map.next_value()?),
+            other => return Err(A::Error::unknown_field(other, &TaskTable::KEYS)),
+        }
+        Ok(())
+    }
+
+    /// The table, when its keys fit together.
+    pub(super) fn finish<E: Error>(self) -> Result<TaskTable, E> {
+        let command = match (self.cmd, self.shell) {
+            (Some(argv), None) if argv.is_empty() => {
+                return Err(E::custom("'cmd' is empty; write for example [\"sleep\", \"10\"]"));
+            }
+            (Some(argv), None) => Command::Argv(argv),
+            (None, Some(line)) => Command::Shell(line),
+            (Some(_), Some(_)) => return Err(E::custom("both 'cmd' and 'shell' are given; keep one")),
+            (None, None) => {
+                return Err(E::custom(
+                    "missing key 'cmd' (a program and its arguments) or 'shell' (a line for sh)",
+                ));
+            }
+        };
+        let mut names = BTreeSet::new();
+        if let Some(twice) = self.ports.iter().find(|name| !names.insert(*name)) {
+            return Err(E::custom(format!("two ports are named '{twice}'")));
+        }
+        Ok(TaskTable {
+            command,
+            env: self.env,
+            cpus: self.cpus.unwrap_or(DEFAULT_CPUS),
+            memory: self.memory.unwrap_or(DEFAULT_MEMORY),
+            disk: self.disk,
+            gpus: self.gpus,
+            ports: self.ports,
+            stop: self.stop,
+            timeout: self.timeout,
+        })
+    }
+}
