@@ -1,0 +1,341 @@
+//! A step of a run: its indexes, their attempts, and what may start next.
+
+use std::collections::{BTreeSet, VecDeque};
+use std::time::Duration;
+
+use apportion::time::Time;
+
+use crate::request::{StepProgress, StepState};
+
+/// So many tasks of a step wait for offers at most; the rest of an array is queued as these start.
+pub(crate) const WINDOW: u32 = 4096;
+
+/// The wait before an index is started again that ended for no fault of its own; doubled each time, up to
+/// [`MAX_MISHAP_BACKOFF`].
+const MISHAP_BACKOFF: Duration = Duration::from_millis(100);
+const MAX_MISHAP_BACKOFF: Duration = Duration::from_secs(10);
+
+/// How often and when a failed index is tried again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Retry {
+    /// So many failures of an index are followed by another try.
+    pub(crate) limit: u32,
+    /// The wait after the first failure, doubled with each further one.
+    pub(crate) backoff: Duration,
+    /// The longest wait.
+    pub(crate) max_backoff: Duration,
+}
+
+/// What happened to an attempt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Event {
+    /// It is on an agent.
+    Launched,
+    /// The program ended with success.
+    Succeeded,
+    /// The program failed.
+    Failed,
+    /// The task as described can't run: another try would not help.
+    Refused,
+    /// It ended, or is out of reach, for no fault of the program.
+    Mishap,
+}
+
+/// What an event meant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    /// It changes nothing: it is a repetition, or of an attempt that was given up.
+    Stale,
+    /// The attempt goes on.
+    Alive,
+    /// The attempt is over.
+    Ended,
+    /// The attempt is over, and because of it no index is started any more.
+    Closing,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    Fresh,
+    Queued,
+    Launched,
+    BackingOff,
+    Succeeded,
+    Failed,
+    Stopped,
+}
+
+/// What is known of one index; an array is one allocation of these.
+#[derive(Clone, Copy, Debug)]
+struct Index {
+    phase: Phase,
+    /// It has been asked to stop: however it ends, it is not tried again.
+    stopping: bool,
+    mishaps: u16,
+    attempt: u32,
+    failures: u32,
+}
+
+/// What an index is doing, for explanations.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Doing {
+    /// It waits for others of the step to end.
+    Waiting,
+    /// It is queued for offers.
+    Queued,
+    /// It is on an agent.
+    Launched,
+    /// It is tried again at that time.
+    BackingOff(Time),
+    /// Nothing any more.
+    Ended,
+}
+
+/// A step of a run.
+#[derive(Debug)]
+pub(crate) struct Step {
+    state: StepState,
+    parallel: u32,
+    retry: Retry,
+    indexes: Vec<Index>,
+    /// Indexes from here on were never started.
+    fresh: u32,
+    backing_off: BTreeSet<(Time, u32)>,
+    due: VecDeque<u32>,
+    /// No index is started any more, and how the step ends once nothing of it runs.
+    closing: Option<StepState>,
+    queued: u32,
+    launched: u32,
+    succeeded: u32,
+    failed: u32,
+    retries: u32,
+}
+
+impl Step {
+    pub(crate) fn new(count: u32, parallel: u32, retry: Retry) -> Self {
+        let fresh = Index { phase: Phase::Fresh, stopping: false, mishaps: 0, attempt: 0, failures: 0 };
+        Step {
+            state: StepState::Waiting,
+            parallel,
+            retry,
+            indexes: vec![fresh; count as usize],
+            fresh: 0,
+            backing_off: BTreeSet::new(),
+            due: VecDeque::new(),
+            closing: None,
+            queued: 0,
+            launched: 0,
+            succeeded: 0,
+            failed: 0,
+            retries: 0,
+        }
+    }
+
+    pub(crate) fn state(&self) -> StepState {
+        self.state
+    }
+
+    pub(crate) fn succeeded(&self) -> u32 {
+        self.succeeded
+    }
+
+    /// How many tasks of it may be queued or running together.
+    pub(crate) fn parallel(&self) -> u32 {
+        self.parallel
+    }
+
+    /// What it waits for has happened.
+    pub(crate) fn start(&mut self) {
+        self.state = StepState::Running;
+    }
+
+    /// What it waits for can't happen any more.
+    pub(crate) fn skip(&mut self) {
+        self.state = StepState::Skipped;
+    }
+
+    /// When an index is to be tried again.
+    pub(crate) fn next_deadline(&self) -> Option<Time> {
+        if self.closing.is_some() {
+            return None;
+        }
+        self.backing_off.first().map(|(at, _)| *at)
+    }
+
+    /// Queues what may start at `now`: calls `launch` with indexes and the numbers of their attempts.
+    pub(crate) fn fill(&mut self, now: Time, mut launch: impl FnMut(u32, u32)) {
+        if self.state != StepState::Running || self.closing.is_some() {
+            return;
+        }
+        while let Some((_, index)) = self.backing_off.first().copied().filter(|(at, _)| *at <= now) {
+            self.backing_off.pop_first();
+            self.due.push_back(index);
+        }
+        while self.queued < WINDOW && self.queued + self.launched < self.parallel {
+            let Some(number) = self.due.pop_front().or_else(|| self.next_fresh()) else { break };
+            let index = &mut self.indexes[number as usize];
+            index.attempt += 1;
+            index.phase = Phase::Queued;
+            self.retries += u32::from(index.attempt > 1);
+            self.queued += 1;
+            launch(number, index.attempt);
+        }
+    }
+
+    fn next_fresh(&mut self) -> Option<u32> {
+        let next = self.fresh;
+        ((next as usize) < self.indexes.len()).then(|| {
+            self.fresh += 1;
+            next
+        })
+    }
+
+    /// Takes note of what happened to an attempt.
+    pub(crate) fn record(&mut self, now: Time, number: u32, attempt: u32, event: Event) -> Outcome {
+        let Some(index) = self.indexes.get_mut(number as usize) else { return Outcome::Stale };
+        if index.attempt != attempt || !matches!(index.phase, Phase::Queued | Phase::Launched) {
+            return Outcome::Stale;
+        }
+        if event == Event::Launched {
+            if index.phase == Phase::Queued {
+                index.phase = Phase::Launched;
+                self.queued -= 1;
+                self.launched += 1;
+            }
+            return Outcome::Alive;
+        }
+        match index.phase {
+            Phase::Queued => self.queued -= 1,
+            _ => self.launched -= 1,
+        }
+        let again_after = match event {
+            Event::Succeeded => {
+                index.phase = Phase::Succeeded;
+                self.succeeded += 1;
+                None
+            }
+            _ if index.stopping => {
+                index.phase = Phase::Stopped;
+                None
+            }
+            Event::Mishap => {
+                let wait = doubled(MISHAP_BACKOFF, u32::from(index.mishaps), MAX_MISHAP_BACKOFF);
+                index.mishaps = index.mishaps.saturating_add(1);
+                Some(wait)
+            }
+            Event::Failed if index.failures < self.retry.limit => {
+                let wait = doubled(self.retry.backoff, index.failures, self.retry.max_backoff);
+                index.failures += 1;
+                Some(wait)
+            }
+            _ => {
+                index.failures += 1;
+                index.phase = Phase::Failed;
+                self.failed += 1;
+                if self.closing.is_none() {
+                    self.closing = Some(StepState::Failed);
+                    return Outcome::Closing;
+                }
+                None
+            }
+        };
+        if let Some(wait) = again_after {
+            index.phase = Phase::BackingOff;
+            self.backing_off.insert((now + wait, number));
+        }
+        Outcome::Ended
+    }
+
+    /// Stops what is queued, and with `running` also what runs; calls `kill` with indexes and their attempts.
+    pub(crate) fn stop(&mut self, running: bool, mut kill: impl FnMut(u32, u32)) {
+        self.backing_off.clear();
+        self.due.clear();
+        for (number, index) in (0..).zip(&mut self.indexes) {
+            let stops = index.phase == Phase::Queued || running && index.phase == Phase::Launched;
+            if stops && !index.stopping {
+                index.stopping = true;
+                kill(number, index.attempt);
+            }
+            if index.phase == Phase::BackingOff {
+                index.phase = Phase::Stopped;
+            }
+        }
+    }
+
+    /// Ends it on request, once nothing of it runs any more.
+    pub(crate) fn cancel(&mut self, kill: impl FnMut(u32, u32)) {
+        if self.state.is_ended() {
+            return;
+        }
+        self.closing = Some(StepState::Cancelled);
+        self.stop(true, kill);
+        if self.state == StepState::Waiting {
+            self.state = StepState::Cancelled;
+        }
+    }
+
+    /// Ends it when nothing of it is left to do.
+    pub(crate) fn settle(&mut self) {
+        if self.state != StepState::Running || self.queued + self.launched > 0 {
+            return;
+        }
+        if self.succeeded as usize == self.indexes.len() {
+            self.state = StepState::Succeeded;
+        } else if let Some(ending) = self.closing {
+            self.state = ending;
+        }
+    }
+
+    /// What an index is doing; `None` when there is no such index.
+    pub(crate) fn doing(&self, number: u32) -> Option<Doing> {
+        let index = self.indexes.get(number as usize)?;
+        Some(match index.phase {
+            _ if self.state.is_ended() => Doing::Ended,
+            Phase::Fresh => Doing::Waiting,
+            Phase::Queued => Doing::Queued,
+            Phase::Launched => Doing::Launched,
+            Phase::BackingOff => {
+                let again = self.backing_off.iter().find(|(_, waiting)| *waiting == number);
+                again.map_or(Doing::Waiting, |(at, _)| Doing::BackingOff(*at))
+            }
+            Phase::Succeeded | Phase::Failed | Phase::Stopped => Doing::Ended,
+        })
+    }
+
+    /// Whether some indexes wait for others of the step to end.
+    pub(crate) fn is_limited(&self) -> bool {
+        self.state == StepState::Running
+            && (!self.due.is_empty() || (self.fresh as usize) < self.indexes.len())
+    }
+
+    pub(crate) fn progress(&self, name: &str) -> StepProgress {
+        StepProgress {
+            name: name.to_owned(),
+            state: self.state,
+            total: self.indexes.len() as u32,
+            queued: self.queued,
+            running: self.launched,
+            succeeded: self.succeeded,
+            failed: self.failed,
+            retries: self.retries,
+        }
+    }
+
+    /// The indexes that failed for good, as ranges from first to last.
+    pub(crate) fn failed_indexes(&self) -> Vec<(u32, u32)> {
+        let mut ranges: Vec<(u32, u32)> = Vec::new();
+        for (number, _) in (0..).zip(&self.indexes).filter(|(_, index)| index.phase == Phase::Failed) {
+            match ranges.last_mut() {
+                Some((_, last)) if *last + 1 == number => *last = number,
+                _ => ranges.push((number, number)),
+            }
+        }
+        ranges
+    }
+}
+
+/// `base`, doubled so many times, but not more than `max`.
+fn doubled(base: Duration, times: u32, max: Duration) -> Duration {
+    let factor = 1_u32.checked_shl(times).unwrap_or(u32::MAX);
+    base.saturating_mul(factor).min(max)
+}
