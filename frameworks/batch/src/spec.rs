@@ -309,4 +309,12 @@ mod tests {
         assert_eq!((spec.name(), spec.total()), ("nightly", 4));
         assert_eq!(spec.step[0].rest.retry.max_backoff, Delay::from_secs(360));
     }
+
+    #[test]
+    fn the_example_is_a_valid_spec() {
+        let text =
+            include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../../examples/trace-stats/batch.toml"));
+        let spec = BatchSpec::parse(&Document::new("batch.toml", text)).unwrap();
+        assert_eq!((spec.name(), spec.total()), ("trace-stats", 9));
+    }
 }
