@@ -388,3 +388,97 @@ fn task_parts(task: &str) -> Option<(&str, &str, u32, u32)> {
     let found = (parts.next()?, parts.next()?, parts.next()?.parse().ok()?, parts.next()?.parse().ok()?);
     parts.next().is_none().then_some(found)
 }
+
+#[cfg(test)]
+mod tests {
+    use apportion::protocol::TaskState;
+    use apportion::spec::Document;
+
+    use super::*;
+
+    fn spec() -> BatchSpec {
+        let text = "schema = 1\nkind = 'batch'\nid = '/ml/nightly'\nrole = 'ml'\nenv = { A = '1', B = '1' }\n\
+                    [[step]]\nname = 'a'\ncmd = ['a']\ncount = 2\nenv = { B = '2' }\n\
+                    [[step]]\nname = 'b'\ncmd = ['b']\nneeds = ['a']";
+        BatchSpec::parse(&Document::new("job.toml", text)).unwrap()
+    }
+
+    fn framework() -> BatchFramework {
+        BatchFramework::new("batch", vec!["ml".parse().unwrap()])
+    }
+
+    #[test]
+    fn tasks_are_told_who_they_are() {
+        let mut spec = spec();
+        spec.set_base_dir(std::path::Path::new("/srv/job"));
+        let run = Run::new("nightly-7".to_owned(), spec, Time::ZERO).unwrap();
+        let active = ActiveRun { templates: templates(run.spec(), "nightly-7"), run };
+        let attempt = Attempt { step: 0, index: 1, attempt: 3 };
+        let request = task_request(&active, attempt, TaskId::new(active.run.task_name(attempt)).unwrap());
+        assert_eq!(request.id.as_str(), "nightly-7.a.1.3");
+        let Work::Command(command) = &request.work else { panic!("not a command: {:?}", request.work) };
+        let mut env = command.env.clone();
+        env.extend(request.env.clone());
+        let env: Vec<String> = env.iter().map(|(name, value)| format!("{name}={value}")).collect();
+        assert_eq!(
+            env,
+            [
+                "A=1",
+                "ATTEMPT=3",
+                "B=2",
+                "COUNT=2",
+                "INDEX=1",
+                "RUN=nightly-7",
+                "RUN_DIR=/srv/job/.apportion/nightly-7",
+                "SPEC_DIR=/srv/job",
+                "STEP=a",
+            ]
+        );
+    }
+
+    #[test]
+    fn jobs_of_other_roles_are_refused() {
+        let mut framework = BatchFramework::new("batch", vec!["web".parse().unwrap()]);
+        let error = framework.submit(Time::ZERO, spec()).unwrap_err();
+        assert_eq!(error.to_string(), "the framework runs jobs of role 'web', not of role 'ml'");
+        assert_eq!(framework.runs(), []);
+    }
+
+    #[test]
+    fn each_run_has_a_name_of_its_own_and_is_explained() {
+        let mut framework = framework().numbering_from(4);
+        assert_eq!(framework.submit(Time::ZERO, spec()).as_deref(), Ok("nightly-4"));
+        assert_eq!(framework.submit(Time::ZERO, spec()).as_deref(), Ok("nightly-5"));
+        let on = "step a to succeed (0 of 2 tasks have succeeded)".to_owned();
+        for name in ["nightly-5", "nightly-5.b", "nightly-5.b.0", "nightly-5.b.0.1", "b"] {
+            let explained = framework.explain(Time::ZERO, name).unwrap();
+            assert_eq!(explained.obstacles, [Obstacle::Dependency { on: on.clone() }], "{name}");
+        }
+        for name in ["nightly-6", "nightly-5.c", "nightly-5.b.1", "nightly-5.b.x", ""] {
+            assert_eq!(framework.explain(Time::ZERO, name), None, "{name}");
+        }
+    }
+
+    #[test]
+    fn running_tasks_that_nobody_waits_for_are_stopped() {
+        for (name, state, stopped) in [
+            ("nightly-1.a.0.1", TaskState::Running, true),
+            ("stray", TaskState::Running, true),
+            ("nightly-1.a.0.1", TaskState::Failed, false),
+        ] {
+            let mut plan = Plan::default();
+            let status = TaskStatus::new(TaskId::new(name).unwrap(), state, Time::ZERO);
+            framework().status_update(Time::ZERO, &status, &mut plan);
+            assert_eq!(plan.is_empty(), !stopped, "{name} {state}");
+        }
+    }
+
+    #[test]
+    fn requests_survive_json_and_garbage_is_refused() {
+        let request = BatchRequest::Submit { spec: Box::new(spec()) };
+        assert_eq!(BatchRequest::decode(&request.encode()).unwrap(), request);
+        assert!(BatchRequest::decode(b"{\"submit\":{}}").is_err());
+        let reply = BatchReply::Runs(framework().runs());
+        assert_eq!(BatchReply::decode(&reply.encode()).unwrap(), reply);
+    }
+}

@@ -328,3 +328,256 @@ fn describe(status: &TaskStatus) -> String {
         None => status.state.to_string(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+    use std::time::Duration;
+
+    use apportion::spec::Document;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// A run and the tasks that it believes to be somewhere.
+    struct World {
+        run: Run,
+        now: Time,
+        alive: BTreeSet<Attempt>,
+        asked_to_stop: BTreeSet<Attempt>,
+        succeeded: BTreeSet<(usize, u32)>,
+        newest: BTreeMap<(usize, u32), u32>,
+        over: Vec<Attempt>,
+    }
+
+    impl World {
+        fn new(steps: &str) -> Self {
+            let text = format!("schema = 1\nkind = 'batch'\nid = '/j'\nrole = 'r'\n{steps}");
+            let spec = BatchSpec::parse(&Document::new("j.toml", text)).unwrap();
+            let mut world = World {
+                run: Run::new("j-1".to_owned(), spec, Time::ZERO).unwrap(),
+                now: Time::ZERO,
+                alive: BTreeSet::new(),
+                asked_to_stop: BTreeSet::new(),
+                succeeded: BTreeSet::new(),
+                newest: BTreeMap::new(),
+                over: Vec::new(),
+            };
+            world.advance(Vec::new());
+            world
+        }
+
+        /// Lets the run go on, and checks what it asks for.
+        fn advance(&mut self, mut actions: Vec<Action>) {
+            self.run.advance(self.now, &mut actions);
+            for action in actions {
+                match action {
+                    Action::Kill(attempt) => {
+                        self.asked_to_stop.insert(attempt);
+                    }
+                    Action::Launch(attempt) => {
+                        let index = (attempt.step, attempt.index);
+                        assert!(!self.succeeded.contains(&index), "{attempt:?} has succeeded before");
+                        let newest = self.newest.insert(index, attempt.attempt);
+                        assert_eq!(attempt.attempt, newest.unwrap_or(0) + 1);
+                        let before = Attempt { attempt: newest.unwrap_or(0), ..attempt };
+                        assert!(!self.alive.contains(&before), "{before:?} still lives");
+                        self.alive.insert(attempt);
+                    }
+                }
+            }
+        }
+
+        fn tell(&mut self, attempt: Attempt, state: TaskState) {
+            let task = TaskId::new(self.run.task_name(attempt)).unwrap();
+            let ends = state.is_terminal() || state == TaskState::Unreachable;
+            if ends && self.alive.remove(&attempt) {
+                self.over.push(attempt);
+                if state == TaskState::Finished {
+                    self.succeeded.insert((attempt.step, attempt.index));
+                }
+            }
+            let mut actions = Vec::new();
+            self.run.update(self.now, attempt, &TaskStatus::new(task, state, self.now), &mut actions);
+            self.advance(actions);
+        }
+
+        /// Everything goes well from now on; the run ends.
+        fn settle(&mut self) {
+            for _ in 0..1000 {
+                while let Some(attempt) = self.alive.first().copied() {
+                    let stops = self.asked_to_stop.contains(&attempt);
+                    self.tell(attempt, if stops { TaskState::Killed } else { TaskState::Finished });
+                }
+                let Some(at) = self.run.next_deadline() else { break };
+                self.now = self.now.max(at);
+                self.advance(Vec::new());
+            }
+            assert_ne!(self.run.state(), RunState::Running);
+        }
+
+        fn states(&self) -> Vec<StepState> {
+            self.run.steps.iter().map(Step::state).collect()
+        }
+    }
+
+    const DIAMOND: &str = "
+[[step]]
+name = 'a'
+cmd = ['a']
+count = 3
+retry = { limit = 1, backoff = '1s' }
+[[step]]
+name = 'b'
+cmd = ['b']
+needs = ['a']
+count = 2
+parallel = 1
+[[step]]
+name = 'rescue'
+cmd = ['c']
+needs = ['a.failed']
+[[step]]
+name = 'report'
+cmd = ['d']
+needs = ['b.done', 'rescue.done']
+";
+
+    fn attempt(step: usize, index: u32, attempt: u32) -> Attempt {
+        Attempt { step, index, attempt }
+    }
+
+    #[test]
+    fn steps_run_in_the_order_of_their_needs() {
+        use StepState::*;
+        let mut world = World::new(DIAMOND);
+        assert_eq!(world.states(), [Running, Waiting, Waiting, Waiting]);
+        for index in 0..3 {
+            world.tell(attempt(0, index, 1), TaskState::Finished);
+        }
+        assert_eq!(world.states(), [Succeeded, Running, Skipped, Waiting]);
+        world.settle();
+        assert_eq!(world.states(), [Succeeded, Succeeded, Skipped, Succeeded]);
+        let result = world.run.result(world.now);
+        assert_eq!(result.state, RunState::Succeeded);
+        assert_eq!(result.outputs[0].task.as_str(), "j-1.report.0.1");
+    }
+
+    #[test]
+    fn a_failed_step_skips_what_needs_its_success_and_starts_what_needs_its_failure() {
+        use StepState::*;
+        let mut world = World::new(DIAMOND);
+        world.tell(attempt(0, 1, 1), TaskState::Failed);
+        assert_eq!(
+            world.run.obstacles(Some(0), Some(1)),
+            Some(vec![Obstacle::Backoff { until: Time::from_secs(1) }])
+        );
+        world.now = Time::from_secs(1);
+        world.advance(Vec::new());
+        world.tell(attempt(0, 1, 2), TaskState::Error);
+        assert_eq!(world.asked_to_stop, BTreeSet::from([attempt(0, 0, 1), attempt(0, 2, 1)]));
+        world.settle();
+        assert_eq!(world.states(), [Failed, Skipped, Succeeded, Succeeded]);
+        let result = world.run.result(world.now);
+        assert_eq!((result.state, result.steps[0].failed_indexes.clone()), (RunState::Failed, vec![(1, 1)]));
+        assert_eq!(result.failures.len(), 2);
+    }
+
+    #[test]
+    fn a_task_that_comes_back_after_it_was_given_up_is_stopped() {
+        let mut world = World::new(DIAMOND);
+        world.tell(attempt(0, 0, 1), TaskState::Running);
+        world.tell(attempt(0, 0, 1), TaskState::Unreachable);
+        world.now = Time::from_secs(1);
+        world.advance(Vec::new());
+        assert!(world.alive.contains(&attempt(0, 0, 2)));
+        world.asked_to_stop.clear();
+        world.tell(attempt(0, 0, 1), TaskState::Running);
+        assert_eq!(world.asked_to_stop, BTreeSet::from([attempt(0, 0, 1)]));
+    }
+
+    #[test]
+    fn a_cancelled_run_stops_what_runs_and_ends() {
+        use StepState::*;
+        let mut world = World::new(DIAMOND);
+        world.tell(attempt(0, 0, 1), TaskState::Finished);
+        world.tell(attempt(0, 1, 1), TaskState::Running);
+        let mut actions = Vec::new();
+        world.run.cancel(&mut actions);
+        assert_eq!(actions, [Action::Kill(attempt(0, 1, 1)), Action::Kill(attempt(0, 2, 1))]);
+        world.advance(actions);
+        assert_eq!(world.run.state(), RunState::Running);
+        world.settle();
+        assert_eq!(world.states(), [Cancelled; 4]);
+        assert_eq!(world.run.state(), RunState::Cancelled);
+    }
+
+    #[test]
+    fn waiting_is_explained() {
+        let world = World::new(DIAMOND);
+        let on = "step a to succeed (0 of 3 tasks have succeeded)".to_owned();
+        assert_eq!(world.run.obstacles(Some(1), Some(0)), Some(vec![Obstacle::Dependency { on }]));
+        assert_eq!(world.run.obstacles(Some(1), Some(2)), None);
+    }
+
+    #[test]
+    fn a_large_array_runs_through() {
+        let mut world = World::new("[[step]]\nname = 'a'\ncmd = ['a']\ncount = 10000");
+        let mut updates = 0;
+        while let Some(attempt) = world.alive.first().copied() {
+            for state in [TaskState::Staging, TaskState::Starting, TaskState::Running, TaskState::Finished] {
+                world.tell(attempt, state);
+                updates += 1;
+            }
+        }
+        assert_eq!((updates, world.run.state()), (40_000, RunState::Succeeded));
+    }
+
+    fn any_state() -> impl Strategy<Value = TaskState> {
+        use TaskState::*;
+        prop::sample::select(vec![
+            Staging,
+            Running,
+            Running,
+            Killing,
+            Finished,
+            Finished,
+            Failed,
+            Killed,
+            Error,
+            Dropped,
+            Lost,
+            Gone,
+            Unreachable,
+        ])
+    }
+
+    proptest! {
+        /// Whatever happens: one attempt of an index at a time, success is final, the run ends.
+        #[test]
+        fn laws_hold_whatever_happens(
+            events in prop::collection::vec((any::<prop::sample::Index>(), any_state(), 0..4_u8, 0..3000_u64), 0..60),
+            cancel_at in prop::option::of(0..60_usize),
+        ) {
+            let mut world = World::new(DIAMOND);
+            for (number, (pick, state, kind, millis)) in events.into_iter().enumerate() {
+                if cancel_at == Some(number) {
+                    let mut actions = Vec::new();
+                    world.run.cancel(&mut actions);
+                    world.advance(actions);
+                }
+                world.now = world.now + Duration::from_millis(millis);
+                // Mostly of tasks that are somewhere, sometimes a repetition or of one that was given up.
+                let known: Vec<Attempt> =
+                    if kind == 0 { world.over.clone() } else { world.alive.iter().copied().collect() };
+                if !known.is_empty() {
+                    world.tell(*pick.get(&known), state);
+                }
+            }
+            world.settle();
+            let result = world.run.result(world.now);
+            let counted: u32 = result.steps.iter().map(|step| step.progress.succeeded).sum();
+            prop_assert_eq!(counted as usize, world.succeeded.len());
+        }
+    }
+}

@@ -339,3 +339,110 @@ fn doubled(base: Duration, times: u32, max: Duration) -> Duration {
     let factor = 1_u32.checked_shl(times).unwrap_or(u32::MAX);
     base.saturating_mul(factor).min(max)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const RETRY: Retry =
+        Retry { limit: 3, backoff: Duration::from_secs(10), max_backoff: Duration::from_secs(15) };
+
+    fn started(count: u32, parallel: u32, retry: Retry) -> Step {
+        let mut step = Step::new(count, parallel, retry);
+        step.start();
+        step
+    }
+
+    fn fill(step: &mut Step, now: Time) -> Vec<(u32, u32)> {
+        let mut launched = Vec::new();
+        step.fill(now, |index, attempt| launched.push((index, attempt)));
+        launched
+    }
+
+    #[test]
+    fn failures_are_retried_with_growing_waits_up_to_the_limit() {
+        let mut step = started(1, 1, RETRY);
+        let mut now = Time::ZERO;
+        let mut waits = Vec::new();
+        for attempt in 1..=4 {
+            assert_eq!(fill(&mut step, now), [(0, attempt)]);
+            step.record(now, 0, attempt, Event::Failed);
+            if let Some(at) = step.next_deadline() {
+                assert_eq!(fill(&mut step, now), [], "not before its time");
+                waits.push(at.since(now).as_secs());
+                now = at;
+            }
+        }
+        assert_eq!(waits, [10, 15, 15]);
+        step.settle();
+        assert_eq!(step.state(), StepState::Failed);
+        assert_eq!(step.failed_indexes(), [(0, 0)]);
+        assert_eq!(step.progress("a").retries, 3);
+    }
+
+    #[test]
+    fn mishaps_do_not_use_up_the_limit() {
+        let mut step = started(1, 1, Retry { limit: 0, ..RETRY });
+        let mut now = Time::ZERO;
+        for attempt in 1..=40 {
+            assert_eq!(fill(&mut step, now), [(0, attempt)]);
+            step.record(now, 0, attempt, Event::Launched);
+            step.record(now, 0, attempt, Event::Mishap);
+            let again = step.next_deadline().unwrap();
+            assert!(again.since(now) <= MAX_MISHAP_BACKOFF);
+            now = again;
+        }
+        assert_eq!(fill(&mut step, now), [(0, 41)]);
+        step.record(now, 0, 41, Event::Succeeded);
+        step.settle();
+        assert_eq!(step.state(), StepState::Succeeded);
+    }
+
+    #[test]
+    fn what_is_refused_is_not_retried() {
+        let mut step = started(1, 1, RETRY);
+        fill(&mut step, Time::ZERO);
+        assert_eq!(step.record(Time::ZERO, 0, 1, Event::Refused), Outcome::Closing);
+        step.settle();
+        assert_eq!(step.state(), StepState::Failed);
+    }
+
+    #[test]
+    fn arrays_are_queued_by_windows() {
+        let mut step = started(3 * WINDOW, u32::MAX, RETRY);
+        assert_eq!(fill(&mut step, Time::ZERO).len(), WINDOW as usize);
+        for index in 0..100 {
+            step.record(Time::ZERO, index, 1, Event::Launched);
+        }
+        let launched = fill(&mut step, Time::ZERO);
+        assert_eq!((launched.len(), launched[0]), (100, (WINDOW, 1)));
+    }
+
+    #[test]
+    fn no_more_run_together_than_may() {
+        let mut step = started(5, 2, RETRY);
+        assert_eq!(fill(&mut step, Time::ZERO), [(0, 1), (1, 1)]);
+        step.record(Time::ZERO, 0, 1, Event::Launched);
+        assert_eq!(fill(&mut step, Time::ZERO), []);
+        step.record(Time::ZERO, 0, 1, Event::Succeeded);
+        assert_eq!(fill(&mut step, Time::ZERO), [(2, 1)]);
+    }
+
+    #[test]
+    fn a_failed_index_withdraws_what_is_queued_and_lets_run_what_runs() {
+        let mut step = started(4, 3, Retry { limit: 0, ..RETRY });
+        fill(&mut step, Time::ZERO);
+        step.record(Time::ZERO, 0, 1, Event::Launched);
+        step.record(Time::ZERO, 1, 1, Event::Launched);
+        assert_eq!(step.record(Time::ZERO, 0, 1, Event::Failed), Outcome::Closing);
+        let mut killed = Vec::new();
+        step.stop(false, |index, _| killed.push(index));
+        assert_eq!(killed, [2]);
+        step.record(Time::ZERO, 2, 1, Event::Mishap);
+        step.settle();
+        assert_eq!((step.state(), fill(&mut step, Time::ZERO)), (StepState::Running, vec![]));
+        step.record(Time::ZERO, 1, 1, Event::Succeeded);
+        step.settle();
+        assert_eq!((step.state(), step.progress("a").succeeded), (StepState::Failed, 1));
+    }
+}
