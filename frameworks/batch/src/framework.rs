@@ -481,4 +481,28 @@ mod tests {
         let reply = BatchReply::Runs(framework().runs());
         assert_eq!(BatchReply::decode(&reply.encode()).unwrap(), reply);
     }
+
+    #[test]
+    fn a_large_array_runs_through() {
+        let text = "schema = 1\nkind = 'batch'\nid = 'big'\nrole = 'ml'\n[[step]]\nname = 'a'\ncmd = ['a']\ncount = 10000";
+        let mut framework = framework();
+        let spec = BatchSpec::parse(&Document::new("job.toml", text)).unwrap();
+        let run = framework.submit(Time::ZERO, spec).unwrap();
+        let mut plan = Plan::default();
+        framework.advance(Time::ZERO, 1, &mut plan);
+        for index in 0..10_000 {
+            let task = TaskId::new(format!("{run}.a.{index}.1")).unwrap();
+            for state in [TaskState::Staging, TaskState::Starting, TaskState::Running, TaskState::Finished] {
+                framework.status_update(
+                    Time::ZERO,
+                    &TaskStatus::new(task.clone(), state, Time::ZERO),
+                    &mut plan,
+                );
+                framework.advance(Time::ZERO, 1, &mut plan);
+            }
+        }
+        assert_eq!(framework.ended.len(), 10_000);
+        let summary = framework.result(&run).unwrap().summary();
+        assert_eq!((summary.state, summary.succeeded), (RunState::Succeeded, 10_000));
+    }
 }
