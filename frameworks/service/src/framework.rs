@@ -1,0 +1,327 @@
+//! The framework: services by name, tasks by service, requests from operators.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::time::Duration;
+
+use apportion::protocol::{Explanation, FrameworkInfo, RequestId, TaskId, TaskState, TaskStatus};
+use apportion::resources::Role;
+use apportion::scheduler::{Plan, Reconciler, View};
+use apportion::time::{Time, Timers};
+
+use crate::request::{ServiceProgress, ServiceReply, ServiceRequest};
+use crate::service::{Action, Numbers, Service};
+use crate::spec::{InvalidSpec, MAX_REPLICAS, ServiceSpec, name_of};
+
+/// Progress is told to a follower at most once in so long.
+pub const PROGRESS_INTERVAL: Duration = Duration::from_millis(100);
+
+/// The service framework, to be run on the library's reconciler layer.
+///
+/// Its state is kept up to date by each status update; a reconciliation looks at the services that something happened to, or
+/// whose time has come, and at nothing else.
+#[derive(Debug)]
+pub struct ServiceFramework {
+    info: FrameworkInfo,
+    first: Numbers,
+    services: BTreeMap<String, Service>,
+    /// The numbers of services that were stopped.
+    retired: HashMap<String, Numbers>,
+    dirty: BTreeSet<String>,
+    wakes: Timers<String>,
+    followers: BTreeMap<RequestId, Follower>,
+    /// Tasks that have ended, whose records are not needed.
+    ended: Vec<TaskId>,
+    actions: Vec<Action>,
+}
+
+/// Somebody who wants to know how a deployment goes.
+#[derive(Debug)]
+struct Follower {
+    service: String,
+    told_revision: Option<u64>,
+    next_at: Time,
+}
+
+/// Why a spec is not applied.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+pub enum ApplyError {
+    /// The spec does not pass its checks.
+    #[error(transparent)]
+    Invalid(#[from] InvalidSpec),
+    /// The framework does not use that role.
+    #[error("the framework does not run services of role '{role}'; its roles are {}", list(roles))]
+    UnknownRole {
+        /// The service's.
+        role: Role,
+        /// The framework's.
+        roles: Vec<Role>,
+    },
+}
+
+fn list(roles: &[Role]) -> String {
+    let names: Vec<String> = roles.iter().map(|role| format!("'{role}'")).collect();
+    names.join(", ")
+}
+
+impl ServiceFramework {
+    /// A framework of that name that runs services of these roles.
+    pub fn new(name: impl Into<String>, roles: Vec<Role>) -> Self {
+        let mut info = FrameworkInfo::new(name, Role::default());
+        info.roles = roles;
+        ServiceFramework {
+            info,
+            first: Numbers { version: 1, instance: 1 },
+            services: BTreeMap::new(),
+            retired: HashMap::new(),
+            dirty: BTreeSet::new(),
+            wakes: Timers::default(),
+            followers: BTreeMap::new(),
+            ended: Vec::new(),
+            actions: Vec::new(),
+        }
+    }
+
+    /// Numbers instances from `first` on instead of from 1. Ids of tasks, which hold the number, must never come again under
+    /// the same framework id; so a framework that starts anew goes on above the instances that it had before.
+    #[must_use]
+    pub fn numbering_from(mut self, first: u64) -> Self {
+        self.first.instance = first;
+        self
+    }
+
+    /// Makes a service be as the spec says, or begins to; returns the version that it is brought to.
+    ///
+    /// # Errors
+    /// When the spec does not pass its checks or is of a role that the framework does not have.
+    pub fn apply(&mut self, now: Time, spec: ServiceSpec) -> Result<u32, ApplyError> {
+        spec.check()?;
+        if !self.info.roles.contains(&spec.role) {
+            return Err(ApplyError::UnknownRole { role: spec.role, roles: self.info.roles.clone() });
+        }
+        let name = spec.name();
+        let numbers = self.retired.remove(&name).unwrap_or(self.first);
+        let service = match self.services.entry(name.clone()) {
+            std::collections::btree_map::Entry::Occupied(known) => {
+                let service = known.into_mut();
+                service.apply(now, spec);
+                service
+            }
+            std::collections::btree_map::Entry::Vacant(new) => new.insert(Service::new(now, spec, numbers)),
+        };
+        let version = service.version();
+        tracing::info!(service = %name, version, "spec applied");
+        self.dirty.insert(name);
+        Ok(version)
+    }
+
+    /// How a service is; `None` when there is none of that id.
+    pub fn service(&self, now: Time, id: &str) -> Option<ServiceProgress> {
+        self.services.get(&name_of(id)).map(|service| service.progress(now, true))
+    }
+
+    /// How all services are, by name; without their single instances.
+    pub fn services(&self, now: Time) -> Vec<ServiceProgress> {
+        self.services.values().map(|service| service.progress(now, false)).collect()
+    }
+
+    /// What is to be answered at once; a follower gets its answers later.
+    fn answer(&mut self, now: Time, request: RequestId, asked: ServiceRequest) -> Option<ServiceReply> {
+        let id = match asked {
+            ServiceRequest::List => return Some(ServiceReply::Services(self.services(now))),
+            ServiceRequest::Apply { spec } => {
+                let id = spec.id.clone();
+                return Some(match self.apply(now, *spec) {
+                    Ok(version) => ServiceReply::Accepted { id, version },
+                    Err(error) => ServiceReply::Refused(error.to_string()),
+                });
+            }
+            ServiceRequest::Follow { ref id }
+            | ServiceRequest::Scale { ref id, .. }
+            | ServiceRequest::Stop { ref id }
+            | ServiceRequest::Rollback { ref id } => id,
+        };
+        let name = name_of(id);
+        let Some(service) = self.services.get_mut(&name) else {
+            return Some(ServiceReply::Refused(format!(
+                "there is no service '{id}'; 'list' tells those that are"
+            )));
+        };
+        match asked {
+            ServiceRequest::Follow { .. } => {
+                let follower = Follower { service: name, told_revision: None, next_at: now };
+                self.followers.insert(request, follower);
+                return None;
+            }
+            ServiceRequest::Scale { replicas, .. } if replicas > MAX_REPLICAS => {
+                let message = format!("a service has at most {MAX_REPLICAS} instances, not {replicas}");
+                return Some(ServiceReply::Refused(message));
+            }
+            _ if service.is_stopping() && !matches!(asked, ServiceRequest::Stop { .. }) => {
+                return Some(ServiceReply::Refused(format!("service '{}' is being stopped", service.id())));
+            }
+            ServiceRequest::Scale { replicas, .. } => service.scale(now, replicas),
+            ServiceRequest::Stop { .. } => service.stop(),
+            ServiceRequest::Rollback { .. } if service.roll_back(now).is_none() => {
+                let message = format!("no other version of service '{}' has succeeded", service.id());
+                return Some(ServiceReply::Refused(message));
+            }
+            ServiceRequest::Rollback { .. } | ServiceRequest::List | ServiceRequest::Apply { .. } => {}
+        }
+        let reply = ServiceReply::Accepted { id: service.id().to_owned(), version: service.version() };
+        self.dirty.insert(name);
+        Some(reply)
+    }
+
+    /// Lets a service take its next step, and forgets it when nothing of it is left.
+    fn advance(&mut self, now: Time, name: String, plan: &mut Plan) {
+        let Some(service) = self.services.get_mut(&name) else { return };
+        let before = service.phase();
+        service.advance(now, &mut self.actions);
+        if service.phase() != before {
+            tracing::info!(service = %name, version = service.version(), phase = %service.phase(), "deployment");
+        }
+        for action in self.actions.drain(..) {
+            let (Action::Launch { version, number } | Action::Stop { version, number }) = action;
+            let Ok(id) = TaskId::new(service.task_name(version, number)) else {
+                tracing::error!(task = service.task_name(version, number), "not a valid task id");
+                continue;
+            };
+            match action {
+                Action::Stop { .. } => plan.kill(id),
+                Action::Launch { .. } => match service.template(version) {
+                    Some(template) => plan.launch(template.request(id, number)),
+                    None => tracing::error!(task = %id, "its version is forgotten"),
+                },
+            }
+        }
+        if service.is_gone() {
+            self.retire(now, &name, plan);
+            return;
+        }
+        match service.next_deadline(now) {
+            Some(at) => self.wakes.set(name, at),
+            None => self.wakes.cancel(&name),
+        }
+    }
+
+    /// Forgets a service that was stopped, except for its numbers.
+    fn retire(&mut self, now: Time, name: &str, plan: &mut Plan) {
+        let Some(service) = self.services.remove(name) else { return };
+        tracing::info!(service = %name, "service stopped");
+        self.retired.insert(name.to_owned(), service.numbers());
+        self.wakes.cancel(&name.to_owned());
+        let message = "the service was stopped".to_owned();
+        let reply = ServiceReply::Finished { ok: true, message, progress: service.progress(now, true) };
+        self.followers.retain(|request, follower| {
+            let follows = follower.service == name;
+            if follows {
+                plan.reply(*request, reply.encode(), true);
+            }
+            !follows
+        });
+    }
+
+    fn tell_followers(&mut self, now: Time, plan: &mut Plan) {
+        self.followers.retain(|request, follower| {
+            let Some(service) = self.services.get(&follower.service) else { return false };
+            if service.phase().is_ended() && !service.is_stopping() {
+                let (ok, message) = service.verdict();
+                let reply = ServiceReply::Finished { ok, message, progress: service.progress(now, true) };
+                plan.reply(*request, reply.encode(), true);
+                return false;
+            }
+            if follower.told_revision == Some(service.revision()) {
+                return true;
+            }
+            if follower.next_at > now {
+                plan.wake_at(follower.next_at);
+                return true;
+            }
+            plan.reply(*request, ServiceReply::Progress(service.progress(now, true)).encode(), false);
+            follower.told_revision = Some(service.revision());
+            follower.next_at = now + PROGRESS_INTERVAL;
+            true
+        });
+    }
+}
+
+impl Reconciler for ServiceFramework {
+    fn framework_info(&self) -> FrameworkInfo {
+        self.info.clone()
+    }
+
+    fn reconcile(&mut self, view: &View<'_>, plan: &mut Plan) {
+        let now = view.now();
+        for task in self.ended.drain(..) {
+            plan.forget(task);
+        }
+        while let Some(name) = self.wakes.pop_due(now) {
+            self.dirty.insert(name);
+        }
+        let mut due: Vec<String> = std::mem::take(&mut self.dirty).into_iter().collect();
+        // What is queued first is launched first.
+        due.sort_by_key(|name| Reverse(self.services.get(name).map(Service::priority)));
+        for name in due {
+            self.advance(now, name, plan);
+        }
+        self.tell_followers(now, plan);
+        if let Some(at) = self.wakes.next_deadline() {
+            plan.wake_at(at);
+        }
+    }
+
+    fn status_update(&mut self, now: Time, status: &TaskStatus, plan: &mut Plan) {
+        if status.state.is_terminal() {
+            self.ended.push(status.task.clone());
+        }
+        let found = task_parts(status.task.as_str()).and_then(|(name, version, number)| {
+            let service = self.services.get_mut(name)?;
+            service.has_instance(version, number).then_some((name, number, service))
+        });
+        let Some((name, number, service)) = found else {
+            // Of an earlier life of this framework, or given up because its agent could not be reached.
+            use TaskState::*;
+            if matches!(status.state, Staging | Starting | Running) {
+                plan.kill(status.task.clone());
+            }
+            return;
+        };
+        service.update(now, number, status);
+        self.dirty.insert(name.to_owned());
+    }
+
+    fn request(&mut self, now: Time, request: RequestId, data: &[u8], plan: &mut Plan) {
+        let reply = match ServiceRequest::decode(data) {
+            Ok(asked) => self.answer(now, request, asked),
+            Err(error) => Some(ServiceReply::Refused(error.to_string())),
+        };
+        if let Some(reply) = reply {
+            plan.reply(request, reply.encode(), true);
+        }
+    }
+
+    fn request_cancelled(&mut self, request: RequestId) {
+        self.followers.remove(&request);
+    }
+
+    fn explain(&self, now: Time, task: &str) -> Option<Explanation> {
+        let explained = |service: &Service, number| {
+            let obstacles = service.obstacles(now, number);
+            Explanation { task: Some(task.to_owned()), wants: None, obstacles }
+        };
+        if let Some(service) = self.services.get(&name_of(task)) {
+            return Some(explained(service, None));
+        }
+        let (name, version, number) = task_parts(task)?;
+        let service = self.services.get(name)?;
+        service.has_instance(version, number).then(|| explained(service, Some(number)))
+    }
+}
+
+/// Takes `<name>-v<version>-<number>` apart.
+fn task_parts(task: &str) -> Option<(&str, u32, u64)> {
+    let (rest, number) = task.rsplit_once('-')?;
+    let (name, version) = rest.rsplit_once("-v")?;
+    Some((name, version.parse().ok()?, number.parse().ok()?))
+}
