@@ -36,6 +36,8 @@ pub(crate) struct Instance {
     pub(crate) agent: Option<AgentId>,
     /// Since when it is in its state.
     pub(crate) since: Time,
+    /// Whether we asked it to stop. The executor also stops tasks by itself, whose checks failed: that is their failure.
+    is_unwanted: bool,
 }
 
 impl Instance {
@@ -81,7 +83,8 @@ pub(crate) struct Instances {
 impl Instances {
     /// A new instance, which waits for an offer.
     pub(crate) fn queue(&mut self, now: Time, number: u64, version: u32) {
-        let instance = Instance { version, state: InstanceState::Queued, agent: None, since: now };
+        let instance =
+            Instance { version, state: InstanceState::Queued, agent: None, since: now, is_unwanted: false };
         self.by_number.insert(number, instance);
     }
 
@@ -89,6 +92,7 @@ impl Instances {
     pub(crate) fn stop(&mut self, now: Time, number: u64) {
         if let Some(instance) = self.by_number.get_mut(&number) {
             instance.enter(now, InstanceState::Stopping);
+            instance.is_unwanted = true;
         }
     }
 
@@ -121,13 +125,13 @@ impl Instances {
         if status.agent.is_some() {
             instance.agent.clone_from(&status.agent);
         }
-        let was_stopping = !instance.is_kept();
+        let is_unwanted = instance.is_unwanted;
         let ended = match status.state {
-            TaskState::Finished | TaskState::Failed | TaskState::Error if !was_stopping => Ended::Itself,
+            TaskState::Finished | TaskState::Failed | TaskState::Error if !is_unwanted => Ended::Itself,
             TaskState::Finished | TaskState::Failed | TaskState::Error | TaskState::Killed => Ended::Stopped,
             TaskState::Dropped | TaskState::Lost | TaskState::Gone | TaskState::Unknown => Ended::Platform,
             // It is to go on stopping where it can't be reached; but nothing waits for it any more.
-            TaskState::Unreachable if was_stopping => Ended::Platform,
+            TaskState::Unreachable if is_unwanted => Ended::Platform,
             going_on => {
                 let state = match going_on {
                     TaskState::Killing => InstanceState::Stopping,
@@ -136,7 +140,7 @@ impl Instances {
                     TaskState::Running => InstanceState::Running,
                     _ => InstanceState::Starting,
                 };
-                if !was_stopping {
+                if !is_unwanted {
                     instance.enter(now, state);
                 }
                 return None;

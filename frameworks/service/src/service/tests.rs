@@ -50,6 +50,9 @@ impl World {
                         if let Some((_, state, ready)) = self.tasks.get_mut(&number) {
                             (*state, *ready) = (TaskState::Killing, false);
                         }
+                        if self.service.instances.get(number).is_none() {
+                            self.tasks.remove(&number);
+                        }
                     }
                 }
             }
@@ -60,12 +63,14 @@ impl World {
         let Some(task) = self.tasks.get_mut(&number) else { return };
         let id = TaskId::new(self.service.task_name(task.0, number)).unwrap();
         (task.1, task.2) = (state, ready);
-        if state.is_terminal() {
-            self.tasks.remove(&number);
-        }
         let mut status = TaskStatus::new(id, state, self.now);
         status.ready = ready;
+        let version = task.0;
         self.service.update(self.now, number, &status);
+        if !self.service.has_instance(version, number) {
+            // Should it come back, the framework stops it.
+            self.tasks.remove(&number);
+        }
     }
 
     fn numbers(&self, wanted: impl Fn(&(u32, TaskState, bool)) -> bool) -> Vec<u64> {
@@ -220,6 +225,28 @@ fn what_crashes_is_launched_ever_less_often() {
     assert_eq!(world.service.progress(world.now, false).failures, 59);
     world.settle(|_| true, 10);
     assert_eq!(world.service.phase(), Phase::Succeeded);
+}
+
+#[test]
+fn what_its_checks_stopped_has_failed_and_what_we_stopped_has_not() {
+    let mut world = World::new(spec("a", 2, ""));
+    world.settle(|_| true, 10);
+    world.tell(1, TaskState::Killing, false);
+    world.tell(1, TaskState::Failed, false);
+    world.step();
+    assert_eq!((world.service.failures, world.launched.len()), (1, 2));
+    world.now = world.now + Duration::from_secs(1);
+    world.service.scale(world.now, 1);
+    world.service.scale(world.now, 0);
+    world.step();
+    world.tell(2, TaskState::Failed, false);
+    assert_eq!(world.service.failures, 1);
+    // Somebody else stopped it: no failure either, and it is replaced at once.
+    world.service.scale(world.now, 1);
+    world.step();
+    world.tell(3, TaskState::Killed, false);
+    world.step();
+    assert_eq!((world.service.failures, world.launched.len()), (1, 4));
 }
 
 #[test]
