@@ -325,3 +325,148 @@ fn task_parts(task: &str) -> Option<(&str, u32, u64)> {
     let (name, version) = rest.rsplit_once("-v")?;
     Some((name, version.parse().ok()?, number.parse().ok()?))
 }
+
+#[cfg(test)]
+mod tests {
+    use apportion::protocol::Obstacle;
+    use apportion::spec::Document;
+
+    use super::*;
+
+    fn spec(role: &str) -> ServiceSpec {
+        let text = format!(
+            "schema = 1\nkind = 'service'\nid = '/shop/web'\nrole = '{role}'\nreplicas = 2\n[task]\ncmd = ['web']\n\
+             [update]\nmin_healthy = '0s'"
+        );
+        ServiceSpec::parse(&Document::new("web.toml", text)).unwrap()
+    }
+
+    fn framework() -> ServiceFramework {
+        ServiceFramework::new("service", vec!["shop".parse().unwrap()])
+    }
+
+    /// Lets all services that something happened to take their next step.
+    fn advance(framework: &mut ServiceFramework, now: Time) -> Plan {
+        let mut plan = Plan::default();
+        while let Some(name) = framework.dirty.pop_first() {
+            framework.advance(now, name, &mut plan);
+        }
+        framework.tell_followers(now, &mut plan);
+        plan
+    }
+
+    fn tell(framework: &mut ServiceFramework, task: &str, state: TaskState) -> Plan {
+        let mut status = TaskStatus::new(TaskId::new(task).unwrap(), state, Time::ZERO);
+        status.ready = state == TaskState::Running;
+        let mut plan = Plan::default();
+        framework.status_update(Time::ZERO, &status, &mut plan);
+        plan
+    }
+
+    #[test]
+    fn names_of_tasks_are_taken_apart_from_their_end() {
+        assert_eq!(task_parts("shop.web-v2-17"), Some(("shop.web", 2, 17)));
+        assert_eq!(task_parts("a-v1-1-v2-3"), Some(("a-v1-1", 2, 3)));
+        for task in ["shop.web", "a-1-2", "a-v1-", "a-vx-1", ""] {
+            assert_eq!(task_parts(task), None, "{task}");
+        }
+    }
+
+    #[test]
+    fn services_of_other_roles_are_refused() {
+        let error = framework().apply(Time::ZERO, spec("ml")).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "the framework does not run services of role 'ml'; its roles are 'shop'"
+        );
+    }
+
+    #[test]
+    fn a_follower_is_told_until_the_deployment_ends() {
+        let mut framework = framework();
+        assert_eq!(framework.apply(Time::ZERO, spec("shop")), Ok(1));
+        let follow = ServiceRequest::Follow { id: "/shop/web".to_owned() };
+        assert_eq!(framework.answer(Time::ZERO, RequestId(1), follow), None);
+        advance(&mut framework, Time::ZERO);
+        let told = |framework: &ServiceFramework| framework.followers[&RequestId(1)].told_revision;
+        let first = told(&framework);
+        tell(&mut framework, "shop.web-v1-1", TaskState::Running);
+        // Not yet: it was told a moment ago.
+        advance(&mut framework, Time::ZERO);
+        assert_eq!(told(&framework), first);
+        advance(&mut framework, Time::ZERO + PROGRESS_INTERVAL);
+        assert!(told(&framework) > first);
+        tell(&mut framework, "shop.web-v1-2", TaskState::Running);
+        advance(&mut framework, Time::ZERO + PROGRESS_INTERVAL);
+        assert!(framework.followers.is_empty());
+    }
+
+    #[test]
+    fn a_service_that_was_stopped_uses_no_number_again() {
+        let mut framework = framework().numbering_from(7);
+        framework.apply(Time::ZERO, spec("shop")).unwrap();
+        advance(&mut framework, Time::ZERO);
+        let stop = ServiceRequest::Stop { id: "/shop/web".to_owned() };
+        assert!(matches!(
+            framework.answer(Time::ZERO, RequestId(1), stop),
+            Some(ServiceReply::Accepted { version: 1, .. })
+        ));
+        advance(&mut framework, Time::ZERO);
+        for task in ["shop.web-v1-7", "shop.web-v1-8"] {
+            tell(&mut framework, task, TaskState::Killed);
+        }
+        advance(&mut framework, Time::ZERO);
+        assert_eq!(framework.services(Time::ZERO), []);
+        assert_eq!(framework.apply(Time::ZERO, spec("shop")), Ok(2));
+        advance(&mut framework, Time::ZERO);
+        let instances = framework.service(Time::ZERO, "/shop/web").unwrap().instances;
+        let tasks: Vec<&str> = instances.iter().map(|instance| instance.task.as_str()).collect();
+        assert_eq!(tasks, ["shop.web-v2-9", "shop.web-v2-10"]);
+    }
+
+    #[test]
+    fn running_tasks_that_belong_to_no_service_are_stopped() {
+        for (task, state, stopped) in [
+            ("shop.web-v1-3", TaskState::Running, true),
+            ("stray", TaskState::Staging, true),
+            ("shop.web-v1-3", TaskState::Lost, false),
+        ] {
+            assert_eq!(!tell(&mut framework(), task, state).is_empty(), stopped, "{task} {state}");
+        }
+    }
+
+    #[test]
+    fn a_backoff_is_explained() {
+        let mut framework = framework();
+        framework.apply(Time::ZERO, spec("shop")).unwrap();
+        advance(&mut framework, Time::ZERO);
+        tell(&mut framework, "shop.web-v1-1", TaskState::Failed);
+        advance(&mut framework, Time::ZERO);
+        let explained = framework.explain(Time::ZERO, "/shop/web").unwrap();
+        assert_eq!(explained.obstacles[0], Obstacle::Backoff { until: Time::from_secs(1) });
+        assert_eq!(framework.wakes.next_deadline(), Some(Time::from_secs(1)));
+        assert!(framework.explain(Time::ZERO, "shop.web-v1-2").is_some());
+        for name in ["shop.web-v1-1", "shop.web-v1-9", "/shop/db", ""] {
+            assert_eq!(framework.explain(Time::ZERO, name), None, "{name}");
+        }
+    }
+
+    #[test]
+    fn requests_survive_json_and_what_can_not_be_done_is_refused() {
+        let request = ServiceRequest::Apply { spec: Box::new(spec("shop")) };
+        assert_eq!(ServiceRequest::decode(&request.encode()).unwrap(), request);
+        assert!(ServiceRequest::decode(b"{\"scale\":{}}").is_err());
+        let mut framework = framework();
+        framework.apply(Time::ZERO, spec("shop")).unwrap();
+        let reply = ServiceReply::Services(framework.services(Time::ZERO));
+        assert_eq!(ServiceReply::decode(&reply.encode()).unwrap(), reply);
+        for request in [
+            ServiceRequest::Rollback { id: "/shop/web".to_owned() },
+            ServiceRequest::Scale { id: "/shop/db".to_owned(), replicas: 1 },
+            ServiceRequest::Scale { id: "/shop/web".to_owned(), replicas: MAX_REPLICAS + 1 },
+        ] {
+            let answer = framework.answer(Time::ZERO, RequestId(1), request);
+            assert!(matches!(answer, Some(ServiceReply::Refused(_))), "{answer:?}");
+        }
+    }
+}

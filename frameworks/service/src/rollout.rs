@@ -77,24 +77,16 @@ impl Goal {
         let floor = self.replicas.saturating_sub(self.unavailable);
         let healthy =
             count(current.iter().filter(|(_, instance)| instance.is_healthy(now, self.min_healthy)));
-        let ready = count(outdated.iter().filter(|(_, instance)| instance.is_ready()));
-        // Instances that do not serve just now may serve again soon. So there must be enough others, also of those that
-        // were not launched yet, to stop one: those of the new version that have not proved healthy do not count.
+        // Instances that do not serve just now may serve again soon: so they count for the floor as long as they are kept.
+        // Since they are stopped first, those that are ready are stopped only when enough others serve. New instances
+        // count when they have proved healthy.
         let mut spare = (healthy + size(&outdated)).saturating_sub(floor);
-        let mut spare_ready = (healthy + ready).saturating_sub(floor);
         let mut stop = Vec::new();
         for (number, instance) in by_usefulness(outdated) {
-            let spared = match instance.state {
-                InstanceState::Queued => true,
-                InstanceState::Ready => spare > 0 && spare_ready > 0,
-                _ => spare > 0,
-            };
-            if !spared {
-                continue;
+            if spare > 0 || instance.state == InstanceState::Queued {
+                spare = spare.saturating_sub(1);
+                stop.push(number);
             }
-            spare = spare.saturating_sub(1);
-            spare_ready = spare_ready.saturating_sub(u32::from(instance.is_ready()));
-            stop.push(number);
         }
         stop
     }
