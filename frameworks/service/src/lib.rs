@@ -22,6 +22,7 @@
 //! State is kept in memory: tasks of an earlier life of the framework are stopped when they are heard of.
 
 mod backoff;
+mod check;
 mod deployment;
 mod framework;
 mod instances;
@@ -31,12 +32,12 @@ mod service;
 mod spec;
 mod template;
 
+pub use check::{CheckTable, CheckTables, TcpPort};
 pub use deployment::Phase;
 pub use framework::{ApplyError, PROGRESS_INTERVAL, ServiceFramework};
 pub use instances::{InstanceState, REPLACE_UNREACHABLE_AFTER};
 pub use request::{InstanceProgress, MessageError, ServiceProgress, ServiceReply, ServiceRequest};
 pub use service::MAX_INSTANCES_SHOWN;
 pub use spec::{
-    BackoffTable, CheckTable, CheckTables, InvalidSpec, KIND, MAX_NAME_BYTES, MAX_REPLICAS, OnFailure,
-    ServiceSpec, TcpPort, UpdateTable,
+    BackoffTable, InvalidSpec, KIND, MAX_NAME_BYTES, MAX_REPLICAS, OnFailure, ServiceSpec, UpdateTable,
 };

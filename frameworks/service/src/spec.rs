@@ -2,12 +2,12 @@
 
 use std::fmt;
 
-use apportion::protocol::{Check, Checks, Command, Probe};
 use apportion::resources::Role;
-use apportion::spec::{CountOrPercent, Delay, Document, Header, PortName, SpecErrors, TaskTable};
+use apportion::spec::{CountOrPercent, Delay, Document, Header, SCHEMA, SpecErrors, TaskTable};
 use serde::{Deserialize, Serialize};
 
 use crate::backoff::BackoffPolicy;
+use crate::check::CheckTables;
 use crate::deployment::Patience;
 
 /// The `kind` of service specs.
@@ -53,58 +53,6 @@ pub struct ServiceSpec {
     /// How long to wait before an instance that failed is replaced.
     #[serde(default)]
     pub backoff: BackoffTable,
-}
-
-/// The checks of an instance: startup gates the other two.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct CheckTables {
-    /// Until it has passed once, the other two do not run; when it fails, the instance has failed.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub startup: Option<CheckTable>,
-    /// Whether the instance can serve. Without it, it can as soon as it has started.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub readiness: Option<CheckTable>,
-    /// When it fails, the instance has failed.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub liveness: Option<CheckTable>,
-}
-
-/// One check: exactly one of `http`, `tcp` and `cmd` says what is tried.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct CheckTable {
-    /// The path of a GET request; any status from 200 to 399 passes.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub http: Option<String>,
-    /// `true`, or the name of a port: a connection that is accepted passes.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub tcp: Option<TcpPort>,
-    /// A program and its arguments; exit code 0 passes.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub cmd: Option<Vec<String>>,
-    /// The name of the port for `http` and `tcp`; the task's first one by default.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub port: Option<PortName>,
-    /// From the end of one try to the start of the next; 5 s by default.
-    #[serde(default = "default_every")]
-    pub every: Delay,
-    /// A try that takes longer has failed; 2 s by default.
-    #[serde(default = "default_timeout")]
-    pub timeout: Delay,
-    /// So many failed tries in a row make the check fail; 3 by default, and 30 for the startup check.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub failures: Option<u32>,
-}
-
-/// The value of `tcp` in a check.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(untagged)]
-pub enum TcpPort {
-    /// The port is the one that `port` says, or the first one.
-    Any(bool),
-    /// The port of that name.
-    Named(PortName),
 }
 
 /// The limits of a rolling update, and when it has failed.
@@ -192,17 +140,6 @@ fn default_priority() -> u8 {
     50
 }
 
-fn default_every() -> Delay {
-    Delay::from_secs(5)
-}
-
-fn default_timeout() -> Delay {
-    Delay::from_secs(2)
-}
-
-const DEFAULT_FAILURES: u32 = 3;
-const DEFAULT_STARTUP_FAILURES: u32 = 30;
-
 /// A spec that says what can't be done; each mistake with the path of the value that is wrong.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct InvalidSpec(Vec<(Vec<&'static str>, String)>);
@@ -238,16 +175,6 @@ impl ServiceSpec {
         name_of(&self.id)
     }
 
-    /// The checks, as the executor is told them.
-    pub fn checks(&self) -> Checks {
-        let check = |table: &Option<CheckTable>, failures| table.as_ref()?.check(failures);
-        Checks {
-            startup: check(&self.check.startup, DEFAULT_STARTUP_FAILURES),
-            readiness: check(&self.check.readiness, DEFAULT_FAILURES),
-            liveness: check(&self.check.liveness, DEFAULT_FAILURES),
-        }
-    }
-
     /// Whether both run the same: if not, they are different versions.
     pub(crate) fn runs_the_same(&self, other: &ServiceSpec) -> bool {
         self.role == other.role && self.task == other.task && self.check == other.check
@@ -257,6 +184,13 @@ impl ServiceSpec {
     pub(crate) fn check(&self) -> Result<(), InvalidSpec> {
         let mut mistakes = Vec::new();
         let mut wrong = |path: &[&'static str], message: String| mistakes.push((path.to_vec(), message));
+        // A request can hold a spec that was not read from a document.
+        if self.schema != SCHEMA {
+            wrong(&["schema"], format!("unknown schema {}; this version knows schema {SCHEMA}", self.schema));
+        }
+        if self.kind != KIND {
+            wrong(&["kind"], format!("the kind is '{KIND}', not '{}'", self.kind));
+        }
         if !is_id(&self.id) {
             let rule =
                 "parts of letters, digits, '-' and '_' with slashes between; write for example \"/shop/web\"";
@@ -271,14 +205,8 @@ impl ServiceSpec {
         if self.priority > MAX_PRIORITY {
             wrong(&["priority"], format!("a priority is from 0 to {MAX_PRIORITY}, not {}", self.priority));
         }
-        for (name, table) in [
-            ("startup", &self.check.startup),
-            ("readiness", &self.check.readiness),
-            ("liveness", &self.check.liveness),
-        ] {
-            if let Some((key, message)) = table.as_ref().and_then(|table| table.mistake(&self.task)) {
-                wrong(&["check", name, key], message);
-            }
+        for (check, key, message) in self.check.mistakes(&self.task) {
+            wrong(&["check", check, key], message);
         }
         self.check_update(&mut wrong);
         if !(1.0..=100.0).contains(&self.backoff.factor) {
@@ -298,7 +226,7 @@ impl ServiceSpec {
             let message = "with 'max_surge' and 'max_unavailable' both 0 no instance could ever be replaced";
             wrong(&["update", "max_surge"], message.to_owned());
         }
-        let startup = self.checks().startup.map_or(std::time::Duration::ZERO, |check| {
+        let startup = self.check.checks().startup.map_or(std::time::Duration::ZERO, |check| {
             (check.every + check.timeout).saturating_mul(check.failures)
         });
         let needed = startup.saturating_add(update.min_healthy.duration());
@@ -316,75 +244,6 @@ impl ServiceSpec {
     }
 }
 
-impl CheckTable {
-    /// The check; `None` when it says not what is tried, which no spec does that passed its own checks.
-    fn check(&self, default_failures: u32) -> Option<Check> {
-        let port = || self.port.as_ref().map(PortName::to_string);
-        let probe = match (&self.http, &self.tcp, &self.cmd) {
-            (Some(path), None, None) => Probe::Http { port: port(), path: path.clone() },
-            (None, Some(TcpPort::Any(true)), None) => Probe::Tcp { port: port() },
-            (None, Some(TcpPort::Named(name)), None) => Probe::Tcp { port: Some(name.to_string()) },
-            (None, None, Some(argv)) => Probe::Command(Command::Argv(argv.clone())),
-            _ => return None,
-        };
-        Some(Check {
-            probe,
-            every: self.every.duration(),
-            timeout: self.timeout.duration(),
-            failures: self.failures.unwrap_or(default_failures),
-        })
-    }
-
-    /// The first mistake, and the key that it is in.
-    fn mistake(&self, task: &TaskTable) -> Option<(&'static str, String)> {
-        let Some(check) = self.check(DEFAULT_FAILURES) else {
-            let message =
-                "a check has exactly one of 'http' (a path), 'tcp' (true or a port's name) and 'cmd'";
-            return Some(("http", message.to_owned()));
-        };
-        let (key, port) = match &check.probe {
-            Probe::Http { path, .. } if !path.starts_with('/') => {
-                return Some(("http", format!("a path begins with '/', not as '{path}'")));
-            }
-            Probe::Command(Command::Argv(argv)) if argv.is_empty() => {
-                return Some((
-                    "cmd",
-                    "'cmd' is empty; write for example [\"test\", \"-e\", \"ready\"]".to_owned(),
-                ));
-            }
-            Probe::Command(_) if self.port.is_some() => {
-                return Some(("port", "a check by 'cmd' has no port".to_owned()));
-            }
-            Probe::Command(_) => ("cmd", None),
-            Probe::Http { port, .. } => (if port.is_some() { "port" } else { "http" }, Some(port)),
-            Probe::Tcp { port } => (if self.port.is_some() { "port" } else { "tcp" }, Some(port)),
-        };
-        let is_known = |name: &str| task.ports.iter().any(|port| port.as_str() == name);
-        match port {
-            Some(None) if task.ports.is_empty() => {
-                return Some((
-                    key,
-                    "the task has no port to check; write for example ports = [\"http\"]".to_owned(),
-                ));
-            }
-            Some(Some(name)) if !is_known(name) => {
-                return Some((key, format!("the task has no port named '{name}'")));
-            }
-            _ => {}
-        }
-        if self.port.is_some() && matches!(self.tcp, Some(TcpPort::Named(_))) {
-            return Some(("port", "both 'tcp' and 'port' name a port; keep one".to_owned()));
-        }
-        for (key, delay) in [("every", self.every), ("timeout", self.timeout)] {
-            if delay.duration().is_zero() {
-                return Some((key, format!("'{key}' is to be more than nothing")));
-            }
-        }
-        (self.failures == Some(0))
-            .then(|| ("failures", "a check fails after at least 1 failed try".to_owned()))
-    }
-}
-
 /// What instances of a service are called after.
 pub(crate) fn name_of(id: &str) -> String {
     id.trim_start_matches('/').replace('/', ".")
@@ -399,6 +258,8 @@ fn is_id(id: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
+
+    use apportion::protocol::Probe;
 
     use super::*;
 
@@ -467,7 +328,7 @@ mod tests {
             "{HEADER}ports = ['http']\n[check.startup]\nhttp = '/ready'\n[check.liveness]\ntcp = true"
         );
         let spec = parse(&text).unwrap();
-        let checks = spec.checks();
+        let checks = spec.check.checks();
         assert_eq!(checks.startup.as_ref().unwrap().failures, 30);
         assert_eq!(checks.liveness.as_ref().unwrap().failures, 3);
         assert_eq!(checks.liveness.unwrap().probe, Probe::Tcp { port: None });

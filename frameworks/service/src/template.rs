@@ -18,7 +18,7 @@ pub(crate) struct Template {
 
 impl Template {
     pub(crate) fn new(spec: &ServiceSpec, version: u32) -> Self {
-        let mut command = spec.task.command_info(spec.checks());
+        let mut command = spec.task.command_info(spec.check.checks());
         command.env.insert("SERVICE".to_owned(), spec.name());
         command.env.insert("VERSION".to_owned(), version.to_string());
         Template { role: spec.role.clone(), shape: Arc::new(spec.task.shape()), command: Arc::new(command) }
