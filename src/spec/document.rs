@@ -3,13 +3,14 @@
 use std::ops::Range;
 
 use serde::de::DeserializeOwned;
+use serde_json::error::Category;
 use toml::de::DeTable;
 
 use super::error::{SpecError, SpecErrors, reword};
 use super::paths::Paths;
 
-/// The text of a spec and the name of its file, for errors. It is JSON when the name ends with `.json` or the text begins
-/// with `{`, and TOML otherwise.
+/// The text of a spec and the name of its file, for errors. It is JSON or TOML when the name ends with `.json` or `.toml`;
+/// with any other name it is JSON when the text begins with `{`, and TOML otherwise.
 ///
 /// ```
 /// use apportion::spec::Document;
@@ -44,7 +45,8 @@ impl Document {
     /// A document; nothing is parsed yet.
     pub fn new(file_name: impl Into<String>, text: impl Into<String>) -> Self {
         let (file, text) = (file_name.into(), text.into());
-        let is_json = file.ends_with(".json") || text.trim_start().starts_with('{');
+        let begins_as_json = || text.trim_start().starts_with('{');
+        let is_json = file.ends_with(".json") || (!file.ends_with(".toml") && begins_as_json());
         Document { file, text, format: if is_json { Format::Json } else { Format::Toml } }
     }
 
@@ -65,7 +67,7 @@ impl Document {
     pub fn parse<T: DeserializeOwned>(&self) -> Result<T, SpecErrors> {
         match self.format {
             Format::Toml => self.parse_toml(),
-            Format::Json => serde_json::from_str(&self.text).map_err(|error| self.json_error(&error).into()),
+            Format::Json => self.parse_json(),
         }
     }
 
@@ -87,7 +89,9 @@ impl Document {
     fn parse_toml<T: DeserializeOwned>(&self) -> Result<T, SpecErrors> {
         let (_, syntax) = DeTable::parse_recoverable(&self.text);
         if !syntax.is_empty() {
-            return Err(SpecErrors(syntax.iter().map(|error| self.toml_error(error)).collect()));
+            let mut errors: Vec<SpecError> = syntax.iter().map(|error| self.toml_error(error)).collect();
+            errors.sort_by_key(|error| (error.line, error.column));
+            return Err(SpecErrors(errors));
         }
         toml::from_str(&self.text).map_err(|error| self.toml_error(&error).into())
     }
@@ -97,18 +101,32 @@ impl Document {
         self.error(error.span().unwrap_or(0..0).start, message, suggestion)
     }
 
+    fn parse_json<T: DeserializeOwned>(&self) -> Result<T, SpecErrors> {
+        // Serde would read a list as the fields of a struct, in order.
+        let start = self.text.len() - self.text.trim_start().len();
+        if self.text[start..].starts_with('[') {
+            return Err(self
+                .error(start, "wrong type: found a list, expected a table".to_owned(), None)
+                .into());
+        }
+        serde_json::from_str(&self.text).map_err(|error| self.json_error(&error).into())
+    }
+
     fn json_error(&self, error: &serde_json::Error) -> SpecError {
         let text = error.to_string();
         let location = format!(" at line {} column {}", error.line(), error.column());
         let message = text.strip_suffix(location.as_str()).unwrap_or(&text);
-        let start: usize =
-            self.text.split_inclusive('\n').take(error.line().saturating_sub(1)).map(str::len).sum();
-        let at = (start + error.column()).min(self.text.len()).saturating_sub(1);
-        // serde_json points to where it stopped reading; a key or value that it names stands before that.
-        let named = message.split('`').nth(1).filter(|_| message.starts_with("unknown "));
-        let quoted = named.map(|name| format!("\"{name}\""));
-        let before = self.text.get(..=at).unwrap_or(&self.text);
-        let at = quoted.and_then(|quoted| before.rfind(&quoted)).unwrap_or(at);
+        let lines_before = self.text.split_inclusive('\n').take(error.line().saturating_sub(1));
+        let read = lines_before.map(str::len).sum::<usize>() + error.column();
+        let last = read.min(self.text.len()).saturating_sub(1);
+        // When the syntax is right, serde_json points to where it stopped reading, and what is wrong stands before that.
+        let is_about_key =
+            ["unknown field ", "duplicate field "].iter().any(|start| message.starts_with(start));
+        let at = match error.classify() {
+            Category::Data if is_about_key => self.paths().last_key_before(last).unwrap_or(last),
+            Category::Data => self.paths().innermost_value_at(last).unwrap_or(0),
+            _ => last,
+        };
         let (message, suggestion) = reword(message);
         self.error(at, message, suggestion)
     }
@@ -121,9 +139,9 @@ impl Document {
             file: self.file.clone(),
             line: self.text[..start].matches('\n').count() + 1,
             column,
-            message,
+            message: on_one_line(&message),
             suggestion,
-            snippet: self.text[start..end].trim_end().to_owned(),
+            snippet: printable(self.text[start..end].trim_end()),
         }
     }
 
@@ -136,4 +154,15 @@ impl Document {
             bytes[at..].iter().position(|byte| *byte == b'\n').map_or(bytes.len(), |offset| at + offset);
         start..end
     }
+}
+
+/// What a message quotes may have line breaks and other control characters.
+fn on_one_line(message: &str) -> String {
+    let escape = |c: char| if c.is_control() { c.escape_default().to_string() } else { c.to_string() };
+    message.chars().map(escape).collect()
+}
+
+/// A line without characters that a terminal obeys; as many as before, so that columns stay.
+fn printable(line: &str) -> String {
+    line.chars().map(|c| if c.is_control() && c != '\t' { char::REPLACEMENT_CHARACTER } else { c }).collect()
 }

@@ -60,24 +60,38 @@ impl From<SpecError> for SpecErrors {
     }
 }
 
-/// A message of serde's in the words of people who write specs, and what to suggest.
+/// A message of a parser's in the words of people who write specs, and what to suggest.
 pub(super) fn reword(message: &str) -> (String, Option<String>) {
-    if let Some(rest) = message.strip_prefix("missing field ") {
-        return (format!("missing key {}", requote(rest)), None);
-    }
-    if let Some(rest) = message.strip_prefix("invalid type: ") {
-        return (format!("wrong type: found {}", plain_types(&requote(rest))), None);
-    }
-    let unknown = [("unknown field ", "key"), ("unknown variant ", "value")];
-    for (prefix, noun) in unknown {
-        if let Some(rest) = message.strip_prefix(prefix) {
-            let mut names = rest.split('`').skip(1).step_by(2);
-            let wrong = names.next().unwrap_or_default();
-            let known: Vec<&str> = names.collect();
+    for (prefix, noun) in [("unknown field ", "key"), ("unknown variant ", "value")] {
+        if let Some((wrong, known)) = message.strip_prefix(prefix).and_then(unknown_name) {
             return (format!("unknown {noun} '{wrong}'"), suggest(wrong, &known));
         }
     }
+    for (prefix, replacement) in REWORDED {
+        if let Some(rest) = message.strip_prefix(prefix) {
+            return (format!("{replacement}{}", requote(&plain_types(rest))), None);
+        }
+    }
     (requote(message), None)
+}
+
+/// How messages of parsers begin, and what people are told instead.
+const REWORDED: [(&str, &str); 8] = [
+    ("missing field ", "missing key "),
+    ("duplicate field ", "duplicate key "),
+    ("invalid type: ", "wrong type: found "),
+    ("invalid value: ", "wrong value: found "),
+    ("wanted string or table", "wrong type: expected a string"),
+    ("EOF while parsing a value", "the text ends where a value should be"),
+    ("EOF while parsing ", "the text ends within "),
+    ("expected value", "expected a value"),
+];
+
+/// Takes apart what serde says after "unknown field": "`x`, expected one of `a`, `b`". The name may itself have backticks.
+fn unknown_name(rest: &str) -> Option<(&str, Vec<&str>)> {
+    let rest = rest.strip_prefix('`')?;
+    let (wrong, known) = rest.rsplit_once("`, expected ").or_else(|| rest.rsplit_once("`, there are no "))?;
+    Some((wrong, known.split('`').skip(1).step_by(2).collect()))
 }
 
 /// The known name that was meant, or else all of them.
@@ -96,13 +110,25 @@ fn requote(message: &str) -> String {
     message.replace('`', "'").trim_end().to_owned()
 }
 
-/// Rust's names of types, which end the messages that have them, in plain words.
+/// Serde's and Rust's names of types in plain words.
 fn plain_types(message: &str) -> String {
-    let Some((found, expected)) = message.rsplit_once("expected ") else {
+    let Some((found, expected)) = message.rsplit_once(", expected ") else {
         return message.to_owned();
     };
+    // An integer that is not taken is outside the range.
+    let is_about_range = found.starts_with("integer ");
+    let found = match found {
+        "map" => "a table",
+        "sequence" => "a list",
+        other => other,
+    };
+    let found = found.replacen("floating point ", "number ", 1);
     let expected = match expected {
-        "u8" | "u16" | "u32" | "u64" | "usize" | "i32" | "i64" => "a whole number",
+        "u8" if is_about_range => "a whole number from 0 to 255",
+        "u16" if is_about_range => "a whole number from 0 to 65535",
+        "u32" if is_about_range => "a whole number from 0 to 4294967295",
+        "u64" | "usize" if is_about_range => "a whole number, not below 0",
+        "u8" | "u16" | "u32" | "u64" | "usize" | "i8" | "i16" | "i32" | "i64" | "isize" => "a whole number",
         "f32" | "f64" => "a number",
         "a boolean" => "true or false",
         "a sequence" => "a list",
@@ -110,5 +136,5 @@ fn plain_types(message: &str) -> String {
         other if other.starts_with("struct ") => "a table",
         other => other,
     };
-    format!("{found}expected {expected}")
+    format!("{found}, expected {expected}")
 }

@@ -18,12 +18,17 @@ pub fn explain<T: Serialize>(resolved: &T, source: &Document) -> String {
     let written = source.paths();
     // Ends of the values (of the headers of empty tables) that are not in the source.
     let mut defaults = BTreeSet::new();
-    for (path, place) in Paths::of_toml(&text).iter() {
-        if !place.is_branch && written.get(path).is_none() {
+    let paths = Paths::of_toml(&text);
+    for (path, place) in paths.iter() {
+        // Elements of a list may end within a line that goes on, even with text of several lines; the list does not.
+        let is_inline =
+            (1..path.len()).any(|len| paths.get(&path[..len]).is_some_and(|outer| !outer.is_branch));
+        if !place.is_branch && !is_inline && written.get(path).is_none() {
             defaults.insert(line_of(&text, place.value.end));
         }
     }
-    let lines = text.lines().enumerate().map(|(number, line)| {
+    // Not `lines`, which would take a carriage return out of a text.
+    let lines = text.split_terminator('\n').enumerate().map(|(number, line)| {
         if defaults.contains(&number) { format!("{line}  # default\n") } else { format!("{line}\n") }
     });
     lines.collect()

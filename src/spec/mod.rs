@@ -28,6 +28,6 @@ pub use error::{SpecError, SpecErrors};
 pub use expand::{ExpandError, expand, references};
 pub use explain::explain;
 pub use header::{Header, SCHEMA};
-pub use task::{DEFAULT_CPUS, DEFAULT_MEMORY, PortName, StopTable, TaskTable};
+pub use task::{DEFAULT_CPUS, DEFAULT_MEMORY, PortName, StopTable, TaskTable, port_variable};
 pub use units::{CountOrPercent, Cpus, Delay, Memory, StopSignal, UnitError, UnitProblem};
 pub use with_task::WithTask;

@@ -11,7 +11,7 @@ use toml::de::{DeTable, DeValue};
 pub(super) struct Place {
     pub(super) key: Range<usize>,
     pub(super) value: Range<usize>,
-    /// Whether it holds others: a table, or a list of tables.
+    /// Whether it holds others: a table or a list of tables, and not an empty one.
     pub(super) is_branch: bool,
 }
 
@@ -48,7 +48,7 @@ impl Paths {
         let is_branch = match value.get_ref() {
             DeValue::Table(table) => {
                 self.add_table(path, table);
-                true
+                !table.is_empty()
             }
             DeValue::Array(list) => {
                 for (index, element) in list.iter().enumerate() {
@@ -73,6 +73,17 @@ impl Paths {
     pub(super) fn get<S: AsRef<str>>(&self, path: &[S]) -> Option<&Place> {
         let path: Vec<String> = path.iter().map(|part| part.as_ref().to_owned()).collect();
         self.0.get(&path)
+    }
+
+    /// Where the last key begins that begins at or before a byte.
+    pub(super) fn last_key_before(&self, at: usize) -> Option<usize> {
+        self.0.values().map(|place| place.key.start).filter(|start| *start <= at).max()
+    }
+
+    /// Where the innermost value begins that a byte is in, or that begins right behind it.
+    pub(super) fn innermost_value_at(&self, at: usize) -> Option<usize> {
+        let holds = |place: &&Place| place.value.start <= at + 1 && at < place.value.end;
+        self.0.values().filter(holds).map(|place| place.value.start).max()
     }
 
     /// All paths with their places.

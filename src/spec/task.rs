@@ -56,6 +56,15 @@ impl fmt::Display for PortName {
     }
 }
 
+/// The environment variable that tells a task the number of a port: `PORT_HTTP` for `http`, with `_` for `-`.
+///
+/// ```
+/// assert_eq!(apportion::spec::port_variable("admin-ui"), "PORT_ADMIN_UI");
+/// ```
+pub fn port_variable(name: &str) -> String {
+    format!("PORT_{}", name.to_ascii_uppercase().replace('-', "_"))
+}
+
 /// How a task is asked to stop, as a table: `{ signal = "TERM", grace = "30s" }`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -145,6 +154,64 @@ impl<'de> Deserialize<'de> for TaskTable {
     }
 }
 
+/// A program and its arguments, as the operating system takes them.
+#[derive(Deserialize)]
+#[serde(try_from = "Vec<String>")]
+struct Argv(Vec<String>);
+
+impl TryFrom<Vec<String>> for Argv {
+    type Error = &'static str;
+
+    fn try_from(argv: Vec<String>) -> Result<Self, Self::Error> {
+        if argv.first().is_none_or(String::is_empty) {
+            return Err("'cmd' names no program; write for example [\"sleep\", \"10\"]");
+        }
+        if argv.iter().any(|argument| argument.contains('\0')) {
+            return Err("'cmd' has a zero character, which no argument can have");
+        }
+        Ok(Argv(argv))
+    }
+}
+
+/// A line for the shell.
+#[derive(Deserialize)]
+#[serde(try_from = "String")]
+struct ShellLine(String);
+
+impl TryFrom<String> for ShellLine {
+    type Error = &'static str;
+
+    fn try_from(line: String) -> Result<Self, Self::Error> {
+        if line.contains('\0') {
+            return Err("'shell' has a zero character, which no command can have");
+        }
+        Ok(ShellLine(line))
+    }
+}
+
+/// An environment, as the operating system takes it.
+#[derive(Deserialize)]
+#[serde(try_from = "BTreeMap<String, String>")]
+struct Variables(BTreeMap<String, String>);
+
+impl TryFrom<BTreeMap<String, String>> for Variables {
+    type Error = String;
+
+    fn try_from(variables: BTreeMap<String, String>) -> Result<Self, String> {
+        for (name, value) in &variables {
+            if name.is_empty() || name.contains(['=', '\0']) {
+                return Err(format!(
+                    "'{name}' is not a variable's name: it needs a character, and none is '='"
+                ));
+            }
+            if value.contains('\0') {
+                return Err(format!("the variable '{name}' has a zero character, which no value can have"));
+            }
+        }
+        Ok(Variables(variables))
+    }
+}
+
 /// The keys of a task table that were read so far.
 #[derive(Default)]
 pub(super) struct TaskKeys {
@@ -172,9 +239,9 @@ impl TaskKeys {
             return Err(A::Error::duplicate_field(key));
         }
         match key {
-            "cmd" => self.cmd = Some(map.next_value()?),
-            "shell" => self.shell = Some(map.next_value()?),
-            "env" => self.env = map.next_value()?,
+            "cmd" => self.cmd = Some(map.next_value::<Argv>()?.0),
+            "shell" => self.shell = Some(map.next_value::<ShellLine>()?.0),
+            "env" => self.env = map.next_value::<Variables>()?.0,
             "cpus" => self.cpus = Some(map.next_value()?),
             "memory" => self.memory = Some(map.next_value()?),
             "disk" => self.disk = map.next_value()?,
@@ -190,9 +257,6 @@ impl TaskKeys {
     /// The table, when its keys fit together.
     pub(super) fn finish<E: Error>(self) -> Result<TaskTable, E> {
         let command = match (self.cmd, self.shell) {
-            (Some(argv), None) if argv.is_empty() => {
-                return Err(E::custom("'cmd' is empty; write for example [\"sleep\", \"10\"]"));
-            }
             (Some(argv), None) => Command::Argv(argv),
             (None, Some(line)) => Command::Shell(line),
             (Some(_), Some(_)) => return Err(E::custom("both 'cmd' and 'shell' are given; keep one")),
@@ -202,9 +266,20 @@ impl TaskKeys {
                 ));
             }
         };
-        let mut names = BTreeSet::new();
-        if let Some(twice) = self.ports.iter().find(|name| !names.insert(*name)) {
-            return Err(E::custom(format!("two ports are named '{twice}'")));
+        let mut variables = BTreeMap::new();
+        for port in &self.ports {
+            let variable = port_variable(port.as_str());
+            match variables.insert(variable.clone(), port) {
+                None => {}
+                Some(other) if other == port => {
+                    return Err(E::custom(format!("two ports are named '{port}'")));
+                }
+                Some(other) => {
+                    let message =
+                        format!("ports '{other}' and '{port}' would both be exported as {variable}");
+                    return Err(E::custom(message));
+                }
+            }
         }
         Ok(TaskTable {
             command,

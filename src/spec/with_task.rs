@@ -42,23 +42,24 @@ pub struct WithTask<T> {
 
 impl<'de, T: Deserialize<'de>> Deserialize<'de> for WithTask<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let mut keys = TaskKeys::default();
-        let rest = T::deserialize(Sorting { inner: deserializer, keys: &mut keys })?;
-        Ok(WithTask { rest, task: keys.finish()? })
+        let mut task = None;
+        let rest = T::deserialize(Sorting { inner: deserializer, task: &mut task })?;
+        let task = task.ok_or_else(|| D::Error::custom("the other keys do not come from a struct"))?;
+        Ok(WithTask { rest, task })
     }
 }
 
 /// The deserializer that `T` sees.
 struct Sorting<'k, D> {
     inner: D,
-    keys: &'k mut TaskKeys,
+    task: &'k mut Option<TaskTable>,
 }
 
 impl<'de, D: Deserializer<'de>> Deserializer<'de> for Sorting<'_, D> {
     type Error = D::Error;
 
     fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, D::Error> {
-        self.inner.deserialize_map(SortingVisitor { inner: visitor, keys: self.keys, fields: &[] })
+        self.inner.deserialize_map(SortingVisitor { inner: visitor, task: self.task, fields: &[] })
     }
 
     fn deserialize_struct<V: Visitor<'de>>(
@@ -67,7 +68,7 @@ impl<'de, D: Deserializer<'de>> Deserializer<'de> for Sorting<'_, D> {
         fields: &'static [&'static str],
         visitor: V,
     ) -> Result<V::Value, D::Error> {
-        self.inner.deserialize_map(SortingVisitor { inner: visitor, keys: self.keys, fields })
+        self.inner.deserialize_map(SortingVisitor { inner: visitor, task: self.task, fields })
     }
 
     forward_to_deserialize_any! {
@@ -78,7 +79,7 @@ impl<'de, D: Deserializer<'de>> Deserializer<'de> for Sorting<'_, D> {
 
 struct SortingVisitor<'k, V> {
     inner: V,
-    keys: &'k mut TaskKeys,
+    task: &'k mut Option<TaskTable>,
     fields: &'static [&'static str],
 }
 
@@ -90,13 +91,15 @@ impl<'de, V: Visitor<'de>> Visitor<'de> for SortingVisitor<'_, V> {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<V::Value, A::Error> {
-        self.inner.visit_map(SortingMap { inner: map, keys: self.keys, fields: self.fields })
+        let keys = TaskKeys::default();
+        self.inner.visit_map(SortingMap { inner: map, keys, task: self.task, fields: self.fields })
     }
 }
 
 struct SortingMap<'k, A> {
     inner: A,
-    keys: &'k mut TaskKeys,
+    keys: TaskKeys,
+    task: &'k mut Option<TaskTable>,
     fields: &'static [&'static str],
 }
 
@@ -107,7 +110,11 @@ impl<'de, A: MapAccess<'de>> MapAccess<'de> for SortingMap<'_, A> {
         let mut seed = Some(seed);
         loop {
             match self.inner.next_key_seed(KeySeed { inner: &mut seed, fields: self.fields })? {
-                None => return Ok(None),
+                None => {
+                    // Here the format still knows which table a mistake is in.
+                    *self.task = Some(std::mem::take(&mut self.keys).finish()?);
+                    return Ok(None);
+                }
                 Some(Key::Other(key)) => return Ok(Some(key)),
                 Some(Key::Task(key)) => self.keys.read(key, &mut self.inner)?,
             }
