@@ -1,6 +1,5 @@
 //! A two-level resource scheduler: dominant-resource-fair offers, pluggable frameworks, executors over QUIC.
 
-pub mod agent;
 pub mod allocator;
 pub mod executor;
 #[cfg(feature = "runtime")]
@@ -14,5 +13,4 @@ pub mod resources;
 pub mod runtime;
 pub mod scheduler;
 pub mod spec;
-pub mod store;
 pub mod time;

@@ -6,6 +6,15 @@
 //!
 //! [`DrfAllocator`] is the one in the box: hierarchical dominant-resource fairness (Ghodsi et al., NSDI 2011).
 
+mod drf;
+mod explain;
+mod filters;
+#[cfg(test)]
+mod tests;
+mod tree;
+
+pub use drf::{DrfAllocator, DrfOptions};
+
 use std::time::Duration;
 
 use crate::protocol::{AgentId, Attributes, Explanation, FrameworkId, Weight};

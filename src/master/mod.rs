@@ -26,6 +26,9 @@ mod operators;
 mod state;
 mod tasks;
 
+#[cfg(test)]
+mod tests;
+
 pub use agents::{AGENT_PING_INTERVAL, AGENT_PING_LIMIT};
 pub use frameworks::RECOVERED_FRAMEWORK_TIMEOUT;
 pub use machine::{Input, Master, Output};

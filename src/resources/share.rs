@@ -25,6 +25,22 @@ impl Share {
     pub fn as_f64(self) -> f64 {
         self.used as f64 / self.total as f64
     }
+
+    /// Compares the shares after each is divided by its weight. Exact for any weights.
+    #[must_use]
+    pub fn cmp_weighted(self, weight: u32, other: Self, other_weight: u32) -> Ordering {
+        // share / weight < other / other_weight, multiplied out by both weights: whole parts first, so that nothing overflows.
+        let parts = |share: Self, factor: u32| {
+            let scaled = i128::from(share.used) * i128::from(factor);
+            let total = i128::from(share.total);
+            (scaled / total, scaled % total)
+        };
+        let (whole, rest) = parts(self, other_weight);
+        let (other_whole, other_rest) = parts(other, weight);
+        whole
+            .cmp(&other_whole)
+            .then_with(|| (rest * i128::from(other.total)).cmp(&(other_rest * i128::from(self.total))))
+    }
 }
 
 impl Ord for Share {
@@ -57,5 +73,14 @@ mod tests {
         assert_eq!(Share::new(1, 3), Share::new(1 << 40, 3 << 40));
         assert!(Share::new(i64::MAX - 1, i64::MAX) < Share::new(1, 1));
         assert!(Share::ZERO < Share::new(1, i64::MAX));
+    }
+
+    #[test]
+    fn weights_divide_shares_exactly() {
+        let third = Share::new(1, 3);
+        assert!(Share::new(2, 3).cmp_weighted(2000, third, 1000).is_eq());
+        assert!(Share::new(2, 3).cmp_weighted(2001, third, 1000).is_lt());
+        let most = Share::new(i64::MAX, i64::MAX);
+        assert!(most.cmp_weighted(u32::MAX, most, u32::MAX - 1).is_lt());
     }
 }

@@ -6,11 +6,13 @@
 pub mod admission;
 pub mod clock;
 pub mod error;
+pub mod framework;
 pub mod master;
 pub mod shutdown;
 
 pub use admission::Admission;
 pub use clock::Clock;
 pub use error::RuntimeError;
+pub use framework::{FrameworkConfig, FrameworkHandle, FrameworkRunner, run_scheduler};
 pub use master::{MasterConfig, MasterServer};
 pub use shutdown::{Shutdown, ShutdownHandle};

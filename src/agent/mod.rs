@@ -1,1 +1,0 @@
-//! The agent: owns one machine and what runs on it.

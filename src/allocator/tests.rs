@@ -1,0 +1,224 @@
+//! What dominant-resource fairness promises, and what allocators of Mesos' kind do, as scenarios and laws.
+
+use std::time::Duration;
+
+use proptest::prelude::*;
+
+use super::{Allocation, Allocator, DrfAllocator};
+use crate::protocol::{AgentId, Attributes, FrameworkId, Obstacle, Weight};
+use crate::resources::{Quantities, Resources, Role};
+use crate::time::Time;
+
+fn agent(name: &str) -> AgentId {
+    AgentId::new(name).unwrap()
+}
+
+fn framework(name: &str) -> FrameworkId {
+    FrameworkId::new(name).unwrap()
+}
+
+fn role(name: &str) -> Role {
+    name.parse().unwrap()
+}
+
+/// An allocator with one agent and, for each user, a framework in a role of its own.
+fn cluster(total: &Resources, users: &[&str]) -> DrfAllocator {
+    let mut allocator = DrfAllocator::default();
+    allocator.add_agent(&agent("agent1"), &Attributes::new(), total, &[]);
+    for user in users {
+        allocator.add_framework(&framework(user), &[role(user)], &[]);
+    }
+    allocator
+}
+
+/// Lets each user take one task an offer, until nobody's task fits any more. Returns how many tasks each has.
+fn fill(allocator: &mut DrfAllocator, users: &[(&str, Resources)]) -> Vec<usize> {
+    let mut tasks = vec![0; users.len()];
+    for (user, _) in users {
+        allocator.revive(&framework(user), &[]);
+    }
+    loop {
+        let mut offers = Vec::new();
+        allocator.allocate(Time::ZERO, &mut offers);
+        let Some(offer) = offers.pop() else { return tasks };
+        let user = users.iter().position(|(user, _)| framework(user) == offer.framework).unwrap();
+        let mut rest = offer.clone();
+        if rest.resources.try_subtract(&users[user].1).is_ok() {
+            tasks[user] += 1;
+        } else {
+            allocator.suppress(&offer.framework, &[]);
+        }
+        if !rest.resources.is_empty() {
+            allocator.recover(Time::ZERO, &rest, None);
+        }
+        allocator.check_invariants().unwrap();
+    }
+}
+
+#[test]
+fn the_worked_example_of_the_paper() {
+    let total = Resources::cpus_mem(9000, 18 * 1024);
+    let users = [("a", Resources::cpus_mem(1000, 4 * 1024)), ("b", Resources::cpus_mem(3000, 1024))];
+    let mut allocator = cluster(&total, &["a", "b"]);
+    assert_eq!(fill(&mut allocator, &users), [3, 2]);
+    let shares: Vec<f64> = allocator.shares().iter().map(|share| share.share.as_f64()).collect();
+    assert_eq!(shares, [2.0 / 3.0, 2.0 / 3.0]);
+}
+
+#[test]
+fn a_role_of_double_weight_gets_double() {
+    let total = Resources::cpus_mem(9000, 9 * 1024);
+    let one = Resources::cpus_mem(1000, 1024);
+    let mut allocator = cluster(&total, &["a", "b"]);
+    allocator.set_weight(&role("a"), Weight::from_milli(2000).unwrap());
+    assert_eq!(fill(&mut allocator, &[("a", one.clone()), ("b", one)]), [6, 3]);
+}
+
+#[test]
+fn children_share_what_their_parent_is_due() {
+    let total = Resources::cpus_mem(8000, 8 * 1024);
+    let one = Resources::cpus_mem(1000, 1024);
+    let mut allocator = DrfAllocator::default();
+    allocator.add_agent(&agent("agent1"), &Attributes::new(), &total, &[]);
+    for (name, in_role) in [("a", "eng/a"), ("b", "eng/b"), ("c", "ops")] {
+        allocator.add_framework(&framework(name), &[role(in_role)], &[]);
+    }
+    assert_eq!(fill(&mut allocator, &[("a", one.clone()), ("b", one.clone()), ("c", one)]), [2, 2, 4]);
+}
+
+fn offered(allocator: &mut DrfAllocator, now: Time) -> Vec<Allocation> {
+    let mut offers = Vec::new();
+    allocator.allocate(now, &mut offers);
+    offers
+}
+
+#[test]
+fn what_was_refused_is_hidden_until_it_expires_grows_or_is_revived() {
+    let mut allocator = cluster(&Resources::cpus_mem(2000, 1024), &["a"]);
+    let refuse = Some(Duration::from_secs(5));
+    let offer = offered(&mut allocator, Time::ZERO).pop().unwrap();
+    let mut part = offer.clone();
+    part.resources = Resources::cpus_mem(1000, 512);
+    allocator.recover(Time::ZERO, &part, refuse);
+    assert_eq!(offered(&mut allocator, Time::ZERO), []);
+    assert_eq!(allocator.next_deadline(), Some(Time::from_secs(5)));
+
+    allocator.recover(Time::from_secs(1), &part, None);
+    let whole = offered(&mut allocator, Time::from_secs(1));
+    assert_eq!(whole, [offer], "more than what was refused is offered at once");
+
+    allocator.recover(Time::from_secs(1), &whole[0], refuse);
+    assert_eq!(offered(&mut allocator, Time::from_secs(5)), []);
+    assert_eq!(offered(&mut allocator, Time::from_secs(6)), whole);
+
+    allocator.recover(Time::from_secs(6), &whole[0], refuse);
+    allocator.revive(&framework("a"), &[]);
+    assert_eq!(offered(&mut allocator, Time::from_secs(6)), whole);
+}
+
+#[test]
+fn suppressed_and_disconnected_frameworks_are_passed_over() {
+    let mut allocator = cluster(&Resources::cpus_mem(2000, 1024), &["a", "b"]);
+    allocator.suppress(&framework("a"), &[]);
+    let offer = offered(&mut allocator, Time::ZERO).pop().unwrap();
+    assert_eq!(offer.framework, framework("b"));
+    allocator.set_framework_active(&framework("b"), false);
+    allocator.recover(Time::ZERO, &offer, None);
+    assert_eq!(offered(&mut allocator, Time::ZERO), []);
+    allocator.revive(&framework("a"), &[]);
+    assert_eq!(offered(&mut allocator, Time::ZERO).pop().unwrap().framework, framework("a"));
+}
+
+#[test]
+fn it_says_what_stands_in_the_way() {
+    let mut allocator = cluster(&Resources::cpus_mem(2000, 1024), &["a"]);
+    let explain = |allocator: &DrfAllocator, cpus| {
+        let wanted = Resources::cpus_mem(cpus, 0).quantities();
+        allocator.explain(Time::ZERO, &framework("a"), &role("a"), &wanted).obstacles
+    };
+    let lacking: Quantities = "cpus:1".parse().unwrap();
+    assert_eq!(explain(&allocator, 3000), [Obstacle::LargerThanAnyAgent { lacking: lacking.clone() }]);
+    let mut offer = offered(&mut allocator, Time::ZERO).pop().unwrap();
+    offer.resources = Resources::cpus_mem(1000, 0);
+    allocator.recover(Time::ZERO, &offer, None);
+    assert_eq!(explain(&allocator, 2000), [Obstacle::Insufficient { agents: 1, lacking }]);
+}
+
+/// Two or three users with a task shape each, and a total that holds several tasks of every user.
+fn users() -> impl Strategy<Value = (Resources, Vec<Resources>)> {
+    let shape = (1..=8u32, 1..=8u32).prop_map(|(cpus, mem)| Resources::cpus_mem(cpus * 100, mem * 100));
+    (8..=80u32, 8..=80u32, prop::collection::vec(shape, 2..=3))
+        .prop_map(|(cpus, mem, shapes)| (Resources::cpus_mem(cpus * 100, mem * 100), shapes))
+}
+
+const NAMES: [&str; 3] = ["a", "b", "c"];
+
+fn filled(total: &Resources, shapes: &[Resources]) -> (DrfAllocator, Vec<usize>) {
+    let names = &NAMES[..shapes.len()];
+    let mut allocator = cluster(total, names);
+    let users: Vec<_> = names.iter().copied().zip(shapes.iter().cloned()).collect();
+    let tasks = fill(&mut allocator, &users);
+    (allocator, tasks)
+}
+
+/// How many tasks of this shape fit in these amounts.
+fn fitting(shape: &Resources, cpus_milli: i64, mem_milli: i64) -> i64 {
+    (cpus_milli / shape.cpus().milli()).min(mem_milli / shape.mem().milli())
+}
+
+proptest! {
+    /// Everyone is at least as well off as with an n-th of the cluster of his own, within one task.
+    #[test]
+    fn sharing_incentive((total, shapes) in users()) {
+        let (_, tasks) = filled(&total, &shapes);
+        let n = shapes.len() as i64;
+        for (shape, tasks) in shapes.iter().zip(&tasks) {
+            let alone = fitting(shape, total.cpus().milli() / n, total.mem().milli() / n);
+            prop_assert!(*tasks as i64 + 1 >= alone, "{tasks} tasks, {alone} alone");
+        }
+    }
+
+    /// Nobody would rather have what another has, by more than one task.
+    #[test]
+    fn envy_freeness((total, shapes) in users()) {
+        let (_, tasks) = filled(&total, &shapes);
+        for (own, own_tasks) in shapes.iter().zip(&tasks) {
+            for (other, other_tasks) in shapes.iter().zip(&tasks) {
+                let n = *other_tasks as i64;
+                let there = fitting(own, other.cpus().milli() * n, other.mem().milli() * n);
+                prop_assert!(*own_tasks as i64 + 1 >= there, "{own_tasks} tasks, {there} with what the other has");
+            }
+        }
+    }
+
+    /// Nobody can have one more task without taking from another.
+    #[test]
+    fn pareto_efficiency((total, shapes) in users()) {
+        let (_, tasks) = filled(&total, &shapes);
+        let mut free = total;
+        for (shape, tasks) in shapes.iter().zip(&tasks) {
+            for _ in 0..*tasks {
+                free.try_subtract(shape).unwrap();
+            }
+        }
+        for shape in &shapes {
+            prop_assert!(!free.contains(shape));
+        }
+    }
+
+    /// Asking for larger tasks than needed does not bring more of them, beyond one task.
+    #[test]
+    fn strategy_proofness((total, shapes) in users(), more_cpus in 0..=4u32, more_mem in 0..=4u32) {
+        let (_, honest) = filled(&total, &shapes);
+        let mut lie = shapes.clone();
+        lie[0] += &Resources::cpus_mem(more_cpus * 100, more_mem * 100);
+        let (_, lying) = filled(&total, &lie);
+        prop_assert!(lying[0] <= honest[0] + 1, "{} tasks by lying, {} else", lying[0], honest[0]);
+    }
+
+    /// The same events give the same offers.
+    #[test]
+    fn determinism((total, shapes) in users()) {
+        prop_assert_eq!(filled(&total, &shapes).1, filled(&total, &shapes).1);
+    }
+}

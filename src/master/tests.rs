@@ -1,0 +1,302 @@
+//! The master's behaviour, as scenarios.
+
+use std::time::Duration;
+
+use super::{AGENT_PING_INTERVAL, AGENT_PING_LIMIT, Input, Master, Output};
+use crate::allocator::DrfAllocator;
+use crate::protocol::operator::OperatorRequest;
+use crate::protocol::{
+    AgentCall, AgentEvent, AgentId, AgentInfo, Attributes, Command, CommandInfo, ConnectionId, Exit,
+    FrameworkInfo, HeldTask, Identity, IdentityKind, OfferInfo, Operation, OperatorCall, OperatorEvent,
+    Reason, RequestId, SchedulerCall, SchedulerEvent, TaskId, TaskInfo, TaskState, TaskStatus, UpdateNumber,
+    Work,
+};
+use crate::resources::{Resources, Role};
+use crate::time::Time;
+
+const AGENT: ConnectionId = ConnectionId(1);
+const FRAMEWORK: ConnectionId = ConnectionId(2);
+const OPERATOR: ConnectionId = ConnectionId(3);
+
+/// A master with its peers played by the test.
+struct World {
+    master: Master,
+    now: Time,
+}
+
+impl World {
+    fn new() -> Self {
+        World { master: Master::new(DrfAllocator::default()), now: Time::from_secs(1000) }
+    }
+
+    /// With one agent of 4 cpus and 4096 MiB, and one framework that has its offer.
+    fn with_offer() -> (Self, OfferInfo) {
+        let mut world = World::new();
+        world.agent_registers(AGENT, Vec::new());
+        let mut out = world.framework_subscribes(FRAMEWORK, Duration::ZERO);
+        let offer = offers(&mut out).pop().expect("an offer");
+        (world, offer)
+    }
+
+    fn input(&mut self, input: Input) -> Vec<Output> {
+        let mut out = Vec::new();
+        self.master.handle(self.now, input, &mut out);
+        if self.master.next_deadline().is_some_and(|deadline| deadline <= self.now) {
+            self.master.handle(self.now, Input::Tick, &mut out);
+        }
+        out
+    }
+
+    fn pass(&mut self, delay: Duration) -> Vec<Output> {
+        self.now = self.now + delay;
+        self.input(Input::Tick)
+    }
+
+    fn connect(&mut self, connection: ConnectionId, kind: IdentityKind, name: &str) -> Vec<Output> {
+        let peer = Identity::new("test", kind, name).unwrap();
+        self.input(Input::Connected { connection, peer })
+    }
+
+    fn agent_registers(&mut self, connection: ConnectionId, tasks: Vec<HeldTask>) -> Vec<Output> {
+        self.connect(connection, IdentityKind::Agent, "a1");
+        let info = AgentInfo {
+            hostname: "host1".to_owned(),
+            address: None,
+            resources: Resources::cpus_mem(4000, 4096),
+            attributes: Attributes::new(),
+        };
+        self.input(Input::Agent { connection, call: AgentCall::Register { info, tasks } })
+    }
+
+    fn framework_subscribes(&mut self, connection: ConnectionId, failover: Duration) -> Vec<Output> {
+        self.connect(connection, IdentityKind::Framework, "f1");
+        let framework = FrameworkInfo::new("f1", role()).with_failover_timeout(failover);
+        self.call(connection, SchedulerCall::Subscribe { framework, suppressed: Vec::new() })
+    }
+
+    fn call(&mut self, connection: ConnectionId, call: SchedulerCall) -> Vec<Output> {
+        self.input(Input::Scheduler { connection, call })
+    }
+
+    fn launch(&mut self, offer: &OfferInfo, tasks: Vec<TaskInfo>) -> Vec<Output> {
+        let operations = tasks.into_iter().map(Operation::Launch).collect();
+        self.call(
+            FRAMEWORK,
+            SchedulerCall::Accept { offers: vec![offer.id], operations, refuse: Duration::from_secs(5) },
+        )
+    }
+
+    fn update(&mut self, connection: ConnectionId, state: TaskState, number: u32) -> Vec<Output> {
+        let mut status = TaskStatus::new(task_id("t1"), state, self.now);
+        status.number = Some(UpdateNumber(number));
+        status.agent = Some(AgentId::new("a1").unwrap());
+        if state == TaskState::Finished {
+            status.reason = Some(Reason::Exited(Exit::Code(0)));
+        }
+        let framework = "f1".parse().unwrap();
+        self.input(Input::Agent { connection, call: AgentCall::Update { framework, status, latest: state } })
+    }
+}
+
+fn role() -> Role {
+    "web".parse().unwrap()
+}
+
+fn task_id(id: &str) -> TaskId {
+    TaskId::new(id).unwrap()
+}
+
+fn task(id: &str, cpus_milli: u32, mem_mib: u32) -> TaskInfo {
+    let command = CommandInfo::new(Command::Argv(vec!["true".to_owned()]));
+    TaskInfo::new(task_id(id), Resources::cpus_mem(cpus_milli, mem_mib), Work::Command(command.into()))
+}
+
+fn events(out: &[Output]) -> Vec<&SchedulerEvent> {
+    out.iter()
+        .filter_map(|output| match output {
+            Output::ToScheduler { event, .. } => Some(event),
+            _ => None,
+        })
+        .collect()
+}
+
+fn agent_events(out: &[Output]) -> Vec<&AgentEvent> {
+    out.iter()
+        .filter_map(|output| match output {
+            Output::ToAgent { event, .. } => Some(event),
+            _ => None,
+        })
+        .collect()
+}
+
+fn offers(out: &mut [Output]) -> Vec<OfferInfo> {
+    events(out)
+        .into_iter()
+        .filter_map(|event| match event {
+            SchedulerEvent::Offers(offers) => Some(offers.clone()),
+            _ => None,
+        })
+        .flatten()
+        .collect()
+}
+
+fn updates(out: &[Output]) -> Vec<(TaskState, Option<Reason>)> {
+    events(out)
+        .into_iter()
+        .filter_map(|event| match event {
+            SchedulerEvent::Update(status) => Some((status.state, status.reason.clone())),
+            _ => None,
+        })
+        .collect()
+}
+
+#[test]
+fn a_task_lives_from_offer_to_acknowledged_end() {
+    let (mut world, offer) = World::with_offer();
+    assert_eq!(offer.resources, Resources::cpus_mem(4000, 4096));
+
+    let out = world.launch(&offer, vec![task("t1", 1000, 1024)]);
+    assert!(matches!(agent_events(&out)[..], [AgentEvent::Launch { .. }]));
+    assert_eq!(world.master.cluster_state(world.now).agents[0].allocated, Resources::cpus_mem(1000, 1024));
+
+    let out = world.update(AGENT, TaskState::Running, 1);
+    assert_eq!(updates(&out), [(TaskState::Running, None)]);
+    let mut out = world.update(AGENT, TaskState::Finished, 2);
+    assert_eq!(updates(&out), [(TaskState::Finished, Some(Reason::Exited(Exit::Code(0))))]);
+    let freed = offers(&mut out);
+    assert_eq!(freed.len(), 1, "freed resources are offered at once: more than what was refused");
+
+    let acknowledge =
+        SchedulerCall::Acknowledge { task: task_id("t1"), agent: offer.agent, number: UpdateNumber(2) };
+    let out = world.call(FRAMEWORK, acknowledge);
+    assert!(matches!(agent_events(&out)[..], [AgentEvent::Acknowledge { number: UpdateNumber(2), .. }]));
+    let state = world.master.cluster_state(world.now);
+    assert_eq!(state.frameworks[0].tasks_finished, 1);
+    assert_eq!(state.agents[0].allocated, Resources::new());
+}
+
+#[test]
+fn an_accept_is_applied_whole_or_not_at_all() {
+    let (mut world, offer) = World::with_offer();
+    let out = world.launch(&offer, vec![task("t1", 1000, 1024), task("t2", 4000, 1024)]);
+    assert!(agent_events(&out).is_empty());
+    assert_eq!(updates(&out), vec![(TaskState::Error, Some(Reason::Invalid)); 2]);
+    assert_eq!(world.master.cluster_state(world.now).agents[0].allocated, Resources::new());
+}
+
+#[test]
+fn an_offer_is_used_once() {
+    let (mut world, offer) = World::with_offer();
+    world.launch(&offer, vec![task("t1", 1000, 1024)]);
+    let out = world.launch(&offer, vec![task("t2", 1000, 1024)]);
+    assert_eq!(updates(&out), [(TaskState::Dropped, Some(Reason::InvalidOffer))]);
+}
+
+#[test]
+fn offers_are_rescinded_when_their_agent_disconnects() {
+    let (mut world, offer) = World::with_offer();
+    let out = world.input(Input::Disconnected { connection: AGENT });
+    assert!(events(&out).contains(&&SchedulerEvent::Rescind(vec![offer.id])));
+}
+
+#[test]
+fn an_agent_that_stays_away_is_unreachable_and_its_tasks_come_back_with_it() {
+    let (mut world, offer) = World::with_offer();
+    world.launch(&offer, vec![task("t1", 1000, 1024)]);
+    world.update(AGENT, TaskState::Running, 1);
+    world.input(Input::Disconnected { connection: AGENT });
+    let mut seen = Vec::new();
+    for _ in 0..=AGENT_PING_LIMIT {
+        seen.extend(updates(&world.pass(AGENT_PING_INTERVAL)));
+    }
+    assert_eq!(seen, [(TaskState::Unreachable, Some(Reason::AgentUnreachable))]);
+
+    let again = ConnectionId(9);
+    let held = HeldTask {
+        framework: "f1".parse().unwrap(),
+        role: role(),
+        task: task("t1", 1000, 1024),
+        state: TaskState::Running,
+    };
+    world.agent_registers(again, vec![held]);
+    assert_eq!(world.master.cluster_state(world.now).agents[0].allocated, Resources::cpus_mem(1000, 1024));
+}
+
+#[test]
+fn a_task_that_its_agent_never_got_is_dropped() {
+    let (mut world, offer) = World::with_offer();
+    world.launch(&offer, vec![task("t1", 1000, 1024)]);
+    world.input(Input::Disconnected { connection: AGENT });
+    let out = world.agent_registers(ConnectionId(9), Vec::new());
+    assert_eq!(updates(&out), [(TaskState::Dropped, Some(Reason::AgentGone))]);
+}
+
+#[test]
+fn a_framework_without_failover_timeout_ends_with_its_connection() {
+    let (mut world, offer) = World::with_offer();
+    world.launch(&offer, vec![task("t1", 1000, 1024)]);
+    let out = world.input(Input::Disconnected { connection: FRAMEWORK });
+    assert!(agent_events(&out).iter().any(|event| matches!(event, AgentEvent::ShutdownFramework(_))));
+    let allocated = |world: &World| world.master.cluster_state(world.now).agents[0].allocated.clone();
+    assert_eq!(allocated(&world), Resources::cpus_mem(1000, 1024), "until the task has ended");
+    let out = world.update(AGENT, TaskState::Killed, 1);
+    assert!(matches!(agent_events(&out)[..], [AgentEvent::Acknowledge { .. }]), "nobody else does");
+    assert_eq!(allocated(&world), Resources::new());
+    assert!(world.master.cluster_state(world.now).frameworks.is_empty());
+}
+
+#[test]
+fn a_framework_that_comes_back_in_time_keeps_its_tasks_and_hears_what_it_missed() {
+    let mut world = World::new();
+    world.agent_registers(AGENT, Vec::new());
+    let mut out = world.framework_subscribes(FRAMEWORK, Duration::from_secs(60));
+    let offer = offers(&mut out).pop().unwrap();
+    world.launch(&offer, vec![task("t1", 1000, 1024)]);
+    world.input(Input::Disconnected { connection: FRAMEWORK });
+    world.update(AGENT, TaskState::Finished, 1);
+    let out = world.framework_subscribes(ConnectionId(9), Duration::from_secs(60));
+    assert!(
+        events(&out).iter().any(|event| matches!(event, SchedulerEvent::Subscribed { resumed: true, .. }))
+    );
+    assert_eq!(updates(&out).len(), 1);
+}
+
+#[test]
+fn killing_an_unknown_task_is_answered() {
+    let (mut world, _) = World::with_offer();
+    let out = world.call(FRAMEWORK, SchedulerCall::Kill { task: task_id("no"), stop: None });
+    assert_eq!(updates(&out), [(TaskState::Unknown, Some(Reason::Reconciliation))]);
+}
+
+#[test]
+fn requests_are_relayed_and_answered_once_their_framework_is_gone() {
+    let (mut world, _) = World::with_offer();
+    world.connect(OPERATOR, IdentityKind::Operator, "me");
+    let call = OperatorCall::Request { framework: "f1".parse().unwrap(), data: b"ask".to_vec() };
+    let request = OperatorRequest { request: RequestId(7), call };
+    let out = world.input(Input::Operator { connection: OPERATOR, request });
+    let [SchedulerEvent::Request { request, data }] = events(&out)[..] else { panic!("{out:?}") };
+    assert_eq!(data, b"ask");
+
+    let reply = SchedulerCall::Reply { request: *request, data: b"yes".to_vec(), last: false };
+    let out = world.call(FRAMEWORK, reply);
+    let [Output::ToOperator { answer, .. }] = &out[..] else { panic!("{out:?}") };
+    assert_eq!(answer.request, RequestId(7));
+    assert_eq!(answer.event, OperatorEvent::Reply { data: b"yes".to_vec(), last: false });
+
+    let out = world.input(Input::Disconnected { connection: FRAMEWORK });
+    assert!(out.iter().any(|output| matches!(
+        output,
+        Output::ToOperator { answer, .. } if matches!(answer.event, OperatorEvent::Refused(_))
+    )));
+}
+
+#[test]
+fn nobody_speaks_before_introducing_himself() {
+    let mut world = World::new();
+    world.connect(AGENT, IdentityKind::Agent, "a1");
+    let out = world.input(Input::Agent { connection: AGENT, call: AgentCall::Pong });
+    assert!(matches!(out[..], [Output::Disconnect { .. }]));
+    let out = world.call(AGENT, SchedulerCall::Teardown);
+    assert!(matches!(out[..], [Output::Disconnect { .. }]));
+}
