@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use apportion::protocol::{
-    AgentCall, AgentEvent, AgentId, AgentInfo, Attributes, ExecutorId, ExecutorInfo, Exit, FrameworkId, Reason, TaskId,
-    TaskInfo, TaskState, TaskStatus, UpdateNumber, Work,
+    AgentCall, AgentEvent, AgentId, AgentInfo, Attributes, ExecutorId, ExecutorInfo, Exit, FrameworkId,
+    Reason, TaskId, TaskInfo, TaskState, TaskStatus, UpdateNumber, Work,
 };
 use apportion::resources::Resources;
 use apportion::time::{Time, Timers};
@@ -22,13 +22,13 @@ pub fn timer_work(duration: Duration) -> Work {
     Work::Custom { executor: executor.into(), data: nanos.to_le_bytes().to_vec() }
 }
 
-
 /// How long a task takes: what [`timer_work`] says, and no time at all for other work.
 fn duration_of(task: &TaskInfo) -> Duration {
     match &task.work {
-        Work::Custom { data, .. } => {
-            data.as_slice().try_into().map_or(Duration::ZERO, |nanos| Duration::from_nanos(u64::from_le_bytes(nanos)))
-        }
+        Work::Custom { data, .. } => data
+            .as_slice()
+            .try_into()
+            .map_or(Duration::ZERO, |nanos| Duration::from_nanos(u64::from_le_bytes(nanos))),
         Work::Command(_) => Duration::ZERO,
     }
 }
@@ -85,7 +85,8 @@ impl TimerAgent {
                 }
             }
             AgentEvent::ShutdownFramework(framework) => {
-                let tasks: Vec<_> = self.running.keys().filter(|(owner, _)| *owner == framework).cloned().collect();
+                let tasks: Vec<_> =
+                    self.running.keys().filter(|(owner, _)| *owner == framework).cloned().collect();
                 for (framework, task) in tasks {
                     self.handle(now, AgentEvent::Kill { framework, task, stop: None }, out);
                 }
