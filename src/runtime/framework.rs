@@ -219,7 +219,7 @@ fn is_final(error: &crate::net::NetError) -> bool {
         NetError::VersionMismatch { .. }
             | NetError::UntrustedPeer { .. }
             | NetError::CertificateRefused { .. }
-            | NetError::NoCertificate { .. }
+            | NetError::NoCertificate
             | NetError::UnexpectedPeer { .. }
             | NetError::RoleRefused { .. }
     )

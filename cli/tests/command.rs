@@ -1,0 +1,70 @@
+//! The real binary, run as people run it.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+fn apportion(arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_apportion"))
+        .args(arguments)
+        .current_dir(root())
+        .output()
+        .expect("the binary runs")
+}
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+}
+
+fn stdout(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+#[test]
+fn the_example_scenario_gives_the_papers_shares() {
+    let output = apportion(&["sim", "run", "examples/scenarios/drf.toml", "--json"]);
+    assert!(output.status.success(), "{}", stderr(&output));
+    let summary: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(summary["frameworks"]["A"]["running_max"], 3);
+    assert_eq!(summary["frameworks"]["B"]["running_max"], 2);
+    let again = apportion(&["sim", "run", "examples/scenarios/drf.toml", "--json"]);
+    assert_eq!(output.stdout, again.stdout, "the same scenario gives the same run");
+}
+
+#[test]
+fn the_example_specs_are_right_and_can_be_explained() {
+    let specs = ["examples/trace-stats/batch.toml", "examples/trace-stats/service.toml"];
+    let output = apportion(&["spec", "check", specs[0], specs[1]]);
+    assert!(output.status.success(), "{}", stderr(&output));
+    for spec in specs {
+        let output = apportion(&["spec", "explain", spec]);
+        assert!(output.status.success(), "{}", stderr(&output));
+        assert!(stdout(&output).contains("# default"));
+    }
+}
+
+#[test]
+fn a_mistake_is_told_with_its_place_and_a_suggestion() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("web.toml");
+    std::fs::write(
+        &file,
+        "schema = 1\nkind = \"service\"\nid = \"/web\"\nrole = \"web\"\nreplcas = 2\n[task]\nshell = \"true\"\n",
+    )
+    .unwrap();
+    let output = apportion(&["spec", "check", file.to_str().unwrap()]);
+    assert_eq!(output.status.code(), Some(2));
+    let told = stderr(&output);
+    assert!(told.contains("web.toml:5:1") && told.contains("did you mean 'replicas'?"), "{told}");
+}
+
+#[test]
+fn help_and_completions_are_there() {
+    assert!(stdout(&apportion(&["--help"])).contains("Exit codes"));
+    assert!(stdout(&apportion(&["completions", "bash"])).contains("apportion"));
+    assert_eq!(apportion(&["no-such-command"]).status.code(), Some(2));
+    assert_eq!(apportion(&["sim", "run", "no-such-file.toml"]).status.code(), Some(2));
+}
