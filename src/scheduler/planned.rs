@@ -1,0 +1,318 @@
+//! Runs a reconciler as a scheduler: carries out its plans.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use super::demand::Demand;
+use super::matching::{Launched, Matcher};
+use super::placement::{Filter, Score};
+use super::queue::Queue;
+use super::{Ack, Driver, Offer, Plan, Reconciler, Scheduler, Subscription, TaskRecord, TaskRequest, View};
+use crate::protocol::{
+    Explanation, FrameworkInfo, Reason, RequestId, StopPolicy, TaskId, TaskState, TaskStatus,
+};
+use crate::time::Time;
+
+/// So often in a row a reconciler is asked for more before it is taken to contradict itself.
+pub const MAX_PASSES: usize = 64;
+
+/// For how long a reconciler that contradicts itself is left alone.
+pub const OVERRUN_PAUSE: Duration = Duration::from_secs(1);
+
+/// How often the master is asked about tasks that it did not know: their agents may yet come back.
+pub const UNKNOWN_RECHECK: Duration = Duration::from_secs(30);
+
+/// The timer for the next reconciliation.
+const RECONCILE: u64 = 0;
+
+/// The timer for asking about unknown tasks.
+const RECHECK: u64 = 1;
+
+/// A [`Reconciler`] as a [`Scheduler`]: keeps the records of its tasks and the queue of those to be launched, and matches
+/// that to offers.
+///
+/// Events of one batch cost one reconciliation. Offers are not held: what no waiting task fits is declined.
+#[derive(Debug)]
+pub struct Planned<R> {
+    reconciler: R,
+    name: String,
+    tasks: BTreeMap<TaskId, TaskRecord>,
+    queue: Queue,
+    matcher: Matcher,
+    demand: Demand,
+    /// Kills that were asked for and are not done.
+    killing: BTreeMap<TaskId, Option<StopPolicy>>,
+    /// Statuses that arise here: of launches, and of tasks that end in the queue.
+    own: Vec<TaskStatus>,
+    due: bool,
+    /// When it last reconciled; explanations are as of then.
+    reconciled_at: Time,
+    overruns: u64,
+}
+
+impl<R: Reconciler> Planned<R> {
+    /// The scheduler of a reconciler.
+    pub fn new(reconciler: R) -> Self {
+        let info = reconciler.framework_info();
+        Planned {
+            reconciler,
+            name: info.name,
+            tasks: BTreeMap::new(),
+            queue: Queue::default(),
+            matcher: Matcher::default(),
+            demand: Demand::new(info.roles),
+            killing: BTreeMap::new(),
+            own: Vec::new(),
+            due: false,
+            reconciled_at: Time::ZERO,
+            overruns: 0,
+        }
+    }
+
+    /// With a rule of where tasks may go.
+    #[must_use]
+    pub fn filter(mut self, filter: impl Filter + Send + 'static) -> Self {
+        self.matcher.add_filter(filter);
+        self
+    }
+
+    /// With a preference among the offers that a task may use. Without any, the first that fits is taken.
+    #[must_use]
+    pub fn score(mut self, score: impl Score + Send + 'static) -> Self {
+        self.matcher.add_score(score);
+        self
+    }
+
+    /// The reconciler.
+    pub fn reconciler(&self) -> &R {
+        &self.reconciler
+    }
+
+    /// The records of tasks that were launched and not forgotten.
+    pub fn tasks(&self) -> &BTreeMap<TaskId, TaskRecord> {
+        &self.tasks
+    }
+
+    /// How many tasks wait for an offer.
+    pub fn queued(&self) -> usize {
+        self.queue.len()
+    }
+
+    /// How often the reconciler went on planning for [`MAX_PASSES`] passes. Above zero it contradicts itself.
+    pub fn overruns(&self) -> u64 {
+        self.overruns
+    }
+
+    /// Reconciles when the batch of events is complete.
+    fn reconcile_soon(&mut self, driver: &mut Driver) {
+        if !self.due {
+            self.due = true;
+            driver.set_timer(RECONCILE, Duration::ZERO);
+        }
+    }
+
+    /// Reconciles until nothing more is planned.
+    fn reconcile(&mut self, driver: &mut Driver) {
+        self.due = false;
+        let now = driver.now();
+        self.reconciled_at = now;
+        for _ in 0..MAX_PASSES {
+            let mut plan = Plan::default();
+            for status in std::mem::take(&mut self.own) {
+                self.reconciler.status_update(now, &status, &mut plan);
+                self.record(now, status);
+            }
+            // What was wished before this call does not count any more.
+            plan.wake_at = None;
+            let view = View { now, tasks: &self.tasks, queued: self.queue.len() };
+            self.reconciler.reconcile(&view, &mut plan);
+            let wake_at = plan.wake_at;
+            let is_settled = plan.is_empty();
+            self.carry_out(plan, driver);
+            if is_settled && self.own.is_empty() {
+                match wake_at {
+                    Some(at) => driver.set_timer(RECONCILE, at.since(now)),
+                    None => driver.cancel_timer(RECONCILE),
+                }
+                return;
+            }
+        }
+        self.overruns += 1;
+        tracing::error!(
+            framework = %self.name, passes = MAX_PASSES, overruns = self.overruns,
+            "the framework's reconcile plans something new each time; it has to plan nothing when all is as it should be"
+        );
+        driver.set_timer(RECONCILE, OVERRUN_PAUSE);
+    }
+
+    fn carry_out(&mut self, plan: Plan, driver: &mut Driver) {
+        for request in plan.launches {
+            self.enqueue(driver.now(), request);
+        }
+        for (task, stop) in plan.kills {
+            self.kill(task, stop, driver);
+        }
+        for task in plan.forgotten {
+            if self.tasks.get(&task).is_some_and(|record| record.state().is_terminal()) {
+                self.tasks.remove(&task);
+            }
+        }
+        for (request, data, last) in plan.replies {
+            driver.reply(request, data, last);
+        }
+    }
+
+    fn enqueue(&mut self, now: Time, request: TaskRequest) {
+        if self.queue.contains(&request.id) || self.tasks.contains_key(&request.id) {
+            // A status would look like one of the task that has the id.
+            tracing::error!(
+                framework = %self.name, task = %request.id,
+                "the framework launches a task whose id is in use; the task is left out"
+            );
+        } else if self.demand.has_role(&request.role) {
+            self.queue.push(request);
+        } else {
+            let message = format!("the framework is not subscribed with role '{}'", request.role);
+            let status = TaskStatus::new(request.id, TaskState::Error, now).because(Reason::Invalid, message);
+            self.own.push(status);
+        }
+    }
+
+    fn kill(&mut self, task: TaskId, stop: Option<StopPolicy>, driver: &mut Driver) {
+        if self.queue.remove(&task).is_some() {
+            self.matcher.ended(&task);
+            let mut status = TaskStatus::new(task, TaskState::Killed, driver.now());
+            status.message = "it was stopped before it was launched".to_owned();
+            self.own.push(status);
+            return;
+        }
+        if self.tasks.get(&task).is_some_and(|record| record.state().is_terminal()) {
+            return;
+        }
+        self.killing.insert(task.clone(), stop);
+        driver.kill(task, stop);
+    }
+
+    /// Notes a status that the reconciler has been told.
+    fn record(&mut self, now: Time, status: TaskStatus) {
+        if status.state.is_terminal() {
+            self.killing.remove(&status.task);
+            self.matcher.ended(&status.task);
+        }
+        match self.tasks.get_mut(&status.task) {
+            // What has ended stays so, whatever an answer that was on its way says.
+            Some(record) if record.state().is_terminal() => {}
+            Some(record) => record.status = status,
+            None => self.adopt(now, status),
+        }
+    }
+
+    /// A task that was launched just now, or in an earlier life of the framework.
+    fn adopt(&mut self, now: Time, status: TaskStatus) {
+        if let Some(agent) = status.agent.clone()
+            && !status.state.is_terminal()
+            && status.state != TaskState::Unknown
+        {
+            let launched_at = if status.state == TaskState::Staging { now } else { status.at.min(now) };
+            self.tasks.insert(status.task.clone(), TaskRecord { agent, status, launched_at });
+        }
+    }
+
+    fn note_launched(&mut self, now: Time, launched: Vec<Launched>) {
+        for Launched { task, agent } in launched {
+            let status = TaskStatus { agent: Some(agent), ..TaskStatus::new(task, TaskState::Staging, now) };
+            self.own.push(status);
+        }
+    }
+
+    /// Asks where all tasks are that should run, since what was sent or told before may be lost.
+    fn ask_about(&self, which: impl Fn(TaskState) -> bool, driver: &mut Driver) {
+        let live = self.tasks.iter().filter(|(_, task)| !task.state().is_terminal() && which(task.state()));
+        let asked: Vec<_> = live.map(|(id, task)| (id.clone(), Some(task.agent.clone()))).collect();
+        if !asked.is_empty() {
+            driver.reconcile(asked);
+        }
+    }
+}
+
+impl<R: Reconciler> Scheduler for Planned<R> {
+    fn framework_info(&self) -> FrameworkInfo {
+        self.reconciler.framework_info()
+    }
+
+    fn resource_offers(&mut self, driver: &mut Driver, offers: &mut [Offer]) {
+        self.reconcile(driver);
+        // A launch may lead to further ones that fit beside it.
+        for _ in 0..MAX_PASSES {
+            let launched = self.matcher.launch(&mut self.queue, offers);
+            if launched.is_empty() {
+                break;
+            }
+            self.note_launched(driver.now(), launched);
+            self.reconcile(driver);
+        }
+        if offers.iter().any(|offer| !offer.remaining().is_empty()) {
+            self.demand.refused(driver.now());
+        }
+        self.demand.declare(&self.queue, driver);
+    }
+
+    fn status_update(&mut self, driver: &mut Driver, status: &TaskStatus) -> Ack {
+        let mut status = status.clone();
+        if status.state == TaskState::Unknown {
+            if self.killing.contains_key(&status.task) {
+                // Nobody will ever say that it ended.
+                status.state = TaskState::Lost;
+            } else {
+                driver.set_timer(RECHECK, UNKNOWN_RECHECK);
+            }
+        }
+        let mut plan = Plan::default();
+        self.reconciler.status_update(driver.now(), &status, &mut plan);
+        self.record(driver.now(), status);
+        self.carry_out(plan, driver);
+        self.reconcile_soon(driver);
+        Ack::Now
+    }
+
+    fn subscribed(&mut self, driver: &mut Driver, _how: Subscription) {
+        self.ask_about(|_| true, driver);
+        for (task, stop) in &self.killing {
+            driver.kill(task.clone(), *stop);
+        }
+        self.reconcile(driver);
+        self.demand.declare(&self.queue, driver);
+    }
+
+    fn timer(&mut self, driver: &mut Driver, id: u64) {
+        if id == RECHECK {
+            self.ask_about(|state| state == TaskState::Unknown, driver);
+            return;
+        }
+        self.reconcile(driver);
+        self.demand.declare(&self.queue, driver);
+    }
+
+    fn request(&mut self, driver: &mut Driver, request: RequestId, data: &[u8]) {
+        let mut plan = Plan::default();
+        self.reconciler.request(driver.now(), request, data, &mut plan);
+        self.carry_out(plan, driver);
+        self.reconcile_soon(driver);
+    }
+
+    fn request_cancelled(&mut self, driver: &mut Driver, request: RequestId) {
+        self.reconciler.request_cancelled(request);
+        self.reconcile_soon(driver);
+    }
+
+    fn explain(&self, task: &str) -> Explanation {
+        if let Some(request) = TaskId::new(task).ok().and_then(|id| self.queue.get(&id)) {
+            return Explanation {
+                task: Some(task.to_owned()),
+                wants: Some((request.role.clone(), request.shape.quantities())),
+                obstacles: self.matcher.obstacles(&request.id),
+            };
+        }
+        self.reconciler.explain(self.reconciled_at, task).unwrap_or_default()
+    }
+}

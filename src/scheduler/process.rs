@@ -1,0 +1,406 @@
+//! Runs a scheduler: turns the master's events into callbacks, and what the callbacks ask into calls.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use rustc_hash::FxHashMap;
+
+use super::{Ack, Driver, MAX_HOLD, Offer, Scheduler, Subscription};
+use crate::protocol::{
+    FrameworkId, FrameworkInfo, OfferId, OfferInfo, RequestId, SchedulerCall, SchedulerEvent, TaskId,
+    TaskStatus, UpdateNumber,
+};
+use crate::resources::Role;
+use crate::time::{Time, Timers};
+
+/// Marks the requests of the program around the scheduler; the master counts its own from 1 and never gets here.
+const LOCAL: u64 = 1 << 63;
+
+/// What happens to a scheduler.
+#[derive(Clone, Debug, PartialEq)]
+pub enum SchedulerInput {
+    /// There is a connection with the master.
+    Connected,
+    /// There is none any more. What was sent and not answered may be lost.
+    Disconnected,
+    /// The master speaks.
+    Event(SchedulerEvent),
+    /// The program around the scheduler asks something.
+    LocalRequest {
+        /// To be answered by. Below 2^63.
+        request: RequestId,
+        /// Opaque to everyone but the scheduler.
+        data: Vec<u8>,
+    },
+    /// The program does not wait for answers to that request any more.
+    LocalCancel(RequestId),
+    /// Time has passed, or a batch of inputs is complete.
+    Tick,
+}
+
+/// What a scheduler wants done.
+#[derive(Clone, Debug, PartialEq)]
+pub enum SchedulerOutput {
+    /// Tell the master.
+    Send(SchedulerCall),
+    /// Answer the program around the scheduler.
+    LocalReply {
+        /// Which request.
+        request: RequestId,
+        /// The answer.
+        data: Vec<u8>,
+        /// Whether no further one follows.
+        last: bool,
+    },
+    /// The framework has ended: say what was said before this, then go.
+    Stop,
+}
+
+/// What a timer is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Timer {
+    /// A held offer is declined.
+    Hold(OfferId),
+    /// The scheduler's own.
+    Scheduler(u64),
+}
+
+/// An offer that was held when the callback returned.
+#[derive(Debug)]
+struct Held {
+    offer: Offer,
+    /// Not held any longer than until then.
+    limit: Time,
+}
+
+/// How far a task's updates have come.
+#[derive(Debug)]
+struct Delivery {
+    acknowledged: UpdateNumber,
+    /// The master said something without a number since then, such as that the agent can't be reached: then even an old
+    /// update is news.
+    superseded: bool,
+}
+
+/// Runs a [`Scheduler`] as a pure state machine: the master's events in, calls to the master out.
+///
+/// Its driver feeds [`SchedulerInput`]s, carries out the [`SchedulerOutput`]s in order, and gives a
+/// [`Tick`](SchedulerInput::Tick) when [`next_deadline`](Self::next_deadline) has come, at best after a whole batch of
+/// events.
+#[derive(Debug)]
+pub struct SchedulerProcess<S> {
+    scheduler: S,
+    info: FrameworkInfo,
+    framework: Option<FrameworkId>,
+    subscribed: bool,
+    suppressed: BTreeSet<Role>,
+    held: BTreeMap<OfferId, Held>,
+    deliveries: FxHashMap<TaskId, Delivery>,
+    /// Terminal updates that the scheduler will acknowledge later.
+    endings: FxHashMap<TaskId, UpdateNumber>,
+    timers: Timers<Timer>,
+    /// Calls of the time without a subscription that still make sense afterwards.
+    unsent: Vec<SchedulerCall>,
+}
+
+impl<S: Scheduler> SchedulerProcess<S> {
+    /// The process of a scheduler that is not connected yet.
+    pub fn new(scheduler: S) -> Self {
+        SchedulerProcess {
+            info: scheduler.framework_info(),
+            scheduler,
+            framework: None,
+            subscribed: false,
+            suppressed: BTreeSet::new(),
+            held: BTreeMap::new(),
+            deliveries: FxHashMap::default(),
+            endings: FxHashMap::default(),
+            timers: Timers::default(),
+            unsent: Vec::new(),
+        }
+    }
+
+    /// The scheduler.
+    pub fn scheduler(&self) -> &S {
+        &self.scheduler
+    }
+
+    /// When [`SchedulerInput::Tick`] is due; `None` for not before something else happens.
+    pub fn next_deadline(&self) -> Option<Time> {
+        self.timers.next_deadline()
+    }
+
+    /// Takes note of what happened, and appends what is to be done.
+    pub fn handle(&mut self, now: Time, input: SchedulerInput, out: &mut Vec<SchedulerOutput>) {
+        match input {
+            SchedulerInput::Connected => self.connected(out),
+            SchedulerInput::Disconnected => self.disconnected(now, out),
+            SchedulerInput::Event(event) => self.event(now, event, out),
+            SchedulerInput::LocalRequest { request, data } => {
+                let request = RequestId(request.0 | LOCAL);
+                self.call(now, out, |scheduler, driver| scheduler.request(driver, request, &data));
+            }
+            SchedulerInput::LocalCancel(request) => {
+                let request = RequestId(request.0 | LOCAL);
+                self.call(now, out, |scheduler, driver| scheduler.request_cancelled(driver, request));
+            }
+            SchedulerInput::Tick => self.tick(now, out),
+        }
+    }
+
+    fn connected(&mut self, out: &mut Vec<SchedulerOutput>) {
+        let suppressed = self.suppressed.iter().cloned().collect();
+        out.push(SchedulerOutput::Send(SchedulerCall::Subscribe {
+            framework: self.info.clone(),
+            suppressed,
+        }));
+    }
+
+    fn disconnected(&mut self, now: Time, out: &mut Vec<SchedulerOutput>) {
+        self.subscribed = false;
+        for offer in std::mem::take(&mut self.held).into_keys() {
+            self.timers.cancel(&Timer::Hold(offer));
+        }
+        self.call(now, out, |scheduler, driver| scheduler.disconnected(driver));
+    }
+
+    fn event(&mut self, now: Time, event: SchedulerEvent, out: &mut Vec<SchedulerOutput>) {
+        match event {
+            SchedulerEvent::Subscribed { framework, resumed } => {
+                self.resubscribed(now, framework, resumed, out)
+            }
+            SchedulerEvent::Offers(infos) => self.offers(now, infos, out),
+            SchedulerEvent::Rescind(offers) => {
+                for offer in offers {
+                    if self.held.remove(&offer).is_some() {
+                        self.timers.cancel(&Timer::Hold(offer));
+                        self.call(now, out, |scheduler, driver| scheduler.offer_rescinded(driver, offer));
+                    }
+                }
+            }
+            SchedulerEvent::Update(status) => self.update(now, status, out),
+            SchedulerEvent::AgentLost(agent) => {
+                self.call(now, out, |scheduler, driver| scheduler.agent_lost(driver, &agent));
+            }
+            SchedulerEvent::ExecutorLost { agent, executor, message } => {
+                self.call(now, out, |scheduler, driver| {
+                    scheduler.executor_lost(driver, &agent, &executor, &message);
+                })
+            }
+            SchedulerEvent::Message { agent, executor, data } => self.call(now, out, |scheduler, driver| {
+                scheduler.framework_message(driver, &agent, &executor, &data);
+            }),
+            SchedulerEvent::Request { request, .. } if request.0 & LOCAL != 0 => {
+                tracing::warn!(framework = %self.info.name, %request, "the master's request has an id that it can't have");
+            }
+            SchedulerEvent::Request { request, data } => {
+                self.call(now, out, |scheduler, driver| scheduler.request(driver, request, &data));
+            }
+            SchedulerEvent::RequestCancelled(request) => {
+                self.call(now, out, |scheduler, driver| scheduler.request_cancelled(driver, request));
+            }
+            SchedulerEvent::Explain { request, task } => {
+                let explanation = self.scheduler.explain(&task);
+                out.push(SchedulerOutput::Send(SchedulerCall::Explained { request, explanation }));
+            }
+            SchedulerEvent::Error(message) => {
+                tracing::warn!(framework = %self.info.name, %message, "the master refused a call");
+                self.call(now, out, |scheduler, driver| scheduler.error(driver, &message));
+            }
+        }
+    }
+
+    fn resubscribed(
+        &mut self,
+        now: Time,
+        framework: FrameworkId,
+        resumed: bool,
+        out: &mut Vec<SchedulerOutput>,
+    ) {
+        self.framework = Some(framework);
+        self.subscribed = true;
+        if resumed {
+            out.push(SchedulerOutput::Send(SchedulerCall::Reconcile { tasks: Vec::new() }));
+        }
+        out.extend(self.unsent.drain(..).map(SchedulerOutput::Send));
+        let how = if resumed { Subscription::Resumed } else { Subscription::New };
+        self.call(now, out, |scheduler, driver| scheduler.subscribed(driver, how));
+    }
+
+    /// Shows new offers together with those that are held, and ends each in its way.
+    fn offers(&mut self, now: Time, infos: Vec<OfferInfo>, out: &mut Vec<SchedulerOutput>) {
+        let held = std::mem::take(&mut self.held).into_values();
+        let (mut offers, mut limits): (Vec<_>, Vec<_>) = held.map(|held| (held.offer, held.limit)).unzip();
+        limits.resize(offers.len() + infos.len(), now + MAX_HOLD);
+        offers.extend(infos.into_iter().map(Offer::new));
+
+        self.call(now, out, |scheduler, driver| scheduler.resource_offers(driver, &mut offers));
+
+        let mut declined: BTreeMap<Duration, Vec<OfferId>> = BTreeMap::new();
+        for (offer, limit) in offers.into_iter().zip(limits) {
+            let until = offer.held_until().map(|until| until.min(limit));
+            self.timers.cancel(&Timer::Hold(offer.id()));
+            match until {
+                _ if offer.is_used() => {
+                    let (id, operations, refuse) = offer.resolve();
+                    let call = SchedulerCall::Accept { offers: vec![id], operations, refuse };
+                    out.push(SchedulerOutput::Send(call));
+                }
+                Some(until) if until > now => {
+                    self.timers.set(Timer::Hold(offer.id()), until);
+                    self.held.insert(offer.id(), Held { offer, limit });
+                }
+                _ => {
+                    let (id, _, refuse) = offer.resolve();
+                    declined.entry(refuse).or_default().push(id);
+                }
+            }
+        }
+        for (refuse, offers) in declined {
+            out.push(SchedulerOutput::Send(SchedulerCall::Decline { offers, refuse }));
+        }
+    }
+
+    fn update(&mut self, now: Time, status: TaskStatus, out: &mut Vec<SchedulerOutput>) {
+        let delivery = self.deliveries.get_mut(&status.task);
+        let Some(number) = status.number else {
+            if let Some(delivery) = delivery {
+                delivery.superseded = true;
+            }
+            let _unnumbered = self.tell(now, &status, out);
+            return;
+        };
+        let Some(agent) = status.agent.clone() else {
+            tracing::warn!(task = %status.task, "an update has a number but no agent; it can't be acknowledged");
+            let _unacknowledgeable = self.tell(now, &status, out);
+            return;
+        };
+        let repeated = delivery.is_some_and(|known| number <= known.acknowledged && !known.superseded);
+        if status.state.is_terminal() {
+            self.endings.insert(status.task.clone(), number);
+        }
+        if repeated || self.tell(now, &status, out) == Ack::Now {
+            self.note_acknowledged(&status.task, number);
+            push_acknowledgement(SchedulerCall::Acknowledge { task: status.task, agent, number }, out);
+        }
+    }
+
+    fn tell(&mut self, now: Time, status: &TaskStatus, out: &mut Vec<SchedulerOutput>) -> Ack {
+        self.call(now, out, |scheduler, driver| scheduler.status_update(driver, status))
+    }
+
+    /// Remembers up to where a task's updates are recorded; nothing once the last one is.
+    fn note_acknowledged(&mut self, task: &TaskId, number: UpdateNumber) {
+        if self.endings.get(task).is_some_and(|last| *last <= number) {
+            self.endings.remove(task);
+            self.deliveries.remove(task);
+            return;
+        }
+        match self.deliveries.get_mut(task) {
+            Some(known) => {
+                known.acknowledged = known.acknowledged.max(number);
+                known.superseded = false;
+            }
+            None => {
+                let delivery = Delivery { acknowledged: number, superseded: false };
+                self.deliveries.insert(task.clone(), delivery);
+            }
+        }
+    }
+
+    /// Fires what is due, but not what that sets anew for now: so a tick always ends.
+    fn tick(&mut self, now: Time, out: &mut Vec<SchedulerOutput>) {
+        let due: Vec<_> = std::iter::from_fn(|| self.timers.pop_due(now)).collect();
+        let mut expired = BTreeMap::<Duration, Vec<OfferId>>::new();
+        for timer in due {
+            match timer {
+                Timer::Scheduler(id) => self.call(now, out, |scheduler, driver| scheduler.timer(driver, id)),
+                Timer::Hold(offer) => {
+                    if let Some(held) = self.held.remove(&offer) {
+                        let (id, _, refuse) = held.offer.resolve();
+                        expired.entry(refuse).or_default().push(id);
+                    }
+                }
+            }
+        }
+        for (refuse, offers) in expired {
+            out.push(SchedulerOutput::Send(SchedulerCall::Decline { offers, refuse }));
+        }
+    }
+
+    /// Calls the scheduler, and passes on what it asked its driver for.
+    fn call<T>(
+        &mut self,
+        now: Time,
+        out: &mut Vec<SchedulerOutput>,
+        callback: impl FnOnce(&mut S, &mut Driver) -> T,
+    ) -> T {
+        let mut driver = Driver::new(now, self.framework.clone());
+        let answer = callback(&mut self.scheduler, &mut driver);
+        for (id, at) in driver.timers {
+            match at {
+                Some(at) => self.timers.set(Timer::Scheduler(id), at),
+                None => self.timers.cancel(&Timer::Scheduler(id)),
+            }
+        }
+        for call in driver.calls {
+            self.send(call, out);
+        }
+        if driver.stop {
+            out.push(SchedulerOutput::Stop);
+        }
+        answer
+    }
+
+    fn send(&mut self, call: SchedulerCall, out: &mut Vec<SchedulerOutput>) {
+        match &call {
+            SchedulerCall::Reply { request, .. } if request.0 & LOCAL != 0 => {
+                let SchedulerCall::Reply { request, data, last } = call else { return };
+                let request = RequestId(request.0 & !LOCAL);
+                return out.push(SchedulerOutput::LocalReply { request, data, last });
+            }
+            SchedulerCall::Suppress { roles } if roles.is_empty() => {
+                self.suppressed.extend(self.info.roles.iter().cloned());
+            }
+            SchedulerCall::Suppress { roles } => self.suppressed.extend(roles.iter().cloned()),
+            SchedulerCall::Revive { roles } if roles.is_empty() => self.suppressed.clear(),
+            SchedulerCall::Revive { roles } => self.suppressed.retain(|role| !roles.contains(role)),
+            SchedulerCall::Acknowledge { task, number, .. } => self.note_acknowledged(task, *number),
+            _ => {}
+        }
+        if self.subscribed {
+            out.push(SchedulerOutput::Send(call));
+        } else if outlives_connection(&call) {
+            self.unsent.push(call);
+        }
+    }
+}
+
+/// Whether a call that is made without a subscription is sent with the next one. Offers, questions and messages of before
+/// are void by then, and which roles are suppressed is said when subscribing.
+fn outlives_connection(call: &SchedulerCall) -> bool {
+    matches!(
+        call,
+        SchedulerCall::Kill { .. }
+            | SchedulerCall::Acknowledge { .. }
+            | SchedulerCall::Reconcile { .. }
+            | SchedulerCall::Teardown
+    )
+}
+
+/// An acknowledgement covers those before it of its task, so that a burst of updates costs one.
+fn push_acknowledgement(call: SchedulerCall, out: &mut Vec<SchedulerOutput>) {
+    if let SchedulerCall::Acknowledge { task, agent, number } = &call
+        && let Some(SchedulerOutput::Send(SchedulerCall::Acknowledge {
+            task: last_task,
+            agent: last_agent,
+            number: last_number,
+        })) = out.last_mut()
+        && task == last_task
+        && agent == last_agent
+    {
+        *last_number = (*last_number).max(*number);
+        return;
+    }
+    out.push(SchedulerOutput::Send(call));
+}
