@@ -92,8 +92,8 @@ pub trait Scheduler {
 
     /// The framework's half of why a task does not run; the master adds the allocator's half. `task` is what a person
     /// typed.
-    fn explain(&self, driver: &mut Driver, task: &str) -> Explanation {
-        let _ = (driver, task);
+    fn explain(&self, task: &str) -> Explanation {
+        let _ = task;
         Explanation::default()
     }
 

@@ -3,13 +3,17 @@
 //! - [`Scheduler`] is the whole two-level contract: offers come in, tasks go out, updates come back. No threads, no async,
 //!   no clock, no IO: whatever a scheduler wants, it says through its [`Driver`].
 //! - [`Reconciler`] is what most authors write: it compares what is with what should be and says in a [`Plan`] what to
-//!   change; [`Planned`] makes a scheduler of it: it matches tasks with offers, suppresses and revives.
-//! - [`SchedulerProcess`] is the state machine around a scheduler: it speaks the protocol with the master. The runtime and
-//!   the simulator drive the same one.
+//!   change. [`Planned`] makes a scheduler of it: queue, matching, suppression and explanations.
+//! - [`SchedulerProcess`] runs either as a state machine between the master's events and the calls to it.
+//!
+//! Events go through the process to the scheduler's callbacks; what those ask of the driver comes back as calls.
 
 mod contract;
+mod demand;
 mod driver;
+mod matching;
 mod offer;
+mod placement;
 mod planned;
 mod process;
 mod queue;
@@ -19,7 +23,8 @@ mod view;
 pub use contract::{Ack, Scheduler, Subscription};
 pub use driver::Driver;
 pub use offer::{MAX_HOLD, Offer, OfferError};
-pub use planned::Planned;
+pub use placement::{BestFit, Filter, MaxPer, Score, Spread};
+pub use planned::{MAX_PASSES, OVERRUN_PAUSE, Planned, UNKNOWN_RECHECK};
 pub use process::{SchedulerInput, SchedulerOutput, SchedulerProcess};
 pub use reconciler::{Plan, Reconciler, TaskRequest};
 pub use view::{TaskRecord, View};

@@ -2,8 +2,11 @@
 
 use std::time::Duration;
 
+use super::TaskRequest;
 use crate::protocol::framework::DEFAULT_REFUSE;
-use crate::protocol::{AgentId, Attributes, OfferId, OfferInfo, Operation, TaskInfo};
+use crate::protocol::{
+    AgentId, Attributes, ExecutorId, ExecutorInfo, OfferId, OfferInfo, Operation, TaskInfo, Work,
+};
 use crate::resources::{InsufficientResources, Reservation, ReservationError, Resources, Role};
 use crate::time::Time;
 
@@ -30,6 +33,7 @@ pub struct Offer {
     info: OfferInfo,
     remaining: Resources,
     operations: Vec<Operation>,
+    executors: Vec<ExecutorId>,
     refuse: Duration,
     held_until: Option<Time>,
 }
@@ -37,7 +41,14 @@ pub struct Offer {
 impl Offer {
     pub(crate) fn new(info: OfferInfo) -> Self {
         let remaining = info.resources.clone();
-        Offer { info, remaining, operations: Vec::new(), refuse: DEFAULT_REFUSE, held_until: None }
+        Offer {
+            info,
+            remaining,
+            operations: Vec::new(),
+            executors: Vec::new(),
+            refuse: DEFAULT_REFUSE,
+            held_until: None,
+        }
     }
 
     /// The offer's id.
@@ -73,9 +84,9 @@ impl Offer {
     /// Runs a task on the offer.
     ///
     /// # Errors
-    /// When the task takes more than what is left; the task is then not launched.
+    /// When the task, with the executor of its own that it starts, takes more than what is left; it is then not launched.
     pub fn launch(&mut self, task: TaskInfo) -> Result<(), OfferError> {
-        self.remaining.try_subtract(&task.resources)?;
+        self.take(std::iter::once(&task))?;
         self.operations.push(Operation::Launch(task));
         Ok(())
     }
@@ -85,8 +96,7 @@ impl Offer {
     /// # Errors
     /// When they take more than what is left; none is then launched.
     pub fn launch_group(&mut self, tasks: Vec<TaskInfo>) -> Result<(), OfferError> {
-        let wanted: Resources = tasks.iter().map(|task| &task.resources).sum();
-        self.remaining.try_subtract(&wanted)?;
+        self.take(tasks.iter())?;
         self.operations.push(Operation::LaunchGroup(tasks));
         Ok(())
     }
@@ -120,14 +130,52 @@ impl Offer {
         self.refuse = refuse;
     }
 
-    /// Keeps the offer: it is shown again with later offers, and declined at `until` (at most [`MAX_HOLD`] from now). An
-    /// offer with operations is not held.
+    /// Keeps the offer: it is shown again with later offers, and declined at `until` (at most [`MAX_HOLD`] after it was
+    /// made). Holding it again moves that time; until now lets it go. An offer with operations is not held.
     pub fn hold_until(&mut self, until: Time) {
         self.held_until = Some(until);
     }
 
-    pub(crate) fn take_held(&mut self) -> Option<Time> {
-        self.held_until.take()
+    /// The concrete resources that serve a request, if it and its executor fit in what is left.
+    pub(crate) fn find(&self, request: &TaskRequest) -> Option<Resources> {
+        let found = self.remaining.find_shape(&request.shape, &request.role)?;
+        match self.new_executor(&request.work) {
+            Some(executor) => {
+                self.remaining.contains(&(found.clone() + &executor.resources)).then_some(found)
+            }
+            None => Some(found),
+        }
+    }
+
+    /// Takes what tasks need, and their executors: whether those run on the agent already is not known here, so there has
+    /// to be room for them.
+    fn take<'a>(&mut self, tasks: impl Iterator<Item = &'a TaskInfo>) -> Result<(), OfferError> {
+        let mut wanted = Resources::new();
+        let mut executors = Vec::new();
+        for task in tasks {
+            wanted += &task.resources;
+            if let Some(executor) = self.new_executor(&task.work)
+                && !executors.contains(&executor.id)
+            {
+                wanted += &executor.resources;
+                executors.push(executor.id.clone());
+            }
+        }
+        self.remaining.try_subtract(&wanted)?;
+        self.executors.append(&mut executors);
+        Ok(())
+    }
+
+    /// The executor of a task, unless a task of this offer starts it already.
+    fn new_executor<'a>(&self, work: &'a Work) -> Option<&'a ExecutorInfo> {
+        match work {
+            Work::Custom { executor, .. } if !self.executors.contains(&executor.id) => Some(executor),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn held_until(&self) -> Option<Time> {
+        self.held_until
     }
 
     pub(crate) fn is_used(&self) -> bool {

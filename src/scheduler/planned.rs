@@ -1,34 +1,86 @@
-//! Makes a scheduler of a reconciler.
+//! Runs a reconciler as a scheduler: carries out its plans.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use super::demand::Demand;
+use super::matching::{Launched, Matcher};
+use super::placement::{Filter, Score};
 use super::queue::Queue;
-use super::{Ack, Driver, Offer, Plan, Reconciler, Scheduler, Subscription, TaskRecord, View};
-use crate::protocol::{Explanation, FrameworkInfo, RequestId, TaskId, TaskState, TaskStatus};
+use super::{Ack, Driver, Offer, Plan, Reconciler, Scheduler, Subscription, TaskRecord, TaskRequest, View};
+use crate::protocol::{
+    Explanation, FrameworkInfo, Reason, RequestId, StopPolicy, TaskId, TaskState, TaskStatus,
+};
 use crate::time::Time;
 
-/// How often a reconciler is asked again while it still plans something. One that never settles is a mistake of its author.
-const MAX_ROUNDS: usize = 64;
+/// So often in a row a reconciler is asked for more before it is taken to contradict itself.
+pub const MAX_PASSES: usize = 64;
 
-/// The timer by which a reconciler is woken.
-const WAKE: u64 = 0;
+/// For how long a reconciler that contradicts itself is left alone.
+pub const OVERRUN_PAUSE: Duration = Duration::from_secs(1);
 
-/// A scheduler that does what a [`Reconciler`] plans: it queues tasks and launches them on the first offers that they fit,
-/// wants offers only while some are queued, and keeps the record of what was launched.
+/// How often the master is asked about tasks that it did not know: their agents may yet come back.
+pub const UNKNOWN_RECHECK: Duration = Duration::from_secs(30);
+
+/// The timer for the next reconciliation.
+const RECONCILE: u64 = 0;
+
+/// The timer for asking about unknown tasks.
+const RECHECK: u64 = 1;
+
+/// A [`Reconciler`] as a [`Scheduler`]: keeps the records of its tasks and the queue of those to be launched, and matches
+/// that to offers.
+///
+/// Events of one batch cost one reconciliation. Offers are not held: what no waiting task fits is declined.
 #[derive(Debug)]
 pub struct Planned<R> {
     reconciler: R,
-    queue: Queue,
+    name: String,
     tasks: BTreeMap<TaskId, TaskRecord>,
-    /// Whether the master was told that offers are wanted.
-    wants_offers: bool,
+    queue: Queue,
+    matcher: Matcher,
+    demand: Demand,
+    /// Kills that were asked for and are not done.
+    killing: BTreeMap<TaskId, Option<StopPolicy>>,
+    /// Statuses that arise here: of launches, and of tasks that end in the queue.
+    own: Vec<TaskStatus>,
+    due: bool,
+    /// When it last reconciled; explanations are as of then.
+    reconciled_at: Time,
+    overruns: u64,
 }
 
 impl<R: Reconciler> Planned<R> {
-    /// The reconciler, with nothing queued or launched.
+    /// The scheduler of a reconciler.
     pub fn new(reconciler: R) -> Self {
-        Planned { reconciler, queue: Queue::default(), tasks: BTreeMap::new(), wants_offers: true }
+        let info = reconciler.framework_info();
+        Planned {
+            reconciler,
+            name: info.name,
+            tasks: BTreeMap::new(),
+            queue: Queue::default(),
+            matcher: Matcher::default(),
+            demand: Demand::new(info.roles),
+            killing: BTreeMap::new(),
+            own: Vec::new(),
+            due: false,
+            reconciled_at: Time::ZERO,
+            overruns: 0,
+        }
+    }
+
+    /// With a rule of where tasks may go.
+    #[must_use]
+    pub fn filter(mut self, filter: impl Filter + Send + 'static) -> Self {
+        self.matcher.add_filter(filter);
+        self
+    }
+
+    /// With a preference among the offers that a task may use. Without any, the first that fits is taken.
+    #[must_use]
+    pub fn score(mut self, score: impl Score + Send + 'static) -> Self {
+        self.matcher.add_score(score);
+        self
     }
 
     /// The reconciler.
@@ -36,69 +88,150 @@ impl<R: Reconciler> Planned<R> {
         &self.reconciler
     }
 
-    /// Carries out `plan`, then asks the reconciler until it plans nothing more.
-    fn settle(&mut self, driver: &mut Driver, mut plan: Plan) {
-        let mut wake_at: Option<Time> = None;
-        let mut new_class = false;
-        for round in 0.. {
-            new_class |= self.carry_out(driver, &mut plan);
-            let view = View { now: driver.now(), tasks: &self.tasks, queued: self.queue.len() };
+    /// The records of tasks that were launched and not forgotten.
+    pub fn tasks(&self) -> &BTreeMap<TaskId, TaskRecord> {
+        &self.tasks
+    }
+
+    /// How many tasks wait for an offer.
+    pub fn queued(&self) -> usize {
+        self.queue.len()
+    }
+
+    /// How often the reconciler went on planning for [`MAX_PASSES`] passes. Above zero it contradicts itself.
+    pub fn overruns(&self) -> u64 {
+        self.overruns
+    }
+
+    /// Reconciles when the batch of events is complete.
+    fn reconcile_soon(&mut self, driver: &mut Driver) {
+        if !self.due {
+            self.due = true;
+            driver.set_timer(RECONCILE, Duration::ZERO);
+        }
+    }
+
+    /// Reconciles until nothing more is planned.
+    fn reconcile(&mut self, driver: &mut Driver) {
+        self.due = false;
+        let now = driver.now();
+        self.reconciled_at = now;
+        for _ in 0..MAX_PASSES {
+            let mut plan = Plan::default();
+            for status in std::mem::take(&mut self.own) {
+                self.reconciler.status_update(now, &status, &mut plan);
+                self.record(now, status);
+            }
+            // What was wished before this call does not count any more.
+            plan.wake_at = None;
+            let view = View { now, tasks: &self.tasks, queued: self.queue.len() };
             self.reconciler.reconcile(&view, &mut plan);
-            wake_at = plan.wake_at.take();
-            if plan.is_empty() {
-                break;
-            }
-            if round == MAX_ROUNDS {
-                let framework = self.reconciler.framework_info().name;
-                tracing::error!(%framework, rounds = MAX_ROUNDS, "its reconciler does not settle: it plans without end");
-                new_class |= self.carry_out(driver, &mut plan);
-                break;
+            let wake_at = plan.wake_at;
+            let is_settled = plan.is_empty();
+            self.carry_out(plan, driver);
+            if is_settled && self.own.is_empty() {
+                match wake_at {
+                    Some(at) => driver.set_timer(RECONCILE, at.since(now)),
+                    None => driver.cancel_timer(RECONCILE),
+                }
+                return;
             }
         }
-        match wake_at {
-            // A time that has passed still takes a moment, so that the wish can't spin.
-            Some(at) => driver.set_timer(WAKE, at.since(driver.now()).max(Duration::from_millis(1))),
-            None => driver.cancel_timer(WAKE),
-        }
-        self.want_offers(driver, new_class);
+        self.overruns += 1;
+        tracing::error!(
+            framework = %self.name, passes = MAX_PASSES, overruns = self.overruns,
+            "the framework's reconcile plans something new each time; it has to plan nothing when all is as it should be"
+        );
+        driver.set_timer(RECONCILE, OVERRUN_PAUSE);
     }
 
-    /// Offers are wanted while tasks are queued. Work of a new shape may fit what was refused before.
-    fn want_offers(&mut self, driver: &mut Driver, new_class: bool) {
-        let wanted = !self.queue.is_empty();
-        match (wanted, self.wants_offers) {
-            (true, false) => driver.revive(&[]),
-            (true, true) if new_class => driver.revive(&[]),
-            (false, true) => driver.suppress(&[]),
-            (true, true) | (false, false) => {}
+    fn carry_out(&mut self, plan: Plan, driver: &mut Driver) {
+        for request in plan.launches {
+            self.enqueue(driver.now(), request);
         }
-        self.wants_offers = wanted;
-    }
-
-    /// Does what was planned. Says whether tasks of a shape that nobody waited for are queued now.
-    fn carry_out(&mut self, driver: &mut Driver, plan: &mut Plan) -> bool {
-        let mut new_class = false;
-        for task in plan.launches.drain(..) {
-            new_class |= self.queue.push(task);
+        for (task, stop) in plan.kills {
+            self.kill(task, stop, driver);
         }
-        let mut withdrawn = Vec::new();
-        for (id, stop) in plan.kills.drain(..) {
-            match self.queue.remove(&id) {
-                Some(_) => withdrawn.push(id),
-                None => driver.kill(id, stop),
+        for task in plan.forgotten {
+            if self.tasks.get(&task).is_some_and(|record| record.state().is_terminal()) {
+                self.tasks.remove(&task);
             }
         }
-        for id in plan.forgotten.drain(..) {
-            self.tasks.remove(&id);
-        }
-        for (request, data, last) in plan.replies.drain(..) {
+        for (request, data, last) in plan.replies {
             driver.reply(request, data, last);
         }
-        for id in withdrawn {
-            let status = TaskStatus::new(id, TaskState::Killed, driver.now());
-            self.reconciler.status_update(driver.now(), &status, plan);
+    }
+
+    fn enqueue(&mut self, now: Time, request: TaskRequest) {
+        if self.queue.contains(&request.id) || self.tasks.contains_key(&request.id) {
+            // A status would look like one of the task that has the id.
+            tracing::error!(
+                framework = %self.name, task = %request.id,
+                "the framework launches a task whose id is in use; the task is left out"
+            );
+        } else if self.demand.has_role(&request.role) {
+            self.queue.push(request);
+        } else {
+            let message = format!("the framework is not subscribed with role '{}'", request.role);
+            let status = TaskStatus::new(request.id, TaskState::Error, now).because(Reason::Invalid, message);
+            self.own.push(status);
         }
-        new_class
+    }
+
+    fn kill(&mut self, task: TaskId, stop: Option<StopPolicy>, driver: &mut Driver) {
+        if self.queue.remove(&task).is_some() {
+            self.matcher.ended(&task);
+            let mut status = TaskStatus::new(task, TaskState::Killed, driver.now());
+            status.message = "it was stopped before it was launched".to_owned();
+            self.own.push(status);
+            return;
+        }
+        if self.tasks.get(&task).is_some_and(|record| record.state().is_terminal()) {
+            return;
+        }
+        self.killing.insert(task.clone(), stop);
+        driver.kill(task, stop);
+    }
+
+    /// Notes a status that the reconciler has been told.
+    fn record(&mut self, now: Time, status: TaskStatus) {
+        if status.state.is_terminal() {
+            self.killing.remove(&status.task);
+            self.matcher.ended(&status.task);
+        }
+        match self.tasks.get_mut(&status.task) {
+            // What has ended stays so, whatever an answer that was on its way says.
+            Some(record) if record.state().is_terminal() => {}
+            Some(record) => record.status = status,
+            None => self.adopt(now, status),
+        }
+    }
+
+    /// A task that was launched just now, or in an earlier life of the framework.
+    fn adopt(&mut self, now: Time, status: TaskStatus) {
+        if let Some(agent) = status.agent.clone()
+            && !status.state.is_terminal()
+            && status.state != TaskState::Unknown
+        {
+            let launched_at = if status.state == TaskState::Staging { now } else { status.at.min(now) };
+            self.tasks.insert(status.task.clone(), TaskRecord { agent, status, launched_at });
+        }
+    }
+
+    fn note_launched(&mut self, now: Time, launched: Vec<Launched>) {
+        for Launched { task, agent } in launched {
+            let status = TaskStatus { agent: Some(agent), ..TaskStatus::new(task, TaskState::Staging, now) };
+            self.own.push(status);
+        }
+    }
+
+    /// Asks where all tasks are that should run, since what was sent or told before may be lost.
+    fn ask_about(&self, which: impl Fn(TaskState) -> bool, driver: &mut Driver) {
+        let live = self.tasks.iter().filter(|(_, task)| !task.state().is_terminal() && which(task.state()));
+        let asked: Vec<_> = live.map(|(id, task)| (id.clone(), Some(task.agent.clone()))).collect();
+        if !asked.is_empty() {
+            driver.reconcile(asked);
+        }
     }
 }
 
@@ -107,64 +240,79 @@ impl<R: Reconciler> Scheduler for Planned<R> {
         self.reconciler.framework_info()
     }
 
-    fn subscribed(&mut self, driver: &mut Driver, _how: Subscription) {
-        // The master takes a new subscription as a wish for offers.
-        self.wants_offers = true;
-        self.settle(driver, Plan::default());
-    }
-
     fn resource_offers(&mut self, driver: &mut Driver, offers: &mut [Offer]) {
-        let now = driver.now();
-        let mut launched = Vec::new();
-        self.queue.launch_on(offers, |offer, task| {
-            let mut status = TaskStatus::new(task, TaskState::Staging, now);
-            status.agent = Some(offer.agent().clone());
-            launched.push((offer.agent().clone(), status));
-        });
-        let mut plan = Plan::default();
-        for (agent, status) in launched {
-            self.reconciler.status_update(now, &status, &mut plan);
-            self.tasks.insert(status.task.clone(), TaskRecord { agent, status, launched_at: now });
+        self.reconcile(driver);
+        // A launch may lead to further ones that fit beside it.
+        for _ in 0..MAX_PASSES {
+            let launched = self.matcher.launch(&mut self.queue, offers);
+            if launched.is_empty() {
+                break;
+            }
+            self.note_launched(driver.now(), launched);
+            self.reconcile(driver);
         }
-        self.settle(driver, plan);
+        if offers.iter().any(|offer| !offer.remaining().is_empty()) {
+            self.demand.refused(driver.now());
+        }
+        self.demand.declare(&self.queue, driver);
     }
 
     fn status_update(&mut self, driver: &mut Driver, status: &TaskStatus) -> Ack {
-        let mut plan = Plan::default();
-        self.reconciler.status_update(driver.now(), status, &mut plan);
-        match self.tasks.get_mut(&status.task) {
-            Some(record) => record.status = status.clone(),
-            None => {
-                if let Some(agent) = status.agent.clone().filter(|_| !status.state.is_terminal()) {
-                    let record = TaskRecord { agent, status: status.clone(), launched_at: status.at };
-                    self.tasks.insert(status.task.clone(), record);
-                }
+        let mut status = status.clone();
+        if status.state == TaskState::Unknown {
+            if self.killing.contains_key(&status.task) {
+                // Nobody will ever say that it ended.
+                status.state = TaskState::Lost;
+            } else {
+                driver.set_timer(RECHECK, UNKNOWN_RECHECK);
             }
         }
-        self.settle(driver, plan);
+        let mut plan = Plan::default();
+        self.reconciler.status_update(driver.now(), &status, &mut plan);
+        self.record(driver.now(), status);
+        self.carry_out(plan, driver);
+        self.reconcile_soon(driver);
         Ack::Now
     }
 
-    fn timer(&mut self, driver: &mut Driver, _id: u64) {
-        self.settle(driver, Plan::default());
+    fn subscribed(&mut self, driver: &mut Driver, _how: Subscription) {
+        self.ask_about(|_| true, driver);
+        for (task, stop) in &self.killing {
+            driver.kill(task.clone(), *stop);
+        }
+        self.reconcile(driver);
+        self.demand.declare(&self.queue, driver);
+    }
+
+    fn timer(&mut self, driver: &mut Driver, id: u64) {
+        if id == RECHECK {
+            self.ask_about(|state| state == TaskState::Unknown, driver);
+            return;
+        }
+        self.reconcile(driver);
+        self.demand.declare(&self.queue, driver);
     }
 
     fn request(&mut self, driver: &mut Driver, request: RequestId, data: &[u8]) {
         let mut plan = Plan::default();
         self.reconciler.request(driver.now(), request, data, &mut plan);
-        self.settle(driver, plan);
+        self.carry_out(plan, driver);
+        self.reconcile_soon(driver);
     }
 
     fn request_cancelled(&mut self, driver: &mut Driver, request: RequestId) {
         self.reconciler.request_cancelled(request);
-        self.settle(driver, Plan::default());
+        self.reconcile_soon(driver);
     }
 
-    fn explain(&self, driver: &mut Driver, task: &str) -> Explanation {
-        if let Some(queued) = self.queue.get(task) {
-            let wants = (queued.role.clone(), queued.shape.quantities());
-            return Explanation { task: Some(task.to_owned()), wants: Some(wants), obstacles: Vec::new() };
+    fn explain(&self, task: &str) -> Explanation {
+        if let Some(request) = TaskId::new(task).ok().and_then(|id| self.queue.get(&id)) {
+            return Explanation {
+                task: Some(task.to_owned()),
+                wants: Some((request.role.clone(), request.shape.quantities())),
+                obstacles: self.matcher.obstacles(&request.id),
+            };
         }
-        self.reconciler.explain(driver.now(), task).unwrap_or_default()
+        self.reconciler.explain(self.reconciled_at, task).unwrap_or_default()
     }
 }

@@ -1,41 +1,45 @@
-//! The state machine around a scheduler: it speaks the protocol with the master.
+//! Runs a scheduler: turns the master's events into callbacks, and what the callbacks ask into calls.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use rustc_hash::FxHashMap;
-use serde::{Deserialize, Serialize};
 
 use super::{Ack, Driver, MAX_HOLD, Offer, Scheduler, Subscription};
 use crate::protocol::{
-    FrameworkId, OfferId, RequestId, SchedulerCall, SchedulerEvent, TaskId, TaskStatus, UpdateNumber,
+    FrameworkId, FrameworkInfo, OfferId, OfferInfo, RequestId, SchedulerCall, SchedulerEvent, TaskId,
+    TaskStatus, UpdateNumber,
 };
+use crate::resources::Role;
 use crate::time::{Time, Timers};
 
-/// Requests of the program around the scheduler carry this bit, so that their numbers never meet those of the master.
-const LOCAL_REQUEST: u64 = 1 << 63;
+/// Marks the requests of the program around the scheduler; the master counts its own from 1 and never gets here.
+const LOCAL: u64 = 1 << 63;
 
 /// What happens to a scheduler.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum SchedulerInput {
-    /// The master can be reached.
+    /// There is a connection with the master.
     Connected,
-    /// The master can't be reached any more.
+    /// There is none any more. What was sent and not answered may be lost.
     Disconnected,
     /// The master speaks.
     Event(SchedulerEvent),
-    /// The program around the scheduler asks something; its numbers are below 2^63.
+    /// The program around the scheduler asks something.
     LocalRequest {
-        /// To answer it by.
+        /// To be answered by. Below 2^63.
         request: RequestId,
-        /// Only the scheduler knows its meaning.
+        /// Opaque to everyone but the scheduler.
         data: Vec<u8>,
     },
-    /// Time has passed.
+    /// The program does not wait for answers to that request any more.
+    LocalCancel(RequestId),
+    /// Time has passed, or a batch of inputs is complete.
     Tick,
 }
 
 /// What a scheduler wants done.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum SchedulerOutput {
     /// Tell the master.
     Send(SchedulerCall),
@@ -48,40 +52,71 @@ pub enum SchedulerOutput {
         /// Whether no further one follows.
         last: bool,
     },
-    /// The framework has ended; disconnect when everything is sent.
+    /// The framework has ended: say what was said before this, then go.
     Stop,
 }
 
 /// What a timer is for.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Timer {
-    /// A held offer is to be declined.
+    /// A held offer is declined.
     Hold(OfferId),
     /// The scheduler's own.
-    Own(u64),
+    Scheduler(u64),
 }
 
-/// A scheduler with what the protocol asks of it: subscription, offers that end in exactly one way, updates told once.
+/// An offer that was held when the callback returned.
+#[derive(Debug)]
+struct Held {
+    offer: Offer,
+    /// Not held any longer than until then.
+    limit: Time,
+}
+
+/// How far a task's updates have come.
+#[derive(Debug)]
+struct Delivery {
+    acknowledged: UpdateNumber,
+    /// The master said something without a number since then, such as that the agent can't be reached: then even an old
+    /// update is news.
+    superseded: bool,
+}
+
+/// Runs a [`Scheduler`] as a pure state machine: the master's events in, calls to the master out.
+///
+/// Its driver feeds [`SchedulerInput`]s, carries out the [`SchedulerOutput`]s in order, and gives a
+/// [`Tick`](SchedulerInput::Tick) when [`next_deadline`](Self::next_deadline) has come, at best after a whole batch of
+/// events.
+#[derive(Debug)]
 pub struct SchedulerProcess<S> {
     scheduler: S,
+    info: FrameworkInfo,
     framework: Option<FrameworkId>,
-    connected: bool,
-    held: Vec<Offer>,
-    /// The newest update of each task that was told and may come again.
-    told: FxHashMap<TaskId, UpdateNumber>,
+    subscribed: bool,
+    suppressed: BTreeSet<Role>,
+    held: BTreeMap<OfferId, Held>,
+    deliveries: FxHashMap<TaskId, Delivery>,
+    /// Terminal updates that the scheduler will acknowledge later.
+    endings: FxHashMap<TaskId, UpdateNumber>,
     timers: Timers<Timer>,
+    /// Calls of the time without a subscription that still make sense afterwards.
+    unsent: Vec<SchedulerCall>,
 }
 
 impl<S: Scheduler> SchedulerProcess<S> {
-    /// A scheduler that is not connected yet.
+    /// The process of a scheduler that is not connected yet.
     pub fn new(scheduler: S) -> Self {
         SchedulerProcess {
+            info: scheduler.framework_info(),
             scheduler,
             framework: None,
-            connected: false,
-            held: Vec::new(),
-            told: FxHashMap::default(),
+            subscribed: false,
+            suppressed: BTreeSet::new(),
+            held: BTreeMap::new(),
+            deliveries: FxHashMap::default(),
+            endings: FxHashMap::default(),
             timers: Timers::default(),
+            unsent: Vec::new(),
         }
     }
 
@@ -90,123 +125,134 @@ impl<S: Scheduler> SchedulerProcess<S> {
         &self.scheduler
     }
 
-    /// When [`SchedulerInput::Tick`] is due.
+    /// When [`SchedulerInput::Tick`] is due; `None` for not before something else happens.
     pub fn next_deadline(&self) -> Option<Time> {
         self.timers.next_deadline()
     }
 
     /// Takes note of what happened, and appends what is to be done.
     pub fn handle(&mut self, now: Time, input: SchedulerInput, out: &mut Vec<SchedulerOutput>) {
-        let mut driver = Driver::new(now, self.framework.clone());
         match input {
-            SchedulerInput::Connected => {
-                let framework = self.scheduler.framework_info();
-                let subscribe = SchedulerCall::Subscribe { framework, suppressed: Vec::new() };
-                out.push(SchedulerOutput::Send(subscribe));
-                return;
-            }
-            SchedulerInput::Disconnected => self.disconnected(&mut driver),
-            SchedulerInput::Event(event) => self.event(now, event, &mut driver, out),
+            SchedulerInput::Connected => self.connected(out),
+            SchedulerInput::Disconnected => self.disconnected(now, out),
+            SchedulerInput::Event(event) => self.event(now, event, out),
             SchedulerInput::LocalRequest { request, data } => {
-                self.scheduler.request(&mut driver, RequestId(request.0 | LOCAL_REQUEST), &data);
+                let request = RequestId(request.0 | LOCAL);
+                self.call(now, out, |scheduler, driver| scheduler.request(driver, request, &data));
             }
-            SchedulerInput::Tick => {
-                while let Some(timer) = self.timers.pop_due(now) {
-                    match timer {
-                        Timer::Own(id) => self.scheduler.timer(&mut driver, id),
-                        Timer::Hold(id) => self.end_hold(id, &mut driver),
-                    }
-                }
+            SchedulerInput::LocalCancel(request) => {
+                let request = RequestId(request.0 | LOCAL);
+                self.call(now, out, |scheduler, driver| scheduler.request_cancelled(driver, request));
             }
+            SchedulerInput::Tick => self.tick(now, out),
         }
-        self.carry_out(driver, out);
     }
 
-    fn disconnected(&mut self, driver: &mut Driver) {
-        self.connected = false;
-        for offer in std::mem::take(&mut self.held) {
-            self.timers.cancel(&Timer::Hold(offer.id()));
-        }
-        self.scheduler.disconnected(driver);
+    fn connected(&mut self, out: &mut Vec<SchedulerOutput>) {
+        let suppressed = self.suppressed.iter().cloned().collect();
+        out.push(SchedulerOutput::Send(SchedulerCall::Subscribe {
+            framework: self.info.clone(),
+            suppressed,
+        }));
     }
 
-    fn event(
-        &mut self,
-        now: Time,
-        event: SchedulerEvent,
-        driver: &mut Driver,
-        out: &mut Vec<SchedulerOutput>,
-    ) {
-        let scheduler = &mut self.scheduler;
+    fn disconnected(&mut self, now: Time, out: &mut Vec<SchedulerOutput>) {
+        self.subscribed = false;
+        for offer in std::mem::take(&mut self.held).into_keys() {
+            self.timers.cancel(&Timer::Hold(offer));
+        }
+        self.call(now, out, |scheduler, driver| scheduler.disconnected(driver));
+    }
+
+    fn event(&mut self, now: Time, event: SchedulerEvent, out: &mut Vec<SchedulerOutput>) {
         match event {
             SchedulerEvent::Subscribed { framework, resumed } => {
-                *driver = Driver::new(now, Some(framework.clone()));
-                self.framework = Some(framework);
-                self.connected = true;
-                let how = if resumed { Subscription::Resumed } else { Subscription::New };
-                scheduler.subscribed(driver, how);
+                self.resubscribed(now, framework, resumed, out)
             }
-            SchedulerEvent::Offers(offers) => {
-                let offers = offers.into_iter().map(Offer::new).collect();
-                self.offers(now, offers, driver, out);
-            }
+            SchedulerEvent::Offers(infos) => self.offers(now, infos, out),
             SchedulerEvent::Rescind(offers) => {
-                for id in offers {
-                    if let Some(place) = self.held.iter().position(|offer| offer.id() == id) {
-                        self.held.remove(place);
-                        self.timers.cancel(&Timer::Hold(id));
-                        self.scheduler.offer_rescinded(driver, id);
+                for offer in offers {
+                    if self.held.remove(&offer).is_some() {
+                        self.timers.cancel(&Timer::Hold(offer));
+                        self.call(now, out, |scheduler, driver| scheduler.offer_rescinded(driver, offer));
                     }
                 }
             }
-            SchedulerEvent::Update(status) => self.update(&status, driver),
-            SchedulerEvent::AgentLost(agent) => scheduler.agent_lost(driver, &agent),
+            SchedulerEvent::Update(status) => self.update(now, status, out),
+            SchedulerEvent::AgentLost(agent) => {
+                self.call(now, out, |scheduler, driver| scheduler.agent_lost(driver, &agent));
+            }
             SchedulerEvent::ExecutorLost { agent, executor, message } => {
-                scheduler.executor_lost(driver, &agent, &executor, &message);
+                self.call(now, out, |scheduler, driver| {
+                    scheduler.executor_lost(driver, &agent, &executor, &message);
+                })
             }
-            SchedulerEvent::Message { agent, executor, data } => {
+            SchedulerEvent::Message { agent, executor, data } => self.call(now, out, |scheduler, driver| {
                 scheduler.framework_message(driver, &agent, &executor, &data);
+            }),
+            SchedulerEvent::Request { request, .. } if request.0 & LOCAL != 0 => {
+                tracing::warn!(framework = %self.info.name, %request, "the master's request has an id that it can't have");
             }
-            SchedulerEvent::Request { request, data } => scheduler.request(driver, request, &data),
-            SchedulerEvent::RequestCancelled(request) => scheduler.request_cancelled(driver, request),
+            SchedulerEvent::Request { request, data } => {
+                self.call(now, out, |scheduler, driver| scheduler.request(driver, request, &data));
+            }
+            SchedulerEvent::RequestCancelled(request) => {
+                self.call(now, out, |scheduler, driver| scheduler.request_cancelled(driver, request));
+            }
             SchedulerEvent::Explain { request, task } => {
-                let explanation = scheduler.explain(driver, &task);
-                driver.calls.push(SchedulerCall::Explained { request, explanation });
+                let explanation = self.scheduler.explain(&task);
+                out.push(SchedulerOutput::Send(SchedulerCall::Explained { request, explanation }));
             }
             SchedulerEvent::Error(message) => {
-                tracing::warn!(%message, "refused by the master");
-                scheduler.error(driver, &message);
+                tracing::warn!(framework = %self.info.name, %message, "the master refused a call");
+                self.call(now, out, |scheduler, driver| scheduler.error(driver, &message));
             }
         }
     }
 
-    /// Shows new offers together with those that are held, and ends each in exactly one way.
-    fn offers(&mut self, now: Time, new: Vec<Offer>, driver: &mut Driver, out: &mut Vec<SchedulerOutput>) {
-        let mut offers = std::mem::take(&mut self.held);
-        let held_before = offers.len();
-        offers.extend(new);
-        self.scheduler.resource_offers(driver, &mut offers);
-        let mut declined: Vec<(Duration, Vec<OfferId>)> = Vec::new();
-        for (place, mut offer) in offers.into_iter().enumerate() {
-            let hold = offer.take_held();
-            let was_held = place < held_before;
-            if offer.is_used() {
-                self.timers.cancel(&Timer::Hold(offer.id()));
-                let (id, operations, refuse) = offer.resolve();
-                let accept = SchedulerCall::Accept { offers: vec![id], operations, refuse };
-                out.push(SchedulerOutput::Send(accept));
-            } else if let Some(until) = hold {
-                // A hold is bounded from its beginning: asking again does not stretch it.
-                if !was_held {
-                    self.timers.set(Timer::Hold(offer.id()), until.min(now + MAX_HOLD));
+    fn resubscribed(
+        &mut self,
+        now: Time,
+        framework: FrameworkId,
+        resumed: bool,
+        out: &mut Vec<SchedulerOutput>,
+    ) {
+        self.framework = Some(framework);
+        self.subscribed = true;
+        if resumed {
+            out.push(SchedulerOutput::Send(SchedulerCall::Reconcile { tasks: Vec::new() }));
+        }
+        out.extend(self.unsent.drain(..).map(SchedulerOutput::Send));
+        let how = if resumed { Subscription::Resumed } else { Subscription::New };
+        self.call(now, out, |scheduler, driver| scheduler.subscribed(driver, how));
+    }
+
+    /// Shows new offers together with those that are held, and ends each in its way.
+    fn offers(&mut self, now: Time, infos: Vec<OfferInfo>, out: &mut Vec<SchedulerOutput>) {
+        let held = std::mem::take(&mut self.held).into_values();
+        let (mut offers, mut limits): (Vec<_>, Vec<_>) = held.map(|held| (held.offer, held.limit)).unzip();
+        limits.resize(offers.len() + infos.len(), now + MAX_HOLD);
+        offers.extend(infos.into_iter().map(Offer::new));
+
+        self.call(now, out, |scheduler, driver| scheduler.resource_offers(driver, &mut offers));
+
+        let mut declined: BTreeMap<Duration, Vec<OfferId>> = BTreeMap::new();
+        for (offer, limit) in offers.into_iter().zip(limits) {
+            let until = offer.held_until().map(|until| until.min(limit));
+            self.timers.cancel(&Timer::Hold(offer.id()));
+            match until {
+                _ if offer.is_used() => {
+                    let (id, operations, refuse) = offer.resolve();
+                    let call = SchedulerCall::Accept { offers: vec![id], operations, refuse };
+                    out.push(SchedulerOutput::Send(call));
                 }
-                self.held.push(offer);
-            } else {
-                self.timers.cancel(&Timer::Hold(offer.id()));
-                let (id, _, refuse) = offer.resolve();
-                match declined.iter_mut().find(|(same, _)| *same == refuse) {
-                    Some((_, ids)) => ids.push(id),
-                    None => declined.push((refuse, vec![id])),
+                Some(until) if until > now => {
+                    self.timers.set(Timer::Hold(offer.id()), until);
+                    self.held.insert(offer.id(), Held { offer, limit });
+                }
+                _ => {
+                    let (id, _, refuse) = offer.resolve();
+                    declined.entry(refuse).or_default().push(id);
                 }
             }
         }
@@ -215,57 +261,146 @@ impl<S: Scheduler> SchedulerProcess<S> {
         }
     }
 
-    fn end_hold(&mut self, id: OfferId, driver: &mut Driver) {
-        if let Some(place) = self.held.iter().position(|offer| offer.id() == id) {
-            let (id, _, refuse) = self.held.remove(place).resolve();
-            driver.calls.push(SchedulerCall::Decline { offers: vec![id], refuse });
-        }
-    }
-
-    /// Tells an update once; what was told before is acknowledged again only.
-    fn update(&mut self, status: &TaskStatus, driver: &mut Driver) {
-        let (Some(number), Some(agent)) = (status.number, &status.agent) else {
-            // The master's own word is not repeated.
-            let _ = self.scheduler.status_update(driver, status);
+    fn update(&mut self, now: Time, status: TaskStatus, out: &mut Vec<SchedulerOutput>) {
+        let delivery = self.deliveries.get_mut(&status.task);
+        let Some(number) = status.number else {
+            if let Some(delivery) = delivery {
+                delivery.superseded = true;
+            }
+            let _unnumbered = self.tell(now, &status, out);
             return;
         };
-        let repeated = self.told.get(&status.task).is_some_and(|told| *told >= number);
-        let ack = if repeated { Ack::Now } else { self.scheduler.status_update(driver, status) };
-        match ack {
-            Ack::Now => {
-                driver.acknowledge(status.task.clone(), agent.clone(), number);
-                if status.state.is_terminal() {
-                    self.told.remove(&status.task);
-                } else {
-                    self.told.insert(status.task.clone(), number);
-                }
+        let Some(agent) = status.agent.clone() else {
+            tracing::warn!(task = %status.task, "an update has a number but no agent; it can't be acknowledged");
+            let _unacknowledgeable = self.tell(now, &status, out);
+            return;
+        };
+        let repeated = delivery.is_some_and(|known| number <= known.acknowledged && !known.superseded);
+        if status.state.is_terminal() {
+            self.endings.insert(status.task.clone(), number);
+        }
+        if repeated || self.tell(now, &status, out) == Ack::Now {
+            self.note_acknowledged(&status.task, number);
+            push_acknowledgement(SchedulerCall::Acknowledge { task: status.task, agent, number }, out);
+        }
+    }
+
+    fn tell(&mut self, now: Time, status: &TaskStatus, out: &mut Vec<SchedulerOutput>) -> Ack {
+        self.call(now, out, |scheduler, driver| scheduler.status_update(driver, status))
+    }
+
+    /// Remembers up to where a task's updates are recorded; nothing once the last one is.
+    fn note_acknowledged(&mut self, task: &TaskId, number: UpdateNumber) {
+        if self.endings.get(task).is_some_and(|last| *last <= number) {
+            self.endings.remove(task);
+            self.deliveries.remove(task);
+            return;
+        }
+        match self.deliveries.get_mut(task) {
+            Some(known) => {
+                known.acknowledged = known.acknowledged.max(number);
+                known.superseded = false;
             }
-            Ack::Later => {
-                self.told.insert(status.task.clone(), number);
+            None => {
+                let delivery = Delivery { acknowledged: number, superseded: false };
+                self.deliveries.insert(task.clone(), delivery);
             }
         }
     }
 
-    fn carry_out(&mut self, driver: Driver, out: &mut Vec<SchedulerOutput>) {
+    /// Fires what is due, but not what that sets anew for now: so a tick always ends.
+    fn tick(&mut self, now: Time, out: &mut Vec<SchedulerOutput>) {
+        let due: Vec<_> = std::iter::from_fn(|| self.timers.pop_due(now)).collect();
+        let mut expired = BTreeMap::<Duration, Vec<OfferId>>::new();
+        for timer in due {
+            match timer {
+                Timer::Scheduler(id) => self.call(now, out, |scheduler, driver| scheduler.timer(driver, id)),
+                Timer::Hold(offer) => {
+                    if let Some(held) = self.held.remove(&offer) {
+                        let (id, _, refuse) = held.offer.resolve();
+                        expired.entry(refuse).or_default().push(id);
+                    }
+                }
+            }
+        }
+        for (refuse, offers) in expired {
+            out.push(SchedulerOutput::Send(SchedulerCall::Decline { offers, refuse }));
+        }
+    }
+
+    /// Calls the scheduler, and passes on what it asked its driver for.
+    fn call<T>(
+        &mut self,
+        now: Time,
+        out: &mut Vec<SchedulerOutput>,
+        callback: impl FnOnce(&mut S, &mut Driver) -> T,
+    ) -> T {
+        let mut driver = Driver::new(now, self.framework.clone());
+        let answer = callback(&mut self.scheduler, &mut driver);
         for (id, at) in driver.timers {
             match at {
-                Some(at) => self.timers.set(Timer::Own(id), at),
-                None => self.timers.cancel(&Timer::Own(id)),
+                Some(at) => self.timers.set(Timer::Scheduler(id), at),
+                None => self.timers.cancel(&Timer::Scheduler(id)),
             }
         }
         for call in driver.calls {
-            match call {
-                SchedulerCall::Reply { request, data, last } if request.0 & LOCAL_REQUEST != 0 => {
-                    let request = RequestId(request.0 & !LOCAL_REQUEST);
-                    out.push(SchedulerOutput::LocalReply { request, data, last });
-                }
-                // Without a subscription there is nobody to tell; what matters is said again when there is one.
-                _ if !self.connected => {}
-                call => out.push(SchedulerOutput::Send(call)),
-            }
+            self.send(call, out);
         }
         if driver.stop {
             out.push(SchedulerOutput::Stop);
         }
+        answer
     }
+
+    fn send(&mut self, call: SchedulerCall, out: &mut Vec<SchedulerOutput>) {
+        match &call {
+            SchedulerCall::Reply { request, .. } if request.0 & LOCAL != 0 => {
+                let SchedulerCall::Reply { request, data, last } = call else { return };
+                let request = RequestId(request.0 & !LOCAL);
+                return out.push(SchedulerOutput::LocalReply { request, data, last });
+            }
+            SchedulerCall::Suppress { roles } if roles.is_empty() => {
+                self.suppressed.extend(self.info.roles.iter().cloned());
+            }
+            SchedulerCall::Suppress { roles } => self.suppressed.extend(roles.iter().cloned()),
+            SchedulerCall::Revive { roles } if roles.is_empty() => self.suppressed.clear(),
+            SchedulerCall::Revive { roles } => self.suppressed.retain(|role| !roles.contains(role)),
+            SchedulerCall::Acknowledge { task, number, .. } => self.note_acknowledged(task, *number),
+            _ => {}
+        }
+        if self.subscribed {
+            out.push(SchedulerOutput::Send(call));
+        } else if outlives_connection(&call) {
+            self.unsent.push(call);
+        }
+    }
+}
+
+/// Whether a call that is made without a subscription is sent with the next one. Offers, questions and messages of before
+/// are void by then, and which roles are suppressed is said when subscribing.
+fn outlives_connection(call: &SchedulerCall) -> bool {
+    matches!(
+        call,
+        SchedulerCall::Kill { .. }
+            | SchedulerCall::Acknowledge { .. }
+            | SchedulerCall::Reconcile { .. }
+            | SchedulerCall::Teardown
+    )
+}
+
+/// An acknowledgement covers those before it of its task, so that a burst of updates costs one.
+fn push_acknowledgement(call: SchedulerCall, out: &mut Vec<SchedulerOutput>) {
+    if let SchedulerCall::Acknowledge { task, agent, number } = &call
+        && let Some(SchedulerOutput::Send(SchedulerCall::Acknowledge {
+            task: last_task,
+            agent: last_agent,
+            number: last_number,
+        })) = out.last_mut()
+        && task == last_task
+        && agent == last_agent
+    {
+        *last_number = (*last_number).max(*number);
+        return;
+    }
+    out.push(SchedulerOutput::Send(call));
 }

@@ -1,96 +1,127 @@
-//! Tasks that wait for an offer, in classes of equal role and shape, so that a class that fits nowhere is tried once.
+//! Tasks that wait for an offer, grouped by what they want.
 
-use std::collections::VecDeque;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::{Offer, TaskRequest};
+use rustc_hash::FxHashMap;
+
+use super::TaskRequest;
 use crate::protocol::TaskId;
 use crate::resources::{Role, Shape};
 
-/// Tasks of one role and one shape, in the order of their queueing.
-#[derive(Debug)]
-struct Class {
+/// What all tasks of a class have in common: where one does not fit, none does.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct ClassKey {
     role: Role,
     shape: Arc<Shape>,
-    tasks: VecDeque<(u64, TaskRequest)>,
 }
 
-/// The queue of a framework.
+/// A class of requests, by the number of its creation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) struct ClassId(u64);
+
+/// A place in the order of queueing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Arrival(u64);
+
+#[derive(Debug)]
+struct Class {
+    key: ClassKey,
+    requests: BTreeMap<Arrival, TaskRequest>,
+}
+
+/// The requests that wait, in the order of their arrival within and between classes.
 #[derive(Debug, Default)]
 pub(super) struct Queue {
-    classes: Vec<Class>,
+    classes: BTreeMap<ClassId, Class>,
+    by_key: FxHashMap<ClassKey, ClassId>,
+    places: FxHashMap<TaskId, (ClassId, Arrival)>,
+    /// Requests of one array come in a row and share their shape: then it need not be looked at.
+    newest: Option<ClassId>,
     arrivals: u64,
+    classes_made: u64,
 }
 
 impl Queue {
     pub(super) fn len(&self) -> usize {
-        self.classes.iter().map(|class| class.tasks.len()).sum()
+        self.places.len()
     }
 
-    pub(super) fn is_empty(&self) -> bool {
-        self.classes.is_empty()
+    /// How many classes were ever made: says whether there are new ones.
+    pub(super) fn classes_made(&self) -> u64 {
+        self.classes_made
     }
 
-    /// Adds a task. Says whether no task of its class was waiting.
-    pub(super) fn push(&mut self, task: TaskRequest) -> bool {
+    pub(super) fn contains(&self, task: &TaskId) -> bool {
+        self.places.contains_key(task)
+    }
+
+    pub(super) fn get(&self, task: &TaskId) -> Option<&TaskRequest> {
+        let (class, arrival) = self.places.get(task)?;
+        self.classes.get(class)?.requests.get(arrival)
+    }
+
+    /// Whether a task of this role waits.
+    pub(super) fn wants(&self, role: &Role) -> bool {
+        self.classes.values().any(|class| class.key.role == *role)
+    }
+
+    /// Puts a request behind all others. Its task must not be queued.
+    pub(super) fn push(&mut self, request: TaskRequest) {
+        let id = self.class_of(&request);
         self.arrivals += 1;
-        let same = |class: &&mut Class| {
-            class.role == task.role && (Arc::ptr_eq(&class.shape, &task.shape) || class.shape == task.shape)
-        };
-        match self.classes.iter_mut().find(same) {
-            Some(class) => {
-                class.tasks.push_back((self.arrivals, task));
-                false
-            }
-            None => {
-                let (role, shape) = (task.role.clone(), task.shape.clone());
-                self.classes.push(Class { role, shape, tasks: VecDeque::from([(self.arrivals, task)]) });
-                true
-            }
+        let arrival = Arrival(self.arrivals);
+        self.places.insert(request.id.clone(), (id, arrival));
+        if let Some(class) = self.classes.get_mut(&id) {
+            class.requests.insert(arrival, request);
         }
     }
 
-    /// Takes a task out.
-    pub(super) fn remove(&mut self, id: &TaskId) -> Option<TaskRequest> {
-        for class in &mut self.classes {
-            if let Some(place) = class.tasks.iter().position(|(_, task)| task.id == *id) {
-                let task = class.tasks.remove(place).map(|(_, task)| task);
-                self.drop_empty_classes();
-                return task;
-            }
+    fn class_of(&mut self, request: &TaskRequest) -> ClassId {
+        if let Some(newest) = self.newest
+            && let Some(class) = self.classes.get(&newest)
+            && Arc::ptr_eq(&class.key.shape, &request.shape)
+            && class.key.role == request.role
+        {
+            return newest;
         }
-        None
-    }
-
-    /// A waiting task, by its id.
-    pub(super) fn get(&self, id: &str) -> Option<&TaskRequest> {
-        let mut tasks = self.classes.iter().flat_map(|class| &class.tasks);
-        tasks.find(|(_, task)| task.id.as_str() == id).map(|(_, task)| task)
-    }
-
-    /// Launches what fits, oldest class first, and calls `launched` for each. A class waits as soon as one of its tasks fits
-    /// no offer.
-    pub(super) fn launch_on(&mut self, offers: &mut [Offer], mut launched: impl FnMut(&Offer, TaskId)) {
-        self.classes.sort_by_key(|class| class.tasks.front().map(|(arrival, _)| *arrival));
-        for class in &mut self.classes {
-            for offer in offers.iter_mut().filter(|offer| *offer.role() == class.role) {
-                while !class.tasks.is_empty() {
-                    let Some(resources) = offer.remaining().find_shape(&class.shape, &class.role) else {
-                        break;
-                    };
-                    let Some((_, request)) = class.tasks.pop_front() else { break };
-                    let id = request.id.clone();
-                    // What was found in the offer fits it.
-                    if offer.launch(request.into_task(resources)).is_ok() {
-                        launched(offer, id);
-                    }
-                }
-            }
+        let key = ClassKey { role: request.role.clone(), shape: request.shape.clone() };
+        let next = ClassId(self.classes_made);
+        let id = *self.by_key.entry(key.clone()).or_insert(next);
+        if id == next {
+            self.classes_made += 1;
+            self.classes.insert(id, Class { key, requests: BTreeMap::new() });
         }
-        self.drop_empty_classes();
+        self.newest = Some(id);
+        id
     }
 
-    fn drop_empty_classes(&mut self) {
-        self.classes.retain(|class| !class.tasks.is_empty());
+    /// Takes a request out.
+    pub(super) fn remove(&mut self, task: &TaskId) -> Option<TaskRequest> {
+        let (id, arrival) = self.places.remove(task)?;
+        let class = self.classes.get_mut(&id)?;
+        let request = class.requests.remove(&arrival);
+        if class.requests.is_empty()
+            && let Some(class) = self.classes.remove(&id)
+        {
+            self.by_key.remove(&class.key);
+        }
+        request
+    }
+
+    /// Each class with its oldest request.
+    pub(super) fn heads(&self) -> impl Iterator<Item = (ClassId, Arrival)> + '_ {
+        self.classes.iter().filter_map(|(id, class)| Some((*id, *class.requests.first_key_value()?.0)))
+    }
+
+    /// The request of a class at that place.
+    pub(super) fn at(&self, class: ClassId, arrival: Arrival) -> Option<&TaskRequest> {
+        self.classes.get(&class)?.requests.get(&arrival)
+    }
+
+    /// The place of the request that follows in the class.
+    pub(super) fn after(&self, class: ClassId, arrival: Arrival) -> Option<Arrival> {
+        let next = Arrival(arrival.0 + 1);
+        self.classes.get(&class)?.requests.range(next..).next().map(|(arrival, _)| *arrival)
     }
 }

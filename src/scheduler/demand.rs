@@ -1,0 +1,62 @@
+//! Says which roles want offers, and no more often than that helps.
+
+use std::collections::BTreeSet;
+
+use super::Driver;
+use super::queue::Queue;
+use crate::protocol::framework::DEFAULT_REFUSE;
+use crate::resources::Role;
+use crate::time::Time;
+
+/// Suppresses roles without waiting tasks, and revives them when there are some.
+///
+/// A role that goes on waiting needs no revival, since what is freed is offered anyway. Tasks of another shape do: agents
+/// that were refused a moment ago may fit them.
+#[derive(Debug)]
+pub(super) struct Demand {
+    roles: Vec<Role>,
+    suppressed: BTreeSet<Role>,
+    classes_seen: u64,
+    /// Some agents are not offered until then.
+    refused_until: Time,
+}
+
+impl Demand {
+    /// A framework with these roles; all of them are offered resources at first.
+    pub(super) fn new(roles: Vec<Role>) -> Self {
+        Demand { roles, suppressed: BTreeSet::new(), classes_seen: 0, refused_until: Time::ZERO }
+    }
+
+    pub(super) fn has_role(&self, role: &Role) -> bool {
+        self.roles.contains(role)
+    }
+
+    /// Something was declined just now.
+    pub(super) fn refused(&mut self, now: Time) {
+        self.refused_until = now + DEFAULT_REFUSE;
+    }
+
+    /// Tells the master what has changed.
+    pub(super) fn declare(&mut self, queue: &Queue, driver: &mut Driver) {
+        let has_new_classes = queue.classes_made() > self.classes_seen && driver.now() < self.refused_until;
+        self.classes_seen = queue.classes_made();
+        let (mut revive, mut suppress) = (Vec::new(), Vec::new());
+        for role in &self.roles {
+            let is_suppressed = self.suppressed.contains(role);
+            match queue.wants(role) {
+                true if is_suppressed || has_new_classes => revive.push(role.clone()),
+                false if !is_suppressed => suppress.push(role.clone()),
+                _ => {}
+            }
+        }
+        if !revive.is_empty() {
+            self.suppressed.retain(|role| !revive.contains(role));
+            self.refused_until = Time::ZERO;
+            driver.revive(&revive);
+        }
+        if !suppress.is_empty() {
+            self.suppressed.extend(suppress.iter().cloned());
+            driver.suppress(&suppress);
+        }
+    }
+}

@@ -1,0 +1,150 @@
+//! Matches the queue to offers: first come, first served; first fit, unless there is a preference.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
+use std::fmt;
+
+use rustc_hash::FxHashMap;
+
+use super::placement::{Filter, Score};
+use super::queue::{ClassId, Queue};
+use super::{Offer, TaskRequest};
+use crate::protocol::{AgentId, Obstacle, TaskId};
+use crate::resources::Resources;
+
+/// Where tasks may go and had better go, and what the rules kept from going where.
+#[derive(Default)]
+pub(super) struct Matcher {
+    filters: Vec<Box<dyn Filter + Send>>,
+    scores: Vec<Box<dyn Score + Send>>,
+    excluded: FxHashMap<TaskId, BTreeMap<String, BTreeSet<AgentId>>>,
+}
+
+/// A task that was launched.
+pub(super) struct Launched {
+    pub(super) task: TaskId,
+    pub(super) agent: AgentId,
+}
+
+/// Where a task can go.
+enum Choice {
+    /// On the offer of this index, with these resources.
+    Offer(usize, Resources),
+    /// It fits, but a rule forbids it; others of its class may be allowed.
+    Excluded,
+    /// Neither it nor any other of its class fits anywhere.
+    Full,
+}
+
+impl Matcher {
+    pub(super) fn add_filter(&mut self, filter: impl Filter + Send + 'static) {
+        self.filters.push(Box::new(filter));
+    }
+
+    pub(super) fn add_score(&mut self, score: impl Score + Send + 'static) {
+        self.scores.push(Box::new(score));
+    }
+
+    /// Launches what can be launched, oldest first. A class is left alone for this round as soon as no offer fits it.
+    pub(super) fn launch(&mut self, queue: &mut Queue, offers: &mut [Offer]) -> Vec<Launched> {
+        let mut launched = Vec::new();
+        let mut turns: BinaryHeap<_> =
+            queue.heads().map(|(class, arrival)| Reverse((arrival, class))).collect();
+        // Offers only shrink: one that was too small for a class stays so.
+        let mut first_fits: FxHashMap<ClassId, usize> = FxHashMap::default();
+        while let Some(Reverse((arrival, class))) = turns.pop() {
+            let Some(request) = queue.at(class, arrival) else { continue };
+            let following = queue.after(class, arrival);
+            match self.choose(request, offers, first_fits.entry(class).or_default()) {
+                Choice::Offer(index, resources) => {
+                    let task = request.id.clone();
+                    let agent = offers[index].agent().clone();
+                    if let Some(request) = queue.remove(&task) {
+                        self.place(request, &mut offers[index], resources);
+                        launched.push(Launched { task, agent });
+                    }
+                }
+                Choice::Excluded => {}
+                Choice::Full => continue,
+            }
+            turns.extend(following.map(|arrival| Reverse((arrival, class))));
+        }
+        launched
+    }
+
+    /// Looks for an offer from index `first_fit` on, and moves that to the first one that has room.
+    fn choose(&mut self, request: &TaskRequest, offers: &[Offer], first_fit: &mut usize) -> Choice {
+        let mut best: Option<(f64, usize, Resources)> = None;
+        let mut fits = false;
+        for (index, offer) in offers.iter().enumerate().skip(*first_fit) {
+            let found = if offer.role() == &request.role { offer.find(request) } else { None };
+            let Some(resources) = found else { continue };
+            if !fits {
+                *first_fit = index;
+                fits = true;
+            }
+            if !self.allows(request, offer) {
+                continue;
+            }
+            if self.scores.is_empty() {
+                return Choice::Offer(index, resources);
+            }
+            let score = self.scores.iter().map(|score| score.score(request, offer)).sum();
+            if best.as_ref().is_none_or(|(highest, ..)| score > *highest) {
+                best = Some((score, index, resources));
+            }
+        }
+        match best {
+            Some((_, index, resources)) => Choice::Offer(index, resources),
+            None if fits => Choice::Excluded,
+            None => {
+                *first_fit = offers.len();
+                Choice::Full
+            }
+        }
+    }
+
+    /// Whether all rules allow it; remembers the first one that does not.
+    fn allows(&mut self, request: &TaskRequest, offer: &Offer) -> bool {
+        let Some(rule) = self.filters.iter().find(|filter| !filter.allows(request, offer)) else {
+            return true;
+        };
+        let by_rule = self.excluded.entry(request.id.clone()).or_default();
+        by_rule.entry(rule.name()).or_default().insert(offer.agent().clone());
+        false
+    }
+
+    fn place(&mut self, request: TaskRequest, offer: &mut Offer, resources: Resources) {
+        self.excluded.remove(&request.id);
+        for filter in &mut self.filters {
+            filter.launched(&request, offer);
+        }
+        // The resources were found in this very offer, so this fails only if `Offer::find` is wrong.
+        if let Err(error) = offer.launch(request.into_task(resources)) {
+            tracing::error!(offer = %offer.id(), %error, "a task was matched to an offer that it does not fit");
+        }
+    }
+
+    /// The task has ended or left the queue.
+    pub(super) fn ended(&mut self, task: &TaskId) {
+        self.excluded.remove(task);
+        for filter in &mut self.filters {
+            filter.ended(task);
+        }
+    }
+
+    /// What the rules kept a waiting task from.
+    pub(super) fn obstacles(&self, task: &TaskId) -> Vec<Obstacle> {
+        let rules = self.excluded.get(task).into_iter().flatten();
+        rules
+            .map(|(name, agents)| Obstacle::Constraint { name: name.clone(), agents: agents.len() })
+            .collect()
+    }
+}
+
+impl fmt::Debug for Matcher {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let filters: Vec<_> = self.filters.iter().map(|filter| filter.name()).collect();
+        f.debug_struct("Matcher").field("filters", &filters).field("scores", &self.scores.len()).finish()
+    }
+}
