@@ -4,6 +4,7 @@
 //!   no clock, no IO: whatever a scheduler wants, it says through its [`Driver`].
 //! - [`Reconciler`] is what most authors write: it compares what is with what should be and says in a [`Plan`] what to
 //!   change. [`Planned`] makes a scheduler of it: queue, matching, suppression and explanations.
+//! - [`harness`] tests either against a real master in virtual time.
 //! - [`SchedulerProcess`] runs either as a state machine between the master's events and the calls to it.
 //!
 //! Events go through the process to the scheduler's callbacks; what those ask of the driver comes back as calls.
@@ -11,6 +12,7 @@
 mod contract;
 mod demand;
 mod driver;
+pub mod harness;
 mod matching;
 mod offer;
 mod placement;

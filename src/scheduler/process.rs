@@ -404,3 +404,108 @@ fn push_acknowledgement(call: SchedulerCall, out: &mut Vec<SchedulerOutput>) {
     }
     out.push(SchedulerOutput::Send(call));
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::protocol::{AgentId, TaskState};
+
+    /// Notes what it is told, and acknowledges what it is told to.
+    #[derive(Default)]
+    struct Noting {
+        told: Vec<Option<UpdateNumber>>,
+        later: bool,
+    }
+
+    impl Scheduler for Noting {
+        fn framework_info(&self) -> FrameworkInfo {
+            FrameworkInfo::new("noting", Role::any())
+        }
+
+        fn resource_offers(&mut self, _: &mut Driver, _: &mut [Offer]) {}
+
+        fn status_update(&mut self, _: &mut Driver, status: &TaskStatus) -> Ack {
+            self.told.push(status.number);
+            if self.later { Ack::Later } else { Ack::Now }
+        }
+
+        fn request(&mut self, driver: &mut Driver, request: RequestId, data: &[u8]) {
+            driver.reply(request, data.to_vec(), true);
+        }
+    }
+
+    fn subscribed(scheduler: Noting) -> SchedulerProcess<Noting> {
+        let mut process = SchedulerProcess::new(scheduler);
+        let framework = FrameworkId::new("noting").unwrap();
+        handle(&mut process, SchedulerInput::Connected);
+        handle(&mut process, SchedulerInput::Event(SchedulerEvent::Subscribed { framework, resumed: false }));
+        process
+    }
+
+    fn handle(process: &mut SchedulerProcess<Noting>, input: SchedulerInput) -> Vec<SchedulerOutput> {
+        let mut out = Vec::new();
+        process.handle(Time::ZERO, input, &mut out);
+        out
+    }
+
+    fn update(number: Option<u32>, state: TaskState) -> SchedulerInput {
+        let status = TaskStatus {
+            number: number.map(UpdateNumber),
+            agent: Some(AgentId::new("a").unwrap()),
+            ..TaskStatus::new(TaskId::new("t").unwrap(), state, Time::ZERO)
+        };
+        SchedulerInput::Event(SchedulerEvent::Update(status))
+    }
+
+    fn acknowledges(number: u32) -> Vec<SchedulerOutput> {
+        let (task, agent) = (TaskId::new("t").unwrap(), AgentId::new("a").unwrap());
+        let number = UpdateNumber(number);
+        vec![SchedulerOutput::Send(SchedulerCall::Acknowledge { task, agent, number })]
+    }
+
+    #[test]
+    fn a_repeated_update_is_acknowledged_again_but_not_told() {
+        let mut process = subscribed(Noting::default());
+        assert_eq!(handle(&mut process, update(Some(1), TaskState::Running)), acknowledges(1));
+        assert_eq!(handle(&mut process, update(Some(1), TaskState::Running)), acknowledges(1));
+        assert_eq!(process.scheduler().told.len(), 1);
+    }
+
+    #[test]
+    fn an_old_update_is_news_after_one_of_the_master() {
+        let mut process = subscribed(Noting::default());
+        handle(&mut process, update(Some(1), TaskState::Running));
+        assert_eq!(handle(&mut process, update(None, TaskState::Unreachable)), []);
+        handle(&mut process, update(Some(1), TaskState::Running));
+        assert_eq!(process.scheduler().told.len(), 3);
+    }
+
+    #[test]
+    fn nothing_is_remembered_of_a_task_whose_end_is_recorded() {
+        let mut process = subscribed(Noting::default());
+        handle(&mut process, update(Some(1), TaskState::Running));
+        handle(&mut process, update(Some(2), TaskState::Finished));
+        assert!(process.deliveries.is_empty() && process.endings.is_empty());
+    }
+
+    #[test]
+    fn an_update_that_is_not_recorded_is_told_again() {
+        let mut process = subscribed(Noting { later: true, ..Noting::default() });
+        for _ in 0..2 {
+            assert_eq!(handle(&mut process, update(Some(1), TaskState::Running)), []);
+        }
+        assert_eq!(process.scheduler().told.len(), 2);
+    }
+
+    #[test]
+    fn requests_of_the_program_and_of_operators_do_not_meet() {
+        let mut process = subscribed(Noting::default());
+        let (request, data) = (RequestId(7), b"x".to_vec());
+        let local = SchedulerInput::LocalRequest { request, data: data.clone() };
+        let answer = SchedulerOutput::LocalReply { request, data: data.clone(), last: true };
+        assert_eq!(handle(&mut process, local), [answer]);
+        let relayed = SchedulerInput::Event(SchedulerEvent::Request { request, data: data.clone() });
+        let answer = SchedulerOutput::Send(SchedulerCall::Reply { request, data, last: true });
+        assert_eq!(handle(&mut process, relayed), [answer]);
+    }
+}
