@@ -1,10 +1,14 @@
 //! A whole framework: says hello so many times, on whatever machines have room, and again where that failed.
 
+use std::error::Error;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use apportion::net::Credentials;
 use apportion::protocol::{Command, CommandInfo, FrameworkInfo, TaskId, TaskState, Work};
 use apportion::resources::{Resources, Role, Shape};
+use apportion::runtime::{FrameworkConfig, ShutdownHandle, run_scheduler};
 use apportion::scheduler::harness::{TestMaster, TestMasterBuilder};
 use apportion::scheduler::{Plan, Planned, Reconciler, TaskRequest, View};
 
@@ -49,7 +53,23 @@ fn cluster(hello: Hello) -> TestMaster<Planned<Hello>> {
     TestMasterBuilder::default().agent("a1", machine).start(Planned::new(hello))
 }
 
-fn main() {
+/// Runs in virtual time; or, with the address of a master and a file of credentials, on a real cluster until it is stopped.
+fn main() -> Result<(), Box<dyn Error>> {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    match arguments.as_slice() {
+        [master, credentials] => {
+            let credentials = Credentials::load(Path::new(credentials))?;
+            let config = FrameworkConfig { master: master.parse()?, credentials };
+            let (_handle, shutdown) = ShutdownHandle::new();
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+            runtime.block_on(run_scheduler(Planned::new(Hello::new(6)), config, shutdown))?;
+        }
+        _ => rehearse(),
+    }
+    Ok(())
+}
+
+fn rehearse() {
     let mut cluster = cluster(Hello::new(6));
     while let Some(task) = cluster.running().first() {
         println!("{:>4} s: {task} runs", cluster.now().as_nanos() / 1_000_000_000);

@@ -1,4 +1,4 @@
-//! A cluster in a test: the real master with simulated agents around any [`Scheduler`], in virtual time.
+//! A cluster in a test: the real master and allocator with simulated agents around any [`Scheduler`], in virtual time.
 //!
 //! ```
 //! use std::sync::Arc;
@@ -35,14 +35,13 @@
 //! ```
 
 mod agents;
-mod pool;
 
 use std::collections::VecDeque;
 use std::time::Duration;
 
 use self::agents::{Agents, Ending};
-use self::pool::Pool;
 use super::{Scheduler, SchedulerInput, SchedulerOutput, SchedulerProcess};
+use crate::allocator::{DrfAllocator, DrfOptions};
 use crate::master::{Input, Master, Output};
 use crate::protocol::{
     AgentId, ConnectionId, Identity, IdentityKind, Operation, Reason, RequestId, SchedulerCall,
@@ -83,7 +82,7 @@ impl TestMasterBuilder {
     pub fn start<S: Scheduler>(self, scheduler: S) -> TestMaster<S> {
         let mut test = TestMaster {
             now: Time::ZERO,
-            master: Master::new(Pool::default()),
+            master: Master::new(DrfAllocator::new(DrfOptions::default())),
             process: SchedulerProcess::new(scheduler),
             agents: Agents::new(self.task_duration),
             connection: None,
@@ -102,7 +101,7 @@ impl TestMasterBuilder {
     }
 }
 
-/// The real [`Master`] and simulated agents around one scheduler.
+/// The real [`Master`] with its allocator, and simulated agents, around one scheduler.
 ///
 /// Time stands still but for [`advance`](Self::advance). Equal calls give equal [`calls`](Self::calls). Its methods panic
 /// when they are used wrongly (an agent or task that there isn't), or when the scheduler never comes to rest.
