@@ -14,7 +14,8 @@
 //! | [`allocator`] | who is offered what, next: the `Allocator` trait and hierarchical DRF |
 //! | [`master`] | agents, frameworks, offers, operations, tasks, reconciliation |
 //! | [`scheduler`] | the `Scheduler` trait, and the `Reconciler` layer on it |
-//! | [`executor`] | the `Executor` trait, and the process around an executor |
+//! | [`agent`] | tasks, executors and updates on one machine |
+//! | [`executor`] | the `Executor` trait, the process around an executor, and the command executor |
 //! | [`spec`] | what people write: units, errors with their place, task tables |
 //! | `isolation` | how a process is started, contained and reaped (feature `runtime`) |
 //! | `net` | identities, certificates, QUIC (feature `runtime`) |
@@ -68,6 +69,7 @@
 //! # Ok::<(), apportion::resources::RoleError>(())
 //! ```
 
+pub mod agent;
 pub mod allocator;
 pub mod executor;
 #[cfg(feature = "runtime")]

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::{Executor, ExecutorDriver};
 use crate::protocol::{
-    ExecutorCall, ExecutorEvent, ExecutorId, FrameworkId, TaskId, TaskStatus, UpdateNumber,
+    ExecutorCall, ExecutorEvent, ExecutorId, FrameworkId, Reason, TaskId, TaskState, TaskStatus, UpdateNumber,
 };
 use crate::time::{Time, Timers};
 
@@ -138,8 +138,14 @@ impl<E: Executor> ExecutorProcess<E> {
             ExecutorEvent::Launch(tasks) => {
                 for task in tasks {
                     // A task that is known is told again after a reconnection: it runs already.
-                    if !self.tasks.contains_key(&task.id) {
-                        self.tasks.insert(task.id.clone(), Updates::default());
+                    if self.tasks.contains_key(&task.id) {
+                        continue;
+                    }
+                    self.tasks.insert(task.id.clone(), Updates::default());
+                    if self.ending {
+                        let status = TaskStatus::new(task.id, TaskState::Dropped, driver.now());
+                        driver.update(status.because(Reason::ExecutorGone, "its executor is ending"));
+                    } else {
                         self.executor.launch(driver, task);
                     }
                 }
@@ -184,10 +190,14 @@ impl<E: Executor> ExecutorProcess<E> {
                 driver.messages.into_iter().map(|data| ExecutorOutput::Send(ExecutorCall::Message(data)));
             out.extend(messages);
         }
-        let all_ended = self.tasks.values().all(|updates| updates.ended);
-        if self.ending && all_ended && (self.tasks.is_empty() || self.agent_lost) {
+        if self.ending && self.is_done() {
             out.push(ExecutorOutput::Stop);
         }
+    }
+
+    /// Whether nothing runs and nobody is left to be told.
+    fn is_done(&self) -> bool {
+        self.tasks.is_empty() || self.agent_lost && self.tasks.values().all(|updates| updates.ended)
     }
 
     fn update(&mut self, mut status: TaskStatus, out: &mut Vec<ExecutorOutput<E::Action>>) {
@@ -211,7 +221,7 @@ impl<E: Executor> ExecutorProcess<E> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::protocol::{Command, CommandInfo, StopPolicy, TaskInfo, TaskState, Work};
+    use crate::protocol::{Command, CommandInfo, StopPolicy, TaskInfo, Work};
     use crate::resources::Resources;
 
     /// Runs a task for a second; its only action is to say which task ends.

@@ -1,0 +1,215 @@
+//! The agent's inputs and outputs, and what it does about each.
+
+use std::sync::Arc;
+
+use rustc_hash::FxHashMap;
+use serde::{Deserialize, Serialize};
+
+use super::executors::Executor;
+use super::tasks::Task;
+use crate::protocol::{
+    AgentCall, AgentEvent, AgentId, AgentInfo, ConnectionId, ExecutorCall, ExecutorEvent, ExecutorId,
+    ExecutorInfo, FrameworkId, TaskId,
+};
+use crate::time::{Time, Timers};
+
+/// What happens to an agent.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum AgentInput {
+    /// The master can be reached.
+    MasterConnected,
+    /// The master can't be reached any more.
+    MasterDisconnected,
+    /// The master speaks.
+    Master(AgentEvent),
+    /// An executor has connected; its certificate says which it is.
+    ExecutorConnected {
+        /// The connection.
+        connection: ConnectionId,
+        /// Whose executor it is.
+        framework: FrameworkId,
+        /// Which.
+        executor: ExecutorId,
+    },
+    /// An executor speaks.
+    ExecutorCall {
+        /// On which connection.
+        connection: ConnectionId,
+        /// What it says.
+        call: ExecutorCall,
+    },
+    /// An executor's connection has ended.
+    ExecutorDisconnected {
+        /// Which.
+        connection: ConnectionId,
+    },
+    /// An executor's process has ended, or could not be started.
+    ExecutorExited {
+        /// Whose executor it is.
+        framework: FrameworkId,
+        /// Which.
+        executor: ExecutorId,
+        /// How, for people.
+        message: String,
+    },
+    /// The agent is to end, with all that it runs.
+    Shutdown,
+    /// Time has passed.
+    Tick,
+}
+
+/// What an agent wants done.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum AgentOutput {
+    /// Tell the master.
+    ToMaster(AgentCall),
+    /// Tell an executor.
+    ToExecutor {
+        /// Its connection.
+        connection: ConnectionId,
+        /// What.
+        event: ExecutorEvent,
+    },
+    /// End an executor's connection.
+    DisconnectExecutor {
+        /// Which.
+        connection: ConnectionId,
+        /// Why, for people.
+        reason: String,
+    },
+    /// Start an executor. Its end, also when it could not be started, is reported by [`AgentInput::ExecutorExited`].
+    StartExecutor {
+        /// Whose executor it is.
+        framework: FrameworkId,
+        /// Which.
+        executor: ExecutorId,
+        /// The framework's own executor; the built-in command executor when `None`.
+        info: Option<Arc<ExecutorInfo>>,
+    },
+    /// Kill an executor: it did not end when it was asked to, or never answered.
+    StopExecutor {
+        /// Whose executor it is.
+        framework: FrameworkId,
+        /// Which.
+        executor: ExecutorId,
+    },
+    /// Everything has ended after [`AgentInput::Shutdown`].
+    Stop,
+}
+
+/// Names an executor on this agent.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub(super) struct ExecutorKey {
+    pub(super) framework: FrameworkId,
+    pub(super) executor: ExecutorId,
+}
+
+/// What a framework has here.
+#[derive(Debug, Default)]
+pub(super) struct Framework {
+    pub(super) executors: FxHashMap<ExecutorId, Executor>,
+    /// Tasks that have not ended, or whose end is not acknowledged.
+    pub(super) tasks: FxHashMap<TaskId, Task>,
+}
+
+/// The state machine of an agent.
+#[derive(Debug)]
+pub struct Agent {
+    pub(super) id: AgentId,
+    info: AgentInfo,
+    pub(super) master_connected: bool,
+    pub(super) ending: bool,
+    pub(super) frameworks: FxHashMap<FrameworkId, Framework>,
+    pub(super) connections: FxHashMap<ConnectionId, ExecutorKey>,
+    /// One per executor; what it means follows from the executor's phase.
+    pub(super) timers: Timers<ExecutorKey>,
+}
+
+impl Agent {
+    /// An agent that runs nothing and is not connected. `id` is the name in its certificate.
+    pub fn new(id: AgentId, info: AgentInfo) -> Self {
+        Agent {
+            id,
+            info,
+            master_connected: false,
+            ending: false,
+            frameworks: FxHashMap::default(),
+            connections: FxHashMap::default(),
+            timers: Timers::default(),
+        }
+    }
+
+    /// When [`AgentInput::Tick`] is due.
+    pub fn next_deadline(&self) -> Option<Time> {
+        self.timers.next_deadline()
+    }
+
+    /// Whether the agent has this task, and it has not ended.
+    pub fn task_is_live(&self, framework: &FrameworkId, task: &TaskId) -> bool {
+        let task = self.frameworks.get(framework).and_then(|framework| framework.tasks.get(task));
+        task.is_some_and(|task| !task.state.is_terminal())
+    }
+
+    /// Takes note of what happened, and appends what is to be done.
+    pub fn handle(&mut self, now: Time, input: AgentInput, out: &mut Vec<AgentOutput>) {
+        match input {
+            AgentInput::MasterConnected => {
+                self.master_connected = true;
+                out.push(AgentOutput::ToMaster(AgentCall::Register {
+                    info: self.info.clone(),
+                    tasks: self.held_tasks(),
+                }));
+                self.resend_updates(out);
+            }
+            AgentInput::MasterDisconnected => self.master_connected = false,
+            AgentInput::Master(event) => self.master_event(now, event, out),
+            AgentInput::ExecutorConnected { connection, framework, executor } => {
+                self.executor_connected(connection, ExecutorKey { framework, executor }, out);
+            }
+            AgentInput::ExecutorCall { connection, call } => self.executor_call(now, connection, call, out),
+            AgentInput::ExecutorDisconnected { connection } => self.executor_disconnected(now, connection),
+            AgentInput::ExecutorExited { framework, executor, message } => {
+                self.executor_exited(now, &ExecutorKey { framework, executor }, &message, out);
+            }
+            AgentInput::Shutdown => self.shut_down(now, out),
+            AgentInput::Tick => {
+                while let Some(key) = self.timers.pop_due(now) {
+                    self.executor_due(now, &key, out);
+                }
+            }
+        }
+    }
+
+    fn master_event(&mut self, now: Time, event: AgentEvent, out: &mut Vec<AgentOutput>) {
+        match event {
+            AgentEvent::Registered { agent } => tracing::info!(%agent, "registered with the master"),
+            AgentEvent::Launch { framework, role, tasks } => self.launch(now, framework, &role, tasks, out),
+            AgentEvent::Kill { framework, task, stop } => self.kill(&framework, task, stop, out),
+            AgentEvent::Acknowledge { framework, task, number } => {
+                self.acknowledged(&framework, &task, number)
+            }
+            AgentEvent::Message { framework, executor, data } => {
+                self.tell_executor(&ExecutorKey { framework, executor }, ExecutorEvent::Message(data), out);
+            }
+            AgentEvent::ShutdownFramework(framework) => self.shut_down_framework(now, &framework, out),
+            AgentEvent::Ping => out.push(AgentOutput::ToMaster(AgentCall::Pong)),
+        }
+    }
+
+    fn shut_down(&mut self, now: Time, out: &mut Vec<AgentOutput>) {
+        self.ending = true;
+        let mut frameworks: Vec<_> = self.frameworks.keys().cloned().collect();
+        frameworks.sort();
+        for framework in frameworks {
+            self.shut_down_framework(now, &framework, out);
+        }
+        self.stop_when_done(out);
+    }
+
+    /// Says that the agent has ended, when it is ending and no executor is left.
+    pub(super) fn stop_when_done(&self, out: &mut Vec<AgentOutput>) {
+        if self.ending && self.frameworks.values().all(|framework| framework.executors.is_empty()) {
+            out.push(AgentOutput::Stop);
+        }
+    }
+}

@@ -1,0 +1,19 @@
+//! Agents: they own machines, start executors, and see that every task's updates reach its scheduler.
+//!
+//! [`Agent`] is a state machine between the master and the executors. Tasks come down: an executor is started when the first task
+//! for it comes, and tasks wait until it has registered. Updates go up: the agent acknowledges an executor's updates at once and
+//! keeps each until the scheduler has acknowledged it, so that neither a lost connection nor a dead executor loses one.
+//!
+//! ```text
+//! master  -- AgentEvent -->  Agent  -- ExecutorEvent -->  executor
+//!         <-- AgentCall ---         <-- ExecutorCall ---
+//! ```
+//!
+//! Each message costs a few look-ups by id; only the end of an executor or of a connection costs by the number of tasks.
+
+mod executors;
+mod machine;
+mod tasks;
+
+pub use executors::{EXECUTOR_IDLE_TIMEOUT, EXECUTOR_REGISTRATION_TIMEOUT, EXECUTOR_STOP_MARGIN};
+pub use machine::{Agent, AgentInput, AgentOutput};

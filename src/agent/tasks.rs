@@ -1,0 +1,220 @@
+//! Tasks on their way down, and their updates on their way up.
+
+use std::collections::VecDeque;
+
+use super::executors::Executor;
+use super::machine::{Agent, AgentOutput, ExecutorKey};
+use crate::protocol::{
+    AgentCall, ExecutorEvent, ExecutorId, FrameworkId, HeldTask, Reason, StopPolicy, TaskId, TaskInfo,
+    TaskState, TaskStatus, UpdateNumber, Work,
+};
+use crate::resources::Role;
+use crate::time::Time;
+
+/// A task that the agent has.
+#[derive(Debug)]
+pub(super) struct Task {
+    pub(super) info: TaskInfo,
+    role: Role,
+    pub(super) executor: ExecutorId,
+    /// Its newest state.
+    pub(super) state: TaskState,
+    /// A kill that the executor is to hear of again after a reconnection.
+    pub(super) kill: Option<Option<StopPolicy>>,
+    last: Option<UpdateNumber>,
+    /// Updates that the scheduler has not acknowledged.
+    pending: VecDeque<TaskStatus>,
+}
+
+impl Task {
+    /// How long it may take to stop when it is asked to.
+    pub(super) fn grace(&self) -> std::time::Duration {
+        match &self.info.work {
+            Work::Command(command) => command.stop.grace,
+            Work::Custom { .. } => StopPolicy::default().grace,
+        }
+    }
+}
+
+impl Agent {
+    /// The newest state of each task, for the master.
+    pub(super) fn held_tasks(&self) -> Vec<HeldTask> {
+        let of_framework = |(id, framework): (&FrameworkId, &super::machine::Framework)| {
+            let held = framework.tasks.values().map(|task| HeldTask {
+                framework: id.clone(),
+                role: task.role.clone(),
+                task: task.info.clone(),
+                state: task.state,
+            });
+            held.collect::<Vec<_>>()
+        };
+        let mut held: Vec<_> = self.frameworks.iter().flat_map(of_framework).collect();
+        held.sort_by(|a, b| (&a.framework, &a.task.id).cmp(&(&b.framework, &b.task.id)));
+        held
+    }
+
+    /// Tells the master again what no scheduler has acknowledged.
+    pub(super) fn resend_updates(&self, out: &mut Vec<AgentOutput>) {
+        let mut pending = Vec::new();
+        for (framework, known) in &self.frameworks {
+            for task in known.tasks.values() {
+                pending.extend(task.pending.iter().map(|status| (framework, status, task.state)));
+            }
+        }
+        pending.sort_by(|a, b| (a.0, &a.1.task, a.1.number).cmp(&(b.0, &b.1.task, b.1.number)));
+        out.extend(pending.into_iter().map(|(framework, status, latest)| {
+            AgentOutput::ToMaster(AgentCall::Update {
+                framework: framework.clone(),
+                status: status.clone(),
+                latest,
+            })
+        }));
+    }
+
+    pub(super) fn launch(
+        &mut self,
+        now: Time,
+        framework_id: FrameworkId,
+        role: &Role,
+        tasks: Vec<TaskInfo>,
+        out: &mut Vec<AgentOutput>,
+    ) {
+        let framework = self.frameworks.entry(framework_id.clone()).or_default();
+        let mut groups: Vec<(ExecutorId, Vec<TaskInfo>)> = Vec::new();
+        for info in tasks {
+            if framework.tasks.contains_key(&info.id) {
+                tracing::warn!(framework = %framework_id, task = %info.id, "a known task is launched again");
+                continue;
+            }
+            let executor = info.executor_id();
+            let task = Task {
+                info: info.clone(),
+                role: role.clone(),
+                executor: executor.clone(),
+                state: TaskState::Staging,
+                kill: None,
+                last: None,
+                pending: VecDeque::new(),
+            };
+            framework.tasks.insert(info.id.clone(), task);
+            match groups.iter_mut().find(|(known, _)| *known == executor) {
+                Some((_, group)) => group.push(info),
+                None => groups.push((executor, vec![info])),
+            }
+        }
+        for (executor, group) in groups {
+            let key = ExecutorKey { framework: framework_id.clone(), executor };
+            if self.ending {
+                for task in group {
+                    let status = TaskStatus::new(task.id, TaskState::Dropped, now);
+                    let status = status.because(Reason::ExecutorGone, "its agent is ending");
+                    self.own_update(&key.framework, status, out);
+                }
+            } else {
+                self.launch_in(now, key, group, out);
+            }
+        }
+    }
+
+    fn launch_in(&mut self, now: Time, key: ExecutorKey, group: Vec<TaskInfo>, out: &mut Vec<AgentOutput>) {
+        let framework = self.frameworks.entry(key.framework.clone()).or_default();
+        let is_new = !framework.executors.contains_key(&key.executor);
+        let executor =
+            framework.executors.entry(key.executor.clone()).or_insert_with(|| Executor::of(group.first()));
+        executor.live += group.len();
+        if is_new {
+            self.start_executor(now, &key, out);
+        }
+        self.tell_executor(&key, ExecutorEvent::Launch(group), out);
+    }
+
+    pub(super) fn kill(
+        &mut self,
+        framework_id: &FrameworkId,
+        id: TaskId,
+        stop: Option<StopPolicy>,
+        out: &mut Vec<AgentOutput>,
+    ) {
+        let task = self.frameworks.get_mut(framework_id).and_then(|framework| framework.tasks.get_mut(&id));
+        // A task that has just ended: its last update is on its way.
+        let Some(task) = task.filter(|task| !task.state.is_terminal()) else { return };
+        task.kill = Some(stop);
+        let key = ExecutorKey { framework: framework_id.clone(), executor: task.executor.clone() };
+        self.tell_executor(&key, ExecutorEvent::Kill { task: id, stop }, out);
+    }
+
+    pub(super) fn acknowledged(&mut self, framework_id: &FrameworkId, id: &TaskId, number: UpdateNumber) {
+        let Some(framework) = self.frameworks.get_mut(framework_id) else { return };
+        let Some(task) = framework.tasks.get_mut(id) else { return };
+        while task.pending.front().and_then(|status| status.number).is_some_and(|first| first <= number) {
+            task.pending.pop_front();
+        }
+        if task.state.is_terminal() && task.pending.is_empty() {
+            framework.tasks.remove(id);
+            self.forget_if_empty(framework_id);
+        }
+    }
+
+    /// An update by the task's executor. Returns whether it was well-formed: then it is safe here, or was before.
+    pub(super) fn executor_update(
+        &mut self,
+        now: Time,
+        key: &ExecutorKey,
+        mut status: TaskStatus,
+        out: &mut Vec<AgentOutput>,
+    ) -> bool {
+        let Some(number) = status.number else { return false };
+        let Some(framework) = self.frameworks.get_mut(&key.framework) else { return true };
+        // An unknown task is one whose end was acknowledged before the executor heard that we had it.
+        let Some(task) = framework.tasks.get_mut(&status.task) else { return true };
+        if task.executor != key.executor {
+            return false;
+        }
+        if task.state.is_terminal() || task.last.is_some_and(|last| number <= last) {
+            return true;
+        }
+        status.agent = Some(self.id.clone());
+        task.last = Some(number);
+        task.state = status.state;
+        task.pending.push_back(status.clone());
+        if status.state.is_terminal()
+            && let Some(executor) = framework.executors.get_mut(&key.executor)
+        {
+            executor.task_ended(now);
+        }
+        self.forward(key.framework.clone(), status, out);
+        true
+    }
+
+    /// An update that the agent itself makes; it takes the task's next number.
+    pub(super) fn own_update(
+        &mut self,
+        framework: &FrameworkId,
+        mut status: TaskStatus,
+        out: &mut Vec<AgentOutput>,
+    ) {
+        let known = self.frameworks.get_mut(framework);
+        let Some(task) = known.and_then(|known| known.tasks.get_mut(&status.task)) else { return };
+        let number = task.last.map_or(UpdateNumber::FIRST, UpdateNumber::next);
+        task.last = Some(number);
+        task.state = status.state;
+        status.number = Some(number);
+        status.agent = Some(self.id.clone());
+        task.pending.push_back(status.clone());
+        self.forward(framework.clone(), status, out);
+    }
+
+    fn forward(&self, framework: FrameworkId, status: TaskStatus, out: &mut Vec<AgentOutput>) {
+        if self.master_connected {
+            let latest = status.state;
+            out.push(AgentOutput::ToMaster(AgentCall::Update { framework, status, latest }));
+        }
+    }
+
+    pub(super) fn forget_if_empty(&mut self, id: &FrameworkId) {
+        let empty = |known: &super::machine::Framework| known.tasks.is_empty() && known.executors.is_empty();
+        if self.frameworks.get(id).is_some_and(empty) {
+            self.frameworks.remove(id);
+        }
+    }
+}

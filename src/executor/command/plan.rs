@@ -1,0 +1,150 @@
+//! From a task to the process to start.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::action::{ProbePlan, ProcessLimits, ProcessPlan};
+use crate::protocol::{Check, Command, CommandInfo, Probe, TaskId, TaskInfo, Work};
+use crate::spec::{ExpandError, expand, port_variable};
+
+/// The `PATH` of a task that does not set its own.
+pub const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/// Bytes in a MiB, the unit of `mem`.
+const MIB: u64 = 1 << 20;
+
+/// Why a task can't be run as described.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub(super) enum InvalidTask {
+    #[error("the command executor runs commands only; this task is for the framework's own executor")]
+    NotACommand,
+    #[error("the command is empty")]
+    EmptyCommand,
+    #[error(transparent)]
+    Expand(#[from] ExpandError),
+    #[error("it names {names} ports, but its resources hold {numbers}; ask for as many ports as it names")]
+    TooFewPorts { names: usize, numbers: usize },
+    #[error("the {check} check asks for port '{port}', which the task does not name")]
+    UnknownPort { check: &'static str, port: String },
+    #[error("the {check} check asks for the task's first port, but it has none")]
+    NoPort { check: &'static str },
+}
+
+/// All that is known of a task before it starts.
+#[derive(Debug)]
+pub(super) struct Plan {
+    pub(super) id: TaskId,
+    pub(super) command: Arc<CommandInfo>,
+    pub(super) process: ProcessPlan,
+    pub(super) startup: Option<(Check, ProbePlan)>,
+    pub(super) readiness: Option<(Check, ProbePlan)>,
+    pub(super) liveness: Option<(Check, ProbePlan)>,
+}
+
+impl Plan {
+    pub(super) fn of(task: TaskInfo, sandboxes: &Path) -> Result<Plan, InvalidTask> {
+        let Work::Command(command) = &task.work else { return Err(InvalidTask::NotACommand) };
+        let ports = port_numbers(&task, command)?;
+        let sandbox = sandboxes.join(task.id.as_str());
+        let env = environment(&task, command, &ports, &sandbox);
+        let argv = arguments(&command.command, &env)?;
+        let mem_milli = task.resources.mem().milli().unsigned_abs();
+        let limits = ProcessLimits {
+            cpus_milli: task.resources.cpus().milli(),
+            memory_bytes: (mem_milli > 0).then(|| mem_milli.saturating_mul(MIB) / 1000),
+        };
+        let probes = Probes { names: &command.ports, numbers: &ports, env: &env, sandbox: &sandbox, limits };
+        let startup = probes.resolve("startup", command.checks.startup.as_ref())?;
+        let readiness = probes.resolve("readiness", command.checks.readiness.as_ref())?;
+        let liveness = probes.resolve("liveness", command.checks.liveness.as_ref())?;
+        let process = ProcessPlan { argv, env: env.into_iter().collect(), sandbox, limits };
+        Ok(Plan { id: task.id, command: command.clone(), process, startup, readiness, liveness })
+    }
+}
+
+fn port_numbers(task: &TaskInfo, command: &CommandInfo) -> Result<Vec<u16>, InvalidTask> {
+    let numbers: Vec<u16> =
+        task.resources.ports().values().filter_map(|port| u16::try_from(port).ok()).collect();
+    if numbers.len() < command.ports.len() {
+        return Err(InvalidTask::TooFewPorts { names: command.ports.len(), numbers: numbers.len() });
+    }
+    Ok(numbers)
+}
+
+/// What the executor adds, then the command's own variables, then the task's; later ones win.
+fn environment(
+    task: &TaskInfo,
+    command: &CommandInfo,
+    ports: &[u16],
+    sandbox: &Path,
+) -> BTreeMap<String, String> {
+    let sandbox = sandbox.to_string_lossy().into_owned();
+    let mut env = BTreeMap::from([
+        ("PATH".to_owned(), DEFAULT_PATH.to_owned()),
+        ("HOME".to_owned(), sandbox.clone()),
+        ("APPORTION_SANDBOX".to_owned(), sandbox),
+        ("APPORTION_TASK_ID".to_owned(), task.id.to_string()),
+    ]);
+    if let Some(first) = ports.first() {
+        env.insert("PORT".to_owned(), first.to_string());
+    }
+    for (name, number) in command.ports.iter().zip(ports) {
+        env.insert(port_variable(name), number.to_string());
+    }
+    let own = command.env.iter().chain(&task.env);
+    env.extend(own.map(|(name, value)| (name.clone(), value.clone())));
+    env
+}
+
+fn arguments(command: &Command, env: &BTreeMap<String, String>) -> Result<Vec<String>, InvalidTask> {
+    match command {
+        Command::Argv(argv) if argv.is_empty() => Err(InvalidTask::EmptyCommand),
+        Command::Argv(argv) => {
+            let lookup = |name: &str| env.get(name).map(String::as_str);
+            Ok(argv.iter().map(|template| expand(template, lookup)).collect::<Result<_, _>>()?)
+        }
+        Command::Shell(line) => Ok(vec!["/bin/sh".to_owned(), "-c".to_owned(), line.clone()]),
+    }
+}
+
+/// What probes are resolved with.
+struct Probes<'a> {
+    names: &'a [String],
+    numbers: &'a [u16],
+    env: &'a BTreeMap<String, String>,
+    sandbox: &'a PathBuf,
+    limits: ProcessLimits,
+}
+
+impl Probes<'_> {
+    fn resolve(
+        &self,
+        kind: &'static str,
+        check: Option<&Check>,
+    ) -> Result<Option<(Check, ProbePlan)>, InvalidTask> {
+        let Some(check) = check else { return Ok(None) };
+        let plan = match &check.probe {
+            Probe::Http { port, path } => {
+                ProbePlan::Http { port: self.port(kind, port.as_deref())?, path: path.clone() }
+            }
+            Probe::Tcp { port } => ProbePlan::Tcp { port: self.port(kind, port.as_deref())? },
+            Probe::Command(command) => ProbePlan::Command(Box::new(ProcessPlan {
+                argv: arguments(command, self.env)?,
+                env: self.env.iter().map(|(name, value)| (name.clone(), value.clone())).collect(),
+                sandbox: self.sandbox.clone(),
+                limits: self.limits,
+            })),
+        };
+        Ok(Some((check.clone(), plan)))
+    }
+
+    fn port(&self, check: &'static str, name: Option<&str>) -> Result<u16, InvalidTask> {
+        let Some(name) = name else {
+            return self.numbers.first().copied().ok_or(InvalidTask::NoPort { check });
+        };
+        let place = self.names.iter().position(|known| known == name);
+        let unknown = || InvalidTask::UnknownPort { check, port: name.to_owned() };
+        place.and_then(|place| self.numbers.get(place)).copied().ok_or_else(unknown)
+    }
+}
