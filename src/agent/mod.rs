@@ -14,6 +14,8 @@
 mod executors;
 mod machine;
 mod tasks;
+#[cfg(test)]
+mod tests;
 
 pub use executors::{EXECUTOR_IDLE_TIMEOUT, EXECUTOR_REGISTRATION_TIMEOUT, EXECUTOR_STOP_MARGIN};
 pub use machine::{Agent, AgentInput, AgentOutput};

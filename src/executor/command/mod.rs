@@ -21,6 +21,8 @@ mod action;
 mod checks;
 mod plan;
 mod task;
+#[cfg(test)]
+mod tests;
 
 use std::path::PathBuf;
 

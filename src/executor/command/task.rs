@@ -1,15 +1,13 @@
 //! One task's life, from its start to its end.
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use super::action::{CheckKind, CommandAction};
 use super::checks::{Checks, Verdict};
 use super::plan::Plan;
 use crate::executor::ExecutorDriver;
-use crate::protocol::{Exit, Reason, StopPolicy, TaskId, TaskState, TaskStatus};
-
-use std::sync::Arc;
-use std::time::Duration;
-
-use crate::protocol::CommandInfo;
+use crate::protocol::{CommandInfo, Exit, Reason, StopPolicy, TaskId, TaskState, TaskStatus};
 
 /// What a task waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

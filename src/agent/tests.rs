@@ -1,0 +1,200 @@
+//! Scenarios of an agent's life, without a network.
+
+use std::time::Duration;
+
+use super::*;
+use crate::protocol::{
+    AgentCall, AgentEvent, AgentInfo, Attributes, Command, CommandInfo, ConnectionId, ExecutorCall,
+    ExecutorEvent, ExecutorId, FrameworkId, Reason, TaskInfo, TaskState, TaskStatus, UpdateNumber, Work,
+};
+use crate::resources::Resources;
+use crate::time::Time;
+
+const FIRST: ConnectionId = ConnectionId(1);
+const SECOND: ConnectionId = ConnectionId(2);
+
+fn framework() -> FrameworkId {
+    "f1".parse().unwrap()
+}
+
+fn task() -> TaskInfo {
+    let command = CommandInfo::new(Command::Shell("true".to_owned()));
+    TaskInfo::new("t1".parse().unwrap(), Resources::cpus_mem(100, 32), Work::Command(command.into()))
+}
+
+fn status(state: TaskState, number: u32) -> TaskStatus {
+    let mut status = TaskStatus::new(task().id, state, Time::ZERO);
+    status.number = Some(UpdateNumber(number));
+    status
+}
+
+struct Scenario {
+    agent: Agent,
+    now: Time,
+}
+
+impl Scenario {
+    /// An agent that is connected with its master.
+    fn new() -> Self {
+        let info = AgentInfo {
+            hostname: "here".to_owned(),
+            address: None,
+            resources: Resources::cpus_mem(1000, 1024),
+            attributes: Attributes::new(),
+        };
+        let mut scenario = Scenario { agent: Agent::new("a1".parse().unwrap(), info), now: Time::ZERO };
+        scenario.step(AgentInput::MasterConnected);
+        scenario
+    }
+
+    /// The same, with a task whose executor has registered.
+    fn with_task() -> Self {
+        let mut scenario = Scenario::new();
+        scenario.launch();
+        scenario.register(FIRST, Vec::new());
+        scenario
+    }
+
+    fn step(&mut self, input: AgentInput) -> Vec<AgentOutput> {
+        let mut out = Vec::new();
+        self.agent.handle(self.now, input, &mut out);
+        out
+    }
+
+    fn launch(&mut self) -> Vec<AgentOutput> {
+        let role = "web".parse().unwrap();
+        self.step(AgentInput::Master(AgentEvent::Launch {
+            framework: framework(),
+            role,
+            tasks: vec![task()],
+        }))
+    }
+
+    fn register(&mut self, connection: ConnectionId, unacknowledged: Vec<TaskStatus>) -> Vec<AgentOutput> {
+        let (framework, executor) = (framework(), ExecutorId::command());
+        self.step(AgentInput::ExecutorConnected {
+            connection,
+            framework: framework.clone(),
+            executor: executor.clone(),
+        });
+        let call = ExecutorCall::Register { framework, executor, unacknowledged };
+        self.step(AgentInput::ExecutorCall { connection, call })
+    }
+
+    fn update(&mut self, state: TaskState, number: u32) -> Vec<AgentOutput> {
+        let call = ExecutorCall::Update(status(state, number));
+        self.step(AgentInput::ExecutorCall { connection: FIRST, call })
+    }
+
+    fn exited(&mut self) -> Vec<AgentOutput> {
+        let (framework, executor) = (framework(), ExecutorId::command());
+        self.step(AgentInput::ExecutorExited { framework, executor, message: "signal 9".to_owned() })
+    }
+}
+
+/// The updates for the master.
+fn updates(out: &[AgentOutput]) -> Vec<(TaskState, u32)> {
+    let update = |output: &AgentOutput| match output {
+        AgentOutput::ToMaster(AgentCall::Update { status, .. }) => Some((status.state, status.number?.0)),
+        _ => None,
+    };
+    out.iter().filter_map(update).collect()
+}
+
+/// What executors are told.
+fn told(out: Vec<AgentOutput>) -> Vec<ExecutorEvent> {
+    let event = |output| match output {
+        AgentOutput::ToExecutor { event, .. } => Some(event),
+        _ => None,
+    };
+    out.into_iter().filter_map(event).collect()
+}
+
+#[test]
+fn a_task_waits_for_its_executor_and_its_updates_for_their_acknowledgement() {
+    let mut scenario = Scenario::new();
+    let out = scenario.launch();
+    assert!(matches!(&out[..], [AgentOutput::StartExecutor { info: None, .. }]), "{out:?}");
+    let out = scenario.register(FIRST, Vec::new());
+    assert_eq!(told(out), [ExecutorEvent::Registered, ExecutorEvent::Launch(vec![task()])]);
+    let out = scenario.update(TaskState::Running, 1);
+    assert_eq!(updates(&out), [(TaskState::Running, 1)]);
+    assert_eq!(told(out), [ExecutorEvent::Acknowledge { task: task().id, number: UpdateNumber(1) }]);
+    assert_eq!(updates(&scenario.update(TaskState::Running, 1)), [], "it was seen before");
+    scenario.update(TaskState::Finished, 2);
+    assert!(!scenario.agent.task_is_live(&framework(), &task().id));
+
+    scenario.step(AgentInput::MasterDisconnected);
+    let out = scenario.step(AgentInput::MasterConnected);
+    let AgentOutput::ToMaster(AgentCall::Register { tasks, .. }) = &out[0] else { panic!("{out:?}") };
+    assert_eq!(tasks[0].state, TaskState::Finished);
+    assert_eq!(updates(&out), [(TaskState::Running, 1), (TaskState::Finished, 2)]);
+    let number = UpdateNumber(2);
+    scenario.step(AgentInput::Master(AgentEvent::Acknowledge {
+        framework: framework(),
+        task: task().id,
+        number,
+    }));
+    scenario.step(AgentInput::MasterDisconnected);
+    let out = scenario.step(AgentInput::MasterConnected);
+    assert!(
+        matches!(&out[..], [AgentOutput::ToMaster(AgentCall::Register { tasks, .. })] if tasks.is_empty())
+    );
+}
+
+#[test]
+fn tasks_are_lost_with_their_executor() {
+    let mut scenario = Scenario::with_task();
+    scenario.update(TaskState::Running, 1);
+    let out = scenario.exited();
+    assert_eq!(updates(&out), [(TaskState::Lost, 2)]);
+    let AgentOutput::ToMaster(AgentCall::Update { status, .. }) = &out[0] else { panic!("{out:?}") };
+    assert_eq!(status.reason, Some(Reason::ExecutorGone));
+}
+
+#[test]
+fn tasks_whose_executor_never_came_are_dropped() {
+    let mut scenario = Scenario::new();
+    scenario.launch();
+    scenario.now = Time::ZERO + EXECUTOR_REGISTRATION_TIMEOUT;
+    let out = scenario.step(AgentInput::Tick);
+    assert!(matches!(&out[..], [AgentOutput::StopExecutor { .. }]), "{out:?}");
+    assert_eq!(updates(&scenario.exited()), [(TaskState::Dropped, 1)]);
+}
+
+#[test]
+fn an_executor_that_comes_back_is_told_what_it_missed_and_tells_what_we_missed() {
+    let mut scenario = Scenario::with_task();
+    scenario.step(AgentInput::ExecutorDisconnected { connection: FIRST });
+    let kill = AgentEvent::Kill { framework: framework(), task: task().id, stop: None };
+    assert_eq!(told(scenario.step(AgentInput::Master(kill))), []);
+    let out = scenario.register(SECOND, vec![status(TaskState::Running, 1)]);
+    assert_eq!(updates(&out), [(TaskState::Running, 1)]);
+    let told = told(out);
+    assert!(told.contains(&ExecutorEvent::Kill { task: task().id, stop: None }), "{told:?}");
+    assert!(!told.contains(&ExecutorEvent::Launch(vec![task()])), "it has the task: {told:?}");
+}
+
+#[test]
+fn an_idle_executor_ends_and_a_task_that_comes_too_late_starts_another() {
+    let mut scenario = Scenario::with_task();
+    scenario.update(TaskState::Finished, 1);
+    scenario.now = Time::ZERO + EXECUTOR_IDLE_TIMEOUT + Duration::from_secs(1);
+    assert_eq!(told(scenario.step(AgentInput::Tick)), [ExecutorEvent::Shutdown]);
+    let number = UpdateNumber(1);
+    let acknowledge = AgentEvent::Acknowledge { framework: framework(), task: task().id, number };
+    scenario.step(AgentInput::Master(acknowledge));
+    assert_eq!(scenario.launch(), []);
+    let out = scenario.exited();
+    assert!(matches!(&out[..], [AgentOutput::StartExecutor { .. }]), "{out:?}");
+}
+
+#[test]
+fn shutting_down_waits_for_the_executors_but_not_for_ever() {
+    let mut scenario = Scenario::with_task();
+    assert_eq!(told(scenario.step(AgentInput::Shutdown)), [ExecutorEvent::Shutdown]);
+    scenario.now = scenario.agent.next_deadline().unwrap();
+    let out = scenario.step(AgentInput::Tick);
+    assert!(matches!(&out[..], [AgentOutput::StopExecutor { .. }]), "{out:?}");
+    assert_eq!(scenario.exited().last(), Some(&AgentOutput::Stop));
+}
