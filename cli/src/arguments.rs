@@ -1,30 +1,137 @@
 //! What can be typed.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use clap::{Parser, Subcommand};
+use apportion::protocol::{FrameworkId, IdentityKind, TaskId, Weight};
+use apportion::resources::{Role, Scalar};
+use clap::{ArgAction, Args, Parser, Subcommand};
 use clap_complete::Shell;
+
+const EXIT_CODES: &str = "\
+Exit codes: 0 it worked; 1 it failed, or the cluster refused it; 2 the command line or a file is wrong; \
+3 the cluster can't be reached.
+
+Environment: APPORTION_STATE is where state is kept (else $XDG_STATE_HOME/apportion, else ~/.local/state/apportion); \
+RUST_LOG filters what is logged to standard error; NO_COLOR turns colours off.
+
+Start with: apportion sim run examples/scenarios/drf.toml
+Or with a master: apportion master";
 
 /// Schedules services and batch jobs fairly on shared machines.
 #[derive(Debug, Parser)]
-#[command(
-    name = "apportion",
-    version,
-    max_term_width = 100,
-    after_help = "Exit codes: 0 it worked; 1 it failed; 2 the command line or a file is wrong.\n\n\
-                  Start with: apportion sim run examples/scenarios/drf.toml"
-)]
+#[command(name = "apportion", version, max_term_width = 100, after_help = EXIT_CODES)]
 pub(crate) struct Arguments {
-    /// Print JSON, for programs
-    #[arg(long, global = true)]
-    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) global: Global,
 
     #[command(subcommand)]
     pub(crate) command: Command,
 }
 
+/// What every command takes.
+#[derive(Debug, Args)]
+pub(crate) struct Global {
+    /// Print JSON, for programs
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+
+    /// The file that tells where the master is and as whom to speak [default: operator.toml where state is kept]
+    #[arg(long, global = true, value_name = "FILE")]
+    pub(crate) cluster: Option<PathBuf>,
+
+    /// Log more to standard error; twice for all
+    #[arg(short, long, global = true, action = ArgAction::Count, conflicts_with = "quiet")]
+    pub(crate) verbose: u8,
+
+    /// Log errors alone, and tell no progress
+    #[arg(short, long, global = true)]
+    pub(crate) quiet: bool,
+}
+
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    /// Submit a batch job or a service, and follow it to its end
+    #[command(after_help = "\
+The kind of each spec says which framework gets it. A batch job is followed until it ends, a service until it is as the spec \
+says. Interrupting this command stops the following, not the job.
+
+Example: apportion run nightly.toml --also web.toml
+Submit and go: apportion run nightly.toml --detach")]
+    Run(RunArguments),
+    /// Be the master of a cluster, until Ctrl-C
+    #[command(after_help = "\
+On its first start it makes the cluster's certificate authority; it also writes operator.toml, with which the other commands \
+find it.
+
+Example: apportion master --listen 0.0.0.0:7450")]
+    Master(MasterArguments),
+    /// Run the framework of batch jobs, until Ctrl-C
+    #[command(after_help = "\
+Without --token it joins with the operator's authority, which works where operator.toml is. It keeps its credentials for the \
+next start.
+
+Example: apportion batch --role research")]
+    Batch(FrameworkArguments),
+    /// Run the framework of services, until Ctrl-C
+    #[command(after_help = "\
+Without --token it joins with the operator's authority, which works where operator.toml is. It keeps its credentials for the \
+next start.
+
+Example: apportion service --role web")]
+    Service(FrameworkArguments),
+    /// Show the cluster at a glance
+    Status,
+    /// List agents: what they have, what is used and offered
+    Agents,
+    /// List tasks: those that go on, and the most recent that ended
+    Tasks {
+        /// Only those of this framework
+        #[arg(long)]
+        framework: Option<FrameworkId>,
+    },
+    /// List roles: weights and shares
+    Roles,
+    /// List frameworks: what they run
+    Frameworks,
+    /// Print what a task wrote
+    #[command(after_help = "Example: apportion logs nightly-1.merge.0.1 -f")]
+    Logs {
+        #[command(flatten)]
+        task: TaskArguments,
+        /// Go on with what is written later, until the task ends
+        #[arg(short, long)]
+        follow: bool,
+        /// Its standard error instead of its standard output
+        #[arg(long)]
+        stderr: bool,
+    },
+    /// Stop a task
+    Kill {
+        #[command(flatten)]
+        task: TaskArguments,
+    },
+    /// Say why a task does not run
+    #[command(after_help = "Example: apportion why nightly-1.merge.0.1")]
+    Why {
+        /// The task
+        task: String,
+    },
+    /// Set a role's weight
+    #[command(after_help = "\
+A role of weight 2 is due twice the share of a role of weight 1, which is what roles start with.
+
+Example: apportion weight research 2.5")]
+    Weight {
+        /// The role
+        role: Role,
+        /// Its weight, with up to three decimals
+        #[arg(value_parser = weight)]
+        weight: Weight,
+    },
+    /// Make tokens with which processes join the cluster
+    #[command(subcommand)]
+    Token(TokenCommand),
     /// Simulate clusters in virtual time, on the production code
     #[command(subcommand)]
     Sim(SimCommand),
@@ -38,6 +145,75 @@ pub(crate) enum Command {
     Completions {
         /// The shell
         shell: Shell,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RunArguments {
+    /// The spec, as TOML or JSON
+    pub(crate) spec: PathBuf,
+    /// Further specs, to run beside it
+    #[arg(long, value_name = "SPEC", num_args = 1..)]
+    pub(crate) also: Vec<PathBuf>,
+    /// Submit and don't wait
+    #[arg(long)]
+    pub(crate) detach: bool,
+    /// The framework for batch jobs
+    #[arg(long, value_name = "NAME", default_value = "batch")]
+    pub(crate) batch_framework: FrameworkId,
+    /// The framework for services
+    #[arg(long, value_name = "NAME", default_value = "service")]
+    pub(crate) service_framework: FrameworkId,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct MasterArguments {
+    /// Where to listen; port 0 takes any free one
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:7450")]
+    pub(crate) listen: SocketAddr,
+    /// Where to keep the authority and the operator's credentials
+    #[arg(long, value_name = "FOLDER")]
+    pub(crate) state_dir: Option<PathBuf>,
+    /// The cluster's name, part of every identity; kept from the first start on
+    #[arg(long, value_name = "NAME", default_value = "apportion")]
+    pub(crate) cluster_name: String,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct FrameworkArguments {
+    /// A role to run work of; may be repeated
+    #[arg(long = "role", value_name = "ROLE", required = true)]
+    pub(crate) roles: Vec<Role>,
+    /// The framework's name [default: that of the command]
+    #[arg(long)]
+    pub(crate) name: Option<String>,
+    /// Where the master is [default: as in operator.toml]
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) master: Option<SocketAddr>,
+    /// A token to join with, from `apportion token create framework`
+    #[arg(long, conflicts_with = "credentials", requires = "master")]
+    pub(crate) token: Option<String>,
+    /// Credentials to use, instead of joining
+    #[arg(long, value_name = "FILE", requires = "master")]
+    pub(crate) credentials: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct TaskArguments {
+    /// The task
+    pub(crate) task: TaskId,
+    /// Whose it is, where several frameworks have such a task
+    #[arg(long)]
+    pub(crate) framework: Option<FrameworkId>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum TokenCommand {
+    /// Make a token, good for one join within a day
+    #[command(after_help = "Example: apportion token create framework")]
+    Create {
+        /// What may join by it: agent, framework, operator, ...
+        kind: IdentityKind,
     },
 }
 
@@ -64,4 +240,30 @@ pub(crate) enum SpecCommand {
         /// The spec, as TOML or JSON
         file: PathBuf,
     },
+}
+
+fn weight(text: &str) -> Result<Weight, String> {
+    let amount: Scalar = text.parse().map_err(|error| format!("{error}"))?;
+    let milli = u32::try_from(amount.milli()).map_err(|_| "a weight is at most 4294967.295".to_owned())?;
+    Weight::from_milli(milli).map_err(|error| error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_arguments_do_not_contradict_each_other() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn weights_have_three_decimals_and_are_above_zero() {
+        assert_eq!(weight("2.5").map(Weight::milli), Ok(2500));
+        for wrong in ["0", "-1", "x", "5000000"] {
+            assert!(weight(wrong).is_err(), "{wrong}");
+        }
+    }
 }

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use apportion::runtime::{OperatorError, RuntimeError};
 use apportion::spec::SpecErrors;
 
 /// Why a command did not do what was asked.
@@ -10,20 +11,50 @@ use apportion::spec::SpecErrors;
 pub(crate) enum Failure {
     #[error("cannot read {}: {error}", file.display())]
     Unreadable { file: PathBuf, error: std::io::Error },
+    #[error("cannot write {}: {error}", file.display())]
+    Unwritable { file: PathBuf, error: std::io::Error },
+    #[error("{}: {problem}", file.display())]
+    Context { file: PathBuf, problem: String },
+    #[error("no cluster is known: {} does not exist; start one with `apportion master`, or name another file with --cluster", file.display())]
+    NoCluster { file: PathBuf },
+    #[error("no folder for state is known: set APPORTION_STATE, XDG_STATE_HOME or HOME")]
+    NoStateFolder,
     #[error("{0}")]
     Spec(#[from] SpecErrors),
+    #[error("{0}")]
+    Usage(String),
     #[error("cannot write the output: {0}")]
     Output(#[from] std::io::Error),
     #[error("cannot write the output as JSON: {0}")]
     Json(#[from] serde_json::Error),
+    #[error(transparent)]
+    Operator(#[from] OperatorError),
+    #[error(transparent)]
+    Runtime(#[from] RuntimeError),
+    #[error("the answer is not what was asked for: {0}")]
+    Answer(String),
+    #[error("{0}")]
+    Unsuccessful(String),
 }
 
 impl Failure {
-    /// 2 when the command line or a file is wrong, 1 otherwise.
+    /// 3 when the cluster can't be reached, 2 when the command line or a file is wrong, 1 otherwise.
     pub(crate) fn exit_code(&self) -> ExitCode {
-        match self {
-            Failure::Unreadable { .. } | Failure::Spec(_) => ExitCode::from(2),
-            Failure::Output(_) | Failure::Json(_) => ExitCode::FAILURE,
-        }
+        ExitCode::from(match self {
+            Failure::NoCluster { .. }
+            | Failure::Operator(OperatorError::Unreachable { .. } | OperatorError::Lost { .. }) => 3,
+            Failure::Unreadable { .. }
+            | Failure::Context { .. }
+            | Failure::NoStateFolder
+            | Failure::Spec(_)
+            | Failure::Usage(_) => 2,
+            Failure::Unwritable { .. }
+            | Failure::Output(_)
+            | Failure::Json(_)
+            | Failure::Operator(_)
+            | Failure::Runtime(_)
+            | Failure::Answer(_)
+            | Failure::Unsuccessful(_) => 1,
+        })
     }
 }

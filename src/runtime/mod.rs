@@ -8,6 +8,7 @@ pub mod clock;
 pub mod error;
 pub mod framework;
 pub mod master;
+pub mod operator;
 pub mod shutdown;
 
 pub use admission::Admission;
@@ -15,4 +16,5 @@ pub use clock::Clock;
 pub use error::RuntimeError;
 pub use framework::{FrameworkConfig, FrameworkHandle, FrameworkRunner, run_scheduler};
 pub use master::{MasterConfig, MasterServer};
+pub use operator::{LogReader, OperatorClient, OperatorError, ReplyStream, read_log};
 pub use shutdown::{Shutdown, ShutdownHandle};

@@ -1,23 +1,63 @@
-//! One file per command.
+//! One file per command, or per few that are alike.
 
-pub(crate) mod sim;
-pub(crate) mod spec;
+mod completions;
+mod control;
+mod framework;
+mod lists;
+mod logs;
+mod master;
+mod run;
+mod sim;
+mod spec;
+mod status;
+mod why;
 
-use std::io::{ErrorKind, Write};
+use std::future::Future;
 use std::path::Path;
 
 use apportion::spec::Document;
-use clap::CommandFactory;
-use clap_complete::Shell;
 
-use crate::arguments::Arguments;
+use crate::arguments::{Arguments, Command, SimCommand, SpecCommand, TokenCommand};
+use crate::context::Context;
 use crate::failure::Failure;
 
-/// Prints the completion script.
-pub(crate) fn completions(shell: Shell) -> Result<(), Failure> {
-    let mut script = Vec::new();
-    clap_complete::generate(shell, &mut Arguments::command(), "apportion", &mut script);
-    print(&String::from_utf8_lossy(&script))
+/// Does what was asked.
+pub(crate) fn execute(Arguments { global, command }: Arguments) -> Result<(), Failure> {
+    let context = || Context::load(global.cluster.as_deref());
+    let json = global.json;
+    match command {
+        Command::Run(arguments) => {
+            // Mistakes in specs come before those about the cluster.
+            let work = run::read_all(&arguments)?;
+            wait_for(run::run(&context()?, work, arguments.detach, &global))
+        }
+        Command::Master(arguments) => wait_for(master::run(&arguments, json)),
+        Command::Batch(arguments) => wait_for(framework::batch(&arguments, context)),
+        Command::Service(arguments) => wait_for(framework::service(&arguments, context)),
+        Command::Status => status::print_status(&wait_for(context()?.state())?, json),
+        Command::Agents => lists::agents(&wait_for(context()?.state())?, json),
+        Command::Tasks { framework } => {
+            lists::tasks(&wait_for(context()?.state())?, framework.as_ref(), json)
+        }
+        Command::Roles => lists::roles(&wait_for(context()?.state())?, json),
+        Command::Frameworks => lists::frameworks(&wait_for(context()?.state())?, json),
+        Command::Logs { task, follow, stderr } => wait_for(logs::logs(&context()?, &task, follow, stderr)),
+        Command::Kill { task } => wait_for(control::kill(&context()?, task, json)),
+        Command::Why { task } => wait_for(why::why(&context()?, task, json)),
+        Command::Weight { role, weight } => wait_for(control::weight(&context()?, role, weight, json)),
+        Command::Token(TokenCommand::Create { kind }) => {
+            wait_for(control::create_token(&context()?, kind, json))
+        }
+        Command::Sim(SimCommand::Run { scenario }) => sim::run(&scenario, json),
+        Command::Spec(SpecCommand::Check { files }) => spec::check(&files),
+        Command::Spec(SpecCommand::Explain { file }) => spec::explain(&file),
+        Command::Completions { shell } => completions::completions(shell),
+    }
+}
+
+/// Drives what talks to others to its end.
+fn wait_for<T>(work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
+    tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(work)
 }
 
 /// Reads a file that people write.
@@ -25,13 +65,4 @@ fn read(file: &Path) -> Result<Document, Failure> {
     let text = std::fs::read_to_string(file)
         .map_err(|error| Failure::Unreadable { file: file.to_owned(), error })?;
     Ok(Document::new(file.display().to_string(), text))
-}
-
-/// Writes to standard output. A reader that has seen enough is no failure.
-fn print(text: &str) -> Result<(), Failure> {
-    let mut out = std::io::stdout().lock();
-    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
-        Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(error.into()),
-        _ => Ok(()),
-    }
 }

@@ -4,8 +4,9 @@ use std::path::Path;
 
 use apportion_simulations::Scenario;
 
-use super::{print, read};
+use super::read;
 use crate::failure::Failure;
+use crate::output::print;
 
 /// Runs a scenario and prints its summary.
 pub(crate) fn run(file: &Path, json: bool) -> Result<(), Failure> {

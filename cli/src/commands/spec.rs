@@ -6,16 +6,18 @@ use apportion::spec::{Document, Header, SpecErrors, explain as resolve};
 use apportion_batch::BatchSpec;
 use apportion_service::ServiceSpec;
 
-use super::{print, read};
+use super::read;
 use crate::failure::Failure;
+use crate::output::print;
 
 /// A spec of either framework.
-enum Spec {
+pub(super) enum Spec {
     Batch(BatchSpec),
     Service(Box<ServiceSpec>),
 }
 
-fn parse(document: &Document) -> Result<Spec, SpecErrors> {
+/// Reads a spec of the kind that it says it is.
+pub(super) fn parse(document: &Document) -> Result<Spec, SpecErrors> {
     let header = Header::peek(document)?;
     header.expect_kind(document, &[apportion_batch::KIND, apportion_service::KIND])?;
     if header.kind == apportion_batch::KIND {

@@ -1,0 +1,53 @@
+//! `apportion master`: a cluster's master, until it is asked to end.
+
+use std::sync::Arc;
+
+use apportion::allocator::DrfAllocator;
+use apportion::protocol::IdentityKind;
+use apportion::runtime::{Admission, MasterConfig, MasterServer, ShutdownHandle};
+use serde_json::json;
+
+use crate::arguments::MasterArguments;
+use crate::context::{Context, state_folder};
+use crate::failure::Failure;
+use crate::output::{print, print_json};
+use crate::signals::Signals;
+
+/// The authority's folder where state is kept.
+const AUTHORITY: &str = "authority";
+
+/// Starts a master, lets the operator find it, and waits.
+pub(crate) async fn run(arguments: &MasterArguments, json: bool) -> Result<(), Failure> {
+    let signals = Signals::take()?;
+    let folder = match &arguments.state_dir {
+        Some(folder) => folder.clone(),
+        None => state_folder()?,
+    };
+    let admission = Arc::new(Admission::open(&folder.join(AUTHORITY), &arguments.cluster_name)?);
+    let (stop, shutdown) = ShutdownHandle::new();
+    let config = MasterConfig {
+        listen: arguments.listen,
+        credentials: admission.credentials(IdentityKind::Master, "master")?,
+        admission: Some(admission.clone()),
+    };
+    let master = MasterServer::start(config, DrfAllocator::default(), shutdown)?;
+    let operator = admission.credentials(IdentityKind::Operator, "operator")?;
+    let context = Context::save(&folder, master.address(), &operator)?;
+    if json {
+        print_json(&json!({ "master": master.address(), "state": folder, "cluster": context }))?;
+    } else {
+        print(&format!(
+            "master at {}, state in {}\n\
+             next, in other terminals:\n  \
+             apportion --cluster {file} batch --role research\n  \
+             apportion --cluster {file} status\n",
+            master.address(),
+            folder.display(),
+            file = context.display(),
+        ))?;
+    }
+    signals.asked_to_end().await;
+    stop.stop();
+    master.stop().await;
+    Ok(())
+}

@@ -1,0 +1,41 @@
+//! Ctrl-C and SIGTERM.
+
+use std::io;
+
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+/// What the shell reports for a program that Ctrl-C ended.
+const INTERRUPTED: i32 = 130;
+
+/// The signals that ask a program to end.
+pub(crate) struct Signals {
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+impl Signals {
+    /// Takes the signals from now on.
+    pub(crate) fn take() -> io::Result<Self> {
+        Ok(Signals {
+            interrupt: signal(SignalKind::interrupt())?,
+            terminate: signal(SignalKind::terminate())?,
+        })
+    }
+
+    /// Waits for the first one. From then on another one ends the program at once.
+    pub(crate) async fn asked_to_end(mut self) {
+        self.next().await;
+        eprintln!("ending; once more to end at once");
+        tokio::spawn(async move {
+            self.next().await;
+            std::process::exit(INTERRUPTED);
+        });
+    }
+
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+        }
+    }
+}
