@@ -117,7 +117,8 @@ impl OperatorClient {
         Ok(stream)
     }
 
-    /// Ends the connection and waits until the master was told. Dropping the client leaves the telling to chance.
+    /// Ends the connection and gives the word of it time to leave. A master that the word does not reach keeps the connection
+    /// until its idle timeout, as when a program exits without.
     pub async fn close(self) {
         self.link.close(CloseCode::Done, "the operator is done");
         self.endpoint.wait_idle().await;
@@ -209,22 +210,37 @@ pub async fn read_log(
     credentials: &Credentials,
     wanted: &ReadLog,
 ) -> Result<LogReader, OperatorError> {
-    let (_, connection) = dial(agent, credentials, IdentityKind::Agent).await?;
+    let (endpoint, connection) = dial(agent, credentials, IdentityKind::Agent).await?;
     let lost = |error: NetError| OperatorError::Lost { reason: error.to_string() };
     let (mut ask, mut bytes) = connection.link().open_bulk().await.map_err(lost)?;
     ask.write_frame(wanted).await.map_err(lost)?;
-    match bytes.read_frame().await.map_err(lost)? {
-        LogAnswer::Bytes => Ok(LogReader { bytes, _connection: connection }),
-        LogAnswer::Refused(reason) => Err(OperatorError::Refused(reason)),
+    let answer = bytes.read_frame().await.map_err(lost)?;
+    let reader = LogReader { bytes, endpoint, connection };
+    match answer {
+        LogAnswer::Bytes => Ok(reader),
+        LogAnswer::Refused(reason) => {
+            reader.close().await;
+            Err(OperatorError::Refused(reason))
+        }
     }
 }
 
-/// The bytes of a task's output. Dropping it tells the agent to stop.
+/// The bytes of a task's output. Dropping it tells the agent to stop, as long as the program goes on.
 #[derive(Debug)]
 pub struct LogReader {
     bytes: BulkReader,
+    endpoint: Endpoint,
     /// Its main stream carries nothing here, but an agent may take that stream's end for the operator's leaving.
-    _connection: Connection,
+    connection: Connection,
+}
+
+impl LogReader {
+    /// Ends the connection and gives the word of it time to leave. An agent that the word does not reach keeps the connection
+    /// until its idle timeout, as when a program exits without.
+    pub async fn close(self) {
+        self.connection.link().close(CloseCode::Done, "the operator is done");
+        self.endpoint.wait_idle().await;
+    }
 }
 
 impl AsyncRead for LogReader {
@@ -338,7 +354,7 @@ mod tests {
         let mut log = read_log(address, &operator, &wanted("t1")).await.unwrap();
         tokio::time::timeout(PATIENCE, log.read_to_string(&mut text)).await.unwrap().unwrap();
         assert_eq!(text, "hello\n");
-        drop(log);
+        log.close().await;
         let refused = read_log(address, &operator, &wanted("t2")).await.unwrap_err();
         assert_eq!(refused.to_string(), "no such task");
         let not_a_master = OperatorClient::connect(address, &operator).await.unwrap_err();

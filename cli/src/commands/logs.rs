@@ -1,9 +1,9 @@
 //! `apportion logs`: what a task wrote, read from its agent.
 
-use apportion::protocol::TaskId;
 use apportion::protocol::logs::{OutputName, ReadLog};
 use apportion::protocol::operator::{ClusterState, TaskSummary};
-use apportion::runtime::read_log;
+use apportion::protocol::{FrameworkId, TaskId};
+use apportion::runtime::{LogReader, read_log};
 use tokio::io::AsyncReadExt;
 
 use crate::arguments::TaskArguments;
@@ -47,7 +47,7 @@ fn find<'a>(state: &'a ClusterState, arguments: &TaskArguments) -> Result<&'a Ta
 /// The task of a framework, if the master remembers it.
 pub(super) fn task_of<'a>(
     state: &'a ClusterState,
-    framework: &apportion::protocol::FrameworkId,
+    framework: &FrameworkId,
     id: &TaskId,
 ) -> Option<&'a TaskSummary> {
     state.tasks.iter().find(|task| task.framework == *framework && task.status.task == *id)
@@ -68,6 +68,12 @@ pub(super) async fn print_output(
     let (framework, id) = (task.framework.clone(), task.status.task.clone());
     let wanted = ReadLog { framework, task: id, output, offset: 0, follow };
     let mut bytes = read_log(address, &context.credentials, &wanted).await?;
+    let copied = copy(&mut bytes).await;
+    bytes.close().await;
+    copied
+}
+
+async fn copy(bytes: &mut LogReader) -> Result<(), Failure> {
     let mut piece = vec![0; PIECE_BYTES];
     loop {
         let read = bytes

@@ -86,16 +86,12 @@ pub(super) async fn run(
     global: &Global,
 ) -> Result<(), Failure> {
     let client = context.connect().await?;
-    let mut submitted = Vec::new();
-    for work in work {
-        submitted.push(submit(&client, work).await?);
-    }
-    if detach {
-        client.close().await;
-        return tell_submitted(&submitted, global.json);
-    }
-    let outcomes = follow_all(&client, submitted, global.quiet || global.json).await?;
+    let outcomes = submit_and_follow(&client, work, detach, global).await;
     client.close().await;
+    let outcomes = outcomes?;
+    if detach {
+        return Ok(());
+    }
     if global.json {
         print_json(&outcomes)?;
     } else {
@@ -108,6 +104,24 @@ pub(super) async fn run(
         0 => Ok(()),
         _ => Err(Failure::Unsuccessful(format!("{failed} of {} did not succeed", outcomes.len()))),
     }
+}
+
+/// How all ended; nothing when detached.
+async fn submit_and_follow(
+    client: &OperatorClient,
+    work: Vec<Work>,
+    detach: bool,
+    global: &Global,
+) -> Result<Vec<Outcome>, Failure> {
+    let mut submitted = Vec::new();
+    for work in work {
+        submitted.push(submit(client, work).await?);
+    }
+    if detach {
+        tell_submitted(&submitted, global.json)?;
+        return Ok(Vec::new());
+    }
+    follow_all(client, submitted, global.quiet || global.json).await
 }
 
 async fn submit(client: &OperatorClient, Work { framework, spec }: Work) -> Result<Submitted, Failure> {
