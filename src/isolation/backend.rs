@@ -1,5 +1,7 @@
 //! Which containment is used on this machine, and why.
 
+use std::fmt;
+use std::str::FromStr;
 use std::sync::Arc;
 
 use super::cgroups::{self, CleanUp, Pool};
@@ -18,6 +20,27 @@ pub enum IsolationPreference {
     Cgroups,
     /// Plain processes.
     Plain,
+}
+
+impl fmt::Display for IsolationPreference {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Auto => "auto",
+            Self::Cgroups => "cgroups",
+            Self::Plain => "plain",
+        })
+    }
+}
+
+impl FromStr for IsolationPreference {
+    type Err = IsolationError;
+
+    fn from_str(text: &str) -> Result<Self, IsolationError> {
+        [Self::Auto, Self::Cgroups, Self::Plain]
+            .into_iter()
+            .find(|preference| preference.to_string() == text)
+            .ok_or_else(|| IsolationError::UnknownPreference { text: text.to_owned() })
+    }
 }
 
 /// What contains tasks.

@@ -131,6 +131,12 @@ pub enum IsolationError {
         /// What stands in the way of v1.
         v1: String,
     },
+    /// The text names no preference.
+    #[error("{text:?} is no isolation: it is auto, cgroups or plain")]
+    UnknownPreference {
+        /// The text.
+        text: String,
+    },
     /// The root name can't be a directory's name.
     #[error("{name:?} can't name a cgroup: use letters, digits, '-' and '_'")]
     BadName {

@@ -46,6 +46,7 @@ pub(super) fn spawn(
         join: &join,
         cgroup,
         data_bytes,
+        die_with_parent: spec.die_with_parent,
     });
     match launched {
         Ok((pid, pidfd)) => Ok(Process::new(pid, pidfd, floor_kib, lease)),
@@ -123,6 +124,7 @@ fn explain(spec: &ProcessSpec, program: PathBuf, step: Step, source: io::Error) 
         Step::Clone => refused(program, "make a process (clone3, Linux 5.7 or newer)", source),
         Step::EnterCgroup => SpawnError::Cgroup { step: "entering it", source },
         Step::Session => refused(program, "make a session", source),
+        Step::ParentDeath => refused(program, "tie it to its parent's life", source),
         Step::Directory => SpawnError::BadDirectory { directory: spec.directory.clone(), source },
         Step::Stdin => refused(program, "open /dev/null", source),
         Step::Stdout => bad_output("stdout", &spec.stdout, source),

@@ -49,6 +49,7 @@ pub struct ProcessSpec {
     pub(super) stdout: Output,
     pub(super) stderr: Output,
     pub(super) limits: Limits,
+    pub(super) die_with_parent: bool,
 }
 
 impl ProcessSpec {
@@ -64,6 +65,7 @@ impl ProcessSpec {
             stdout: Output::Null,
             stderr: Output::Null,
             limits: Limits::default(),
+            die_with_parent: false,
         }
     }
 
@@ -105,6 +107,14 @@ impl ProcessSpec {
     #[must_use]
     pub fn limits(mut self, limits: Limits) -> Self {
         self.limits = limits;
+        self
+    }
+
+    /// Has the kernel kill the process (it alone, not its descendants) when the *thread* that starts it ends, whatever ends it. For
+    /// tasks that nobody could account for without their executor; to be started from threads that live as long as it.
+    #[must_use]
+    pub fn die_with_parent(mut self) -> Self {
+        self.die_with_parent = true;
         self
     }
 }

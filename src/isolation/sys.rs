@@ -48,6 +48,7 @@ pub(super) enum Step {
     Clone,
     EnterCgroup,
     Session,
+    ParentDeath,
     Directory,
     Stdin,
     Stdout,
@@ -79,6 +80,8 @@ pub(super) struct Launch<'a> {
     pub(super) cgroup: Option<BorrowedFd<'a>>,
     /// A ceiling for each process' private memory, in bytes.
     pub(super) data_bytes: Option<u64>,
+    /// Whether the kernel kills the child when this thread ends.
+    pub(super) die_with_parent: bool,
 }
 
 /// What the child sees of its parent's memory.
@@ -214,6 +217,9 @@ fn become_program(child: &Child<'_>) -> Step {
         }
         if libc::setsid() < 0 {
             return Step::Session;
+        }
+        if launch.die_with_parent && libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) < 0 {
+            return Step::ParentDeath;
         }
         let mut none = MaybeUninit::<libc::sigset_t>::uninit();
         libc::sigemptyset(none.as_mut_ptr());

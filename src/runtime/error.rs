@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use crate::isolation::IsolationError;
 use crate::net::NetError;
 use crate::protocol::identity::IdentityError;
 
@@ -15,6 +16,9 @@ pub enum RuntimeError {
     /// A name that can't be part of an identity.
     #[error(transparent)]
     Identity(#[from] IdentityError),
+    /// The isolation that tasks are to run in can't be had.
+    #[error(transparent)]
+    Isolation(#[from] IsolationError),
     /// A file or folder.
     #[error("cannot {action} {}: {error}", path.display())]
     File {

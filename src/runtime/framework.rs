@@ -3,21 +3,15 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
 
 use rustc_hash::FxHashMap;
 use tokio::sync::mpsc;
 
+use super::peer::{Peer, PeerEvent, sleep_or_forever};
 use super::{Clock, RuntimeError, Shutdown};
-use crate::net::{Credentials, Endpoint, Expect, Outbox, Receiver, Settings};
-use crate::protocol::{IdentityKind, RequestId, SchedulerCall, SchedulerEvent};
+use crate::net::{Credentials, Expect, Outbox};
+use crate::protocol::{IdentityKind, RequestId, SchedulerCall};
 use crate::scheduler::{Scheduler, SchedulerInput, SchedulerOutput, SchedulerProcess};
-
-/// From a failed try to connect to the next, at first; doubled up to [`RECONNECT_MAX`].
-const RECONNECT_FIRST: Duration = Duration::from_millis(50);
-
-/// The longest wait between two tries to connect.
-const RECONNECT_MAX: Duration = Duration::from_secs(5);
 
 /// What a framework needs to run.
 #[derive(Debug)]
@@ -100,88 +94,53 @@ impl<S: Scheduler> FrameworkRunner<S> {
     /// # Errors
     /// See [`run_scheduler`].
     pub async fn run(mut self, mut shutdown: Shutdown) -> Result<(), RuntimeError> {
-        let local = match self.config.master {
-            SocketAddr::V4(_) => SocketAddr::from(([0, 0, 0, 0], 0)),
-            SocketAddr::V6(_) => SocketAddr::from(([0; 16], 0)),
-        };
-        let endpoint = Endpoint::client(local, &self.config.credentials, Settings::default())?;
-        let expect = Expect::Kind(IdentityKind::Master);
-        let mut delay = RECONNECT_FIRST;
-        while !self.stopped && !shutdown.is_stopped() {
-            let connecting = endpoint.connect(self.config.master, &expect);
-            let connected = tokio::select! {
-                connected = connecting => connected,
-                () = shutdown.stopped() => break,
-            };
-            match connected {
-                Ok(connection) => {
-                    delay = RECONNECT_FIRST;
-                    let (outbox, sender, receiver) = connection.split();
-                    let sending = tokio::spawn(sender.drive());
-                    self.converse(outbox, receiver, &mut shutdown).await;
-                    // What is queued goes out before the connection ends, unless the master is gone.
-                    let _ = tokio::time::timeout(RECONNECT_MAX, sending).await;
-                }
-                Err(error) if is_final(&error) => return Err(error.into()),
-                Err(error) => tracing::debug!(%error, "cannot reach the master; trying again"),
-            }
-            if self.stopped || shutdown.is_stopped() {
-                break;
-            }
-            tokio::select! {
-                () = tokio::time::sleep(delay) => {}
-                () = shutdown.stopped() => {}
-            }
-            delay = (delay * 2).min(RECONNECT_MAX);
-        }
-        Ok(())
-    }
-
-    /// Exchanges messages with the master until the connection or the framework ends.
-    async fn converse(
-        &mut self,
-        outbox: Outbox<SchedulerCall>,
-        mut receiver: Receiver<SchedulerEvent>,
-        shutdown: &mut Shutdown,
-    ) {
-        self.process.handle(self.clock.now(), SchedulerInput::Connected, &mut self.outputs);
-        self.carry_out(&outbox);
-        let mut batch = Vec::new();
+        let FrameworkConfig { master, credentials } = &self.config;
+        let mut peer = Peer::seek(*master, Expect::Kind(IdentityKind::Master), credentials)?;
+        let mut outbox = None;
+        let mut outcome = Ok(());
         while !self.stopped {
             let wait = self.process.next_deadline().map(|deadline| self.clock.until(deadline));
             tokio::select! {
-                received = receiver.recv_batch(&mut batch) => match received {
-                    Ok(0) => break,
-                    Ok(_) => {
-                        let now = self.clock.now();
-                        for event in batch.drain(..) {
-                            self.process.handle(now, SchedulerInput::Event(event), &mut self.outputs);
+                event = peer.next() => match event {
+                    PeerEvent::Connected(new) => {
+                        outbox = Some(new);
+                        self.handle(SchedulerInput::Connected);
+                    }
+                    PeerEvent::Received(events) => {
+                        for event in events {
+                            self.handle(SchedulerInput::Event(event));
                         }
                     }
-                    Err(error) => {
-                        tracing::warn!(%error, "connection with the master lost");
+                    PeerEvent::Disconnected => {
+                        outbox = None;
+                        self.handle(SchedulerInput::Disconnected);
+                    }
+                    PeerEvent::Refused(error) => {
+                        outcome = Err(error.into());
                         break;
                     }
                 },
-                Some(request) = self.requests.recv() => {
-                    let LocalRequest { request, data, replies } = request;
+                Some(LocalRequest { request, data, replies }) = self.requests.recv() => {
                     self.waiting.insert(request, replies);
-                    let input = SchedulerInput::LocalRequest { request, data };
-                    self.process.handle(self.clock.now(), input, &mut self.outputs);
+                    self.handle(SchedulerInput::LocalRequest { request, data });
                 }
                 () = sleep_or_forever(wait) => {}
                 () = shutdown.stopped() => break,
             }
             if self.process.next_deadline().is_some_and(|deadline| deadline <= self.clock.now()) {
-                self.process.handle(self.clock.now(), SchedulerInput::Tick, &mut self.outputs);
+                self.handle(SchedulerInput::Tick);
             }
-            self.carry_out(&outbox);
+            self.carry_out(outbox.as_ref());
         }
-        self.process.handle(self.clock.now(), SchedulerInput::Disconnected, &mut self.outputs);
-        self.outputs.clear();
+        peer.end(outbox).await;
+        outcome
     }
 
-    fn carry_out(&mut self, outbox: &Outbox<SchedulerCall>) {
+    fn handle(&mut self, input: SchedulerInput) {
+        self.process.handle(self.clock.now(), input, &mut self.outputs);
+    }
+
+    fn carry_out(&mut self, outbox: Option<&Outbox<SchedulerCall>>) {
         let mut calls = Vec::new();
         for output in self.outputs.drain(..) {
             match output {
@@ -198,29 +157,9 @@ impl<S: Scheduler> FrameworkRunner<S> {
                 SchedulerOutput::Stop => self.stopped = true,
             }
         }
-        if let Err(error) = outbox.push_all(calls) {
+        // Without a connection the process keeps what has to be said later.
+        if let Some(Err(error)) = outbox.map(|outbox| outbox.push_all(calls)) {
             tracing::warn!(%error, "cannot send to the master");
         }
     }
-}
-
-async fn sleep_or_forever(wait: Option<Duration>) {
-    match wait {
-        Some(wait) => tokio::time::sleep(wait).await,
-        None => std::future::pending().await,
-    }
-}
-
-/// Whether trying again can't help.
-fn is_final(error: &crate::net::NetError) -> bool {
-    use crate::net::NetError;
-    matches!(
-        error,
-        NetError::VersionMismatch { .. }
-            | NetError::UntrustedPeer { .. }
-            | NetError::CertificateRefused { .. }
-            | NetError::NoCertificate
-            | NetError::UnexpectedPeer { .. }
-            | NetError::RoleRefused { .. }
-    )
 }

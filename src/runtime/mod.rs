@@ -4,17 +4,24 @@
 //! the machine what came in, in batches, and carries out what it wants. Nothing here decides anything.
 
 pub mod admission;
+pub mod agent;
 pub mod clock;
 pub mod error;
+pub mod executor;
 pub mod framework;
+pub mod local;
 pub mod master;
 pub mod operator;
+mod peer;
 pub mod shutdown;
 
 pub use admission::Admission;
+pub use agent::{AgentConfig, ExecutorLauncher, ExecutorProgram, InProgram, machine_resources, run_agent};
 pub use clock::Clock;
 pub use error::RuntimeError;
+pub use executor::{ExecutorConfig, Reporter, run_command_executor, run_executor};
 pub use framework::{FrameworkConfig, FrameworkHandle, FrameworkRunner, run_scheduler};
+pub use local::{LocalCluster, LocalConfig};
 pub use master::{MasterConfig, MasterServer};
 pub use operator::{LogReader, OperatorClient, OperatorError, ReplyStream, read_log};
 pub use shutdown::{Shutdown, ShutdownHandle};

@@ -68,6 +68,7 @@ impl Pool {
             join: &join,
             cgroup,
             data_bytes: None,
+            die_with_parent: false,
         };
         match sys::launch(&probe) {
             Err((Step::Execute, _)) => {}

@@ -1,0 +1,34 @@
+//! What an agent needs to run.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use super::launcher::ExecutorLauncher;
+use crate::isolation::IsolationPreference;
+use crate::net::Credentials;
+use crate::protocol::Attributes;
+use crate::resources::Resources;
+
+/// What an agent needs to run.
+#[derive(Debug)]
+pub struct AgentConfig {
+    /// Its certificate; its name is the agent's id.
+    pub credentials: Credentials,
+    /// Where the master listens.
+    pub master: SocketAddr,
+    /// Where it takes connections of operators who read logs; port 0 lets the system choose one.
+    pub listen: SocketAddr,
+    /// Where operators find it, if that is not where it listens. Needed only behind address translation: an agent that listens on
+    /// all of its machine's addresses names the one from which it reaches the master.
+    pub advertise: Option<SocketAddr>,
+    /// Where sandboxes and executors' files are kept; of this agent alone.
+    pub work_dir: PathBuf,
+    /// What it has to give; see [`machine_resources`](super::machine_resources).
+    pub resources: Resources,
+    /// For frameworks to choose by.
+    pub attributes: Attributes,
+    /// How tasks are contained.
+    pub isolation: IsolationPreference,
+    /// How executors are started.
+    pub launcher: ExecutorLauncher,
+}

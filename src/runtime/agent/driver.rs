@@ -1,0 +1,257 @@
+//! The task that owns the machine.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
+
+use rustc_hash::FxHashMap;
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinSet;
+
+use super::AgentConfig;
+use super::executors::take_executors;
+use super::launcher::Launches;
+use super::logs::take_operators;
+use super::work_dir::WorkDir;
+use crate::agent::{Agent, AgentInput, AgentOutput};
+use crate::net::{CertificateAuthority, CloseCode, Endpoint, Expect, Link, Outbox, Settings};
+use crate::protocol::{
+    AgentCall, AgentEvent, AgentInfo, ConnectionId, ExecutorCall, ExecutorEvent, ExecutorId, FrameworkId,
+    IdentityKind, TaskId,
+};
+use crate::runtime::peer::{Peer, PeerEvent, any_address_like, sleep_or_forever};
+use crate::runtime::{Clock, RuntimeError, Shutdown};
+
+/// Events that wait for the machine; more hold up those whom they come from.
+const EVENTS_WAITING: usize = 64;
+
+/// Where executors come to: any free port, reachable from this machine alone.
+const FOR_EXECUTORS: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
+
+/// What the tasks around the machine tell it.
+#[derive(Debug)]
+pub(super) enum Event {
+    ExecutorConnected {
+        connection: ConnectionId,
+        framework: FrameworkId,
+        executor: ExecutorId,
+        outbox: Outbox<ExecutorEvent>,
+        link: Link,
+    },
+    ExecutorCalls {
+        connection: ConnectionId,
+        calls: Vec<ExecutorCall>,
+    },
+    ExecutorDisconnected(ConnectionId),
+    ExecutorExited {
+        framework: FrameworkId,
+        executor: ExecutorId,
+        message: String,
+    },
+    IsTaskLive {
+        framework: FrameworkId,
+        task: TaskId,
+        reply: oneshot::Sender<bool>,
+    },
+}
+
+/// Runs an agent until the signal is given; then it ends its executors, with their tasks, and returns when all have ended.
+///
+/// # Errors
+/// When the folder or an address can't be used, or the master refuses the agent before it was ever connected. Later refusals
+/// are logged and leave the tasks running.
+pub async fn run_agent(config: AgentConfig, mut shutdown: Shutdown) -> Result<(), RuntimeError> {
+    let work_dir = WorkDir::open(&config.work_dir)?;
+    let identity = config.credentials.identity().clone();
+    let operators = Endpoint::server(config.listen, &config.credentials, Settings::default())?;
+    let authority = CertificateAuthority::create(identity.name())?;
+    let executors = Endpoint::server(FOR_EXECUTORS, &authority.issue(&identity)?, Settings::default())?;
+    let (events, mut inbox) = mpsc::channel(EVENTS_WAITING);
+    let address = config.advertise.unwrap_or_else(|| reachable(operators.local_address(), config.master));
+    tracing::info!(agent = identity.name(), %address, "agent serves logs");
+    let launches = Launches::new(
+        config.launcher,
+        authority,
+        &identity,
+        executors.local_address(),
+        work_dir.clone(),
+        config.isolation,
+        events.clone(),
+    );
+    let info = AgentInfo {
+        hostname: hostname(),
+        address: Some(address),
+        resources: config.resources,
+        attributes: config.attributes,
+    };
+    let id = crate::protocol::AgentId::new(identity.name())
+        .expect("a certificate's names are a subset of the valid ids");
+    let mut peer = Peer::seek(config.master, Expect::Kind(IdentityKind::Master), &config.credentials)?;
+    let mut listening = JoinSet::new();
+    listening.spawn(take_operators(operators, work_dir, events.clone()));
+    listening.spawn(take_executors(executors, events));
+    let mut driver = Driver {
+        machine: Agent::new(id, info),
+        clock: Clock::start(),
+        outputs: Vec::new(),
+        master: None,
+        executors: FxHashMap::default(),
+        launches,
+        was_connected: false,
+        ended: false,
+    };
+    let outcome = driver.run(&mut peer, &mut inbox, &mut shutdown).await;
+    peer.end(driver.master.take()).await;
+    outcome
+}
+
+struct Driver {
+    machine: Agent,
+    clock: Clock,
+    outputs: Vec<AgentOutput>,
+    master: Option<Outbox<AgentCall>>,
+    executors: FxHashMap<ConnectionId, (Outbox<ExecutorEvent>, Link)>,
+    launches: Launches,
+    was_connected: bool,
+    ended: bool,
+}
+
+impl Driver {
+    async fn run(
+        &mut self,
+        peer: &mut Peer<AgentCall, AgentEvent>,
+        inbox: &mut mpsc::Receiver<Event>,
+        shutdown: &mut Shutdown,
+    ) -> Result<(), RuntimeError> {
+        let mut ending = false;
+        while !self.ended {
+            let wait = self.machine.next_deadline().map(|deadline| self.clock.until(deadline));
+            tokio::select! {
+                event = peer.next() => self.master_event(event)?,
+                Some(event) = inbox.recv() => self.event(event),
+                () = sleep_or_forever(wait) => {}
+                () = shutdown.stopped(), if !ending => {
+                    ending = true;
+                    self.handle(AgentInput::Shutdown);
+                }
+            }
+            if self.machine.next_deadline().is_some_and(|deadline| deadline <= self.clock.now()) {
+                self.handle(AgentInput::Tick);
+            }
+            self.carry_out();
+        }
+        Ok(())
+    }
+
+    fn handle(&mut self, input: AgentInput) {
+        self.machine.handle(self.clock.now(), input, &mut self.outputs);
+    }
+
+    fn master_event(&mut self, event: PeerEvent<AgentCall, AgentEvent>) -> Result<(), RuntimeError> {
+        match event {
+            PeerEvent::Connected(outbox) => {
+                self.was_connected = true;
+                self.master = Some(outbox);
+                self.handle(AgentInput::MasterConnected);
+            }
+            PeerEvent::Received(events) => {
+                events.into_iter().for_each(|event| self.handle(AgentInput::Master(event)));
+            }
+            PeerEvent::Disconnected => {
+                self.master = None;
+                self.handle(AgentInput::MasterDisconnected);
+            }
+            PeerEvent::Refused(error) if self.was_connected => {
+                tracing::error!(%error, "the master takes this agent no more; its tasks run on, unattended");
+            }
+            PeerEvent::Refused(error) => return Err(error.into()),
+        }
+        Ok(())
+    }
+
+    fn event(&mut self, event: Event) {
+        match event {
+            Event::ExecutorConnected { connection, framework, executor, outbox, link } => {
+                self.executors.insert(connection, (outbox, link));
+                self.handle(AgentInput::ExecutorConnected { connection, framework, executor });
+            }
+            Event::ExecutorCalls { connection, calls } => {
+                calls.into_iter().for_each(|call| self.handle(AgentInput::ExecutorCall { connection, call }));
+            }
+            Event::ExecutorDisconnected(connection) => {
+                self.executors.remove(&connection);
+                self.handle(AgentInput::ExecutorDisconnected { connection });
+            }
+            Event::ExecutorExited { framework, executor, message } => {
+                self.launches.ended(&framework, &executor);
+                self.handle(AgentInput::ExecutorExited { framework, executor, message });
+            }
+            Event::IsTaskLive { framework, task, reply } => {
+                // Whoever asked may have left.
+                let _ = reply.send(self.machine.task_is_live(&framework, &task));
+            }
+        }
+    }
+
+    fn carry_out(&mut self) {
+        let mut calls = Vec::new();
+        for output in self.outputs.drain(..) {
+            match output {
+                AgentOutput::ToMaster(call) => calls.push(call),
+                AgentOutput::ToExecutor { connection, event } => {
+                    let Some((outbox, link)) = self.executors.get(&connection) else { continue };
+                    if let Err(error) = outbox.push(event) {
+                        link.close(CloseCode::Overflow, &error.to_string());
+                    }
+                }
+                AgentOutput::DisconnectExecutor { connection, reason } => {
+                    if let Some((_, link)) = self.executors.remove(&connection) {
+                        link.close(CloseCode::Replaced, &reason);
+                    }
+                }
+                AgentOutput::StartExecutor { framework, executor, info } => {
+                    self.launches.start(framework, executor, info);
+                }
+                AgentOutput::StopExecutor { framework, executor } => {
+                    self.launches.kill(&framework, &executor);
+                }
+                AgentOutput::Stop => self.ended = true,
+            }
+        }
+        if let Some(Err(error)) = self.master.as_ref().map(|master| master.push_all(calls)) {
+            tracing::warn!(%error, "cannot send to the master");
+            // What was not sent is told again on the next connection, which begins when this one has no sender.
+            self.master = None;
+        }
+    }
+}
+
+/// Where an endpoint that is bound to `local` can be reached by those who also reach the master.
+fn reachable(local: SocketAddr, master: SocketAddr) -> SocketAddr {
+    if !local.ip().is_unspecified() {
+        return local;
+    }
+    // Connecting a UDP socket sends nothing: it asks the system which address it would send from.
+    let source = UdpSocket::bind(any_address_like(master))
+        .and_then(|socket| socket.connect(master).and_then(|()| socket.local_addr()));
+    match source {
+        Ok(source) => SocketAddr::new(source.ip(), local.port()),
+        Err(_) => local,
+    }
+}
+
+fn hostname() -> String {
+    rustix::system::uname().nodename().to_string_lossy().into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_agent_that_listens_everywhere_names_the_address_towards_the_master() {
+        let everywhere: SocketAddr = "0.0.0.0:7000".parse().unwrap();
+        let master: SocketAddr = "127.0.0.1:7450".parse().unwrap();
+        assert_eq!(reachable(everywhere, master), "127.0.0.1:7000".parse().unwrap());
+        let bound: SocketAddr = "10.0.0.7:7000".parse().unwrap();
+        assert_eq!(reachable(bound, master), bound);
+    }
+}

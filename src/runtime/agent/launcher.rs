@@ -1,0 +1,257 @@
+//! How executors are started and killed.
+
+use std::fmt;
+use std::future::Future;
+use std::io;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use rustc_hash::FxHashMap;
+use tokio::sync::mpsc;
+use tokio::task::AbortHandle;
+
+use super::driver::Event;
+use super::work_dir::WorkDir;
+use crate::executor::command::DEFAULT_PATH;
+use crate::isolation::{Isolation, IsolationPreference, Output, Process, ProcessSpec};
+use crate::net::{CertificateAuthority, Credentials, NetError};
+use crate::protocol::{Command, ExecutorId, ExecutorInfo, FrameworkId, Identity, IdentityKind};
+use crate::runtime::RuntimeError;
+use crate::runtime::executor::{CGROUP_ROOT, ExecutorConfig, environment, run_command_executor};
+
+/// How an agent starts executors.
+#[derive(Clone, Debug)]
+pub enum ExecutorLauncher {
+    /// As processes of their own, which outlive a crash of the agent: the usual way.
+    Processes(ExecutorProgram),
+    /// Within the agent's program: for tests, for embedding, and for tasks that are no processes.
+    InProgram(InProgram),
+}
+
+/// The program that is the command executor: it calls [`run_command_executor`] with an [`ExecutorConfig::from_env`]. A framework's
+/// own executors are started by the command that their [`ExecutorInfo`] names.
+#[derive(Clone, Debug)]
+pub struct ExecutorProgram {
+    /// The program's path.
+    pub program: PathBuf,
+    /// Its arguments.
+    pub arguments: Vec<String>,
+}
+
+type Running = Pin<Box<dyn Future<Output = Result<(), RuntimeError>> + Send>>;
+
+/// Runs executors within the agent's program.
+#[derive(Clone)]
+pub struct InProgram(Arc<dyn Fn(ExecutorConfig, Option<Arc<ExecutorInfo>>) -> Running + Send + Sync>);
+
+impl InProgram {
+    /// Executors that are the futures that `run` makes: of a framework's own executor if there is an [`ExecutorInfo`], of the command
+    /// executor otherwise. Such a future is usually [`run_executor`](crate::runtime::run_executor).
+    pub fn new<F>(run: impl Fn(ExecutorConfig, Option<Arc<ExecutorInfo>>) -> F + Send + Sync + 'static) -> Self
+    where
+        F: Future<Output = Result<(), RuntimeError>> + Send + 'static,
+    {
+        InProgram(Arc::new(move |config, info| Box::pin(run(config, info))))
+    }
+
+    /// The command executor alone: tasks are processes, their executors are not.
+    pub fn commands() -> Self {
+        InProgram::new(|config, info| async move {
+            match info {
+                None => run_command_executor(config).await,
+                Some(info) => Err(RuntimeError::Refused(format!(
+                    "this agent runs commands only, and has no executor {}",
+                    info.id
+                ))),
+            }
+        })
+    }
+}
+
+impl fmt::Debug for InProgram {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("InProgram")
+    }
+}
+
+/// Where an executor runs.
+enum Handle {
+    Process(Arc<Process>),
+    Task(AbortHandle),
+}
+
+/// Starts an agent's executors, and reports their ends.
+pub(super) struct Launches {
+    launcher: ExecutorLauncher,
+    authority: CertificateAuthority,
+    cluster: String,
+    /// Where executors find the agent.
+    agent: SocketAddr,
+    work_dir: WorkDir,
+    isolation: IsolationPreference,
+    events: mpsc::Sender<Event>,
+    running: FxHashMap<(FrameworkId, ExecutorId), Handle>,
+}
+
+/// Why an executor could not be started.
+#[derive(Debug, thiserror::Error)]
+enum LaunchError {
+    #[error(transparent)]
+    Identity(#[from] crate::protocol::identity::IdentityError),
+    #[error(transparent)]
+    Net(#[from] NetError),
+    #[error("cannot make its folder {}: {error}", path.display())]
+    Folder { path: PathBuf, error: io::Error },
+    #[error(transparent)]
+    Spawn(#[from] crate::isolation::SpawnError),
+}
+
+impl Launches {
+    pub(super) fn new(
+        launcher: ExecutorLauncher,
+        authority: CertificateAuthority,
+        identity: &Identity,
+        agent: SocketAddr,
+        work_dir: WorkDir,
+        isolation: IsolationPreference,
+        events: mpsc::Sender<Event>,
+    ) -> Self {
+        let cluster = identity.cluster().to_owned();
+        let running = FxHashMap::default();
+        Launches { launcher, authority, cluster, agent, work_dir, isolation, events, running }
+    }
+
+    /// Starts an executor. Its end is reported, also when it could not be started.
+    pub(super) fn start(&mut self, framework: FrameworkId, executor: ExecutorId, info: Option<Arc<ExecutorInfo>>) {
+        match self.try_start(&framework, &executor, info) {
+            Ok(handle) => {
+                self.running.insert((framework, executor), handle);
+            }
+            Err(error) => {
+                let (events, message) = (self.events.clone(), format!("it could not be started: {error}"));
+                tokio::spawn(report(events, framework, executor, message));
+            }
+        }
+    }
+
+    /// Kills an executor with the tasks that it contains.
+    pub(super) fn kill(&mut self, framework: &FrameworkId, executor: &ExecutorId) {
+        match self.running.get(&(framework.clone(), executor.clone())) {
+            None => {}
+            Some(Handle::Task(task)) => task.abort(),
+            Some(Handle::Process(process)) => {
+                if let Err(error) = process.kill_all() {
+                    tracing::error!(%framework, %executor, %error, "cannot kill an executor");
+                }
+            }
+        }
+    }
+
+    /// Takes note of an executor's end.
+    pub(super) fn ended(&mut self, framework: &FrameworkId, executor: &ExecutorId) {
+        self.running.remove(&(framework.clone(), executor.clone()));
+    }
+
+    fn try_start(
+        &self,
+        framework: &FrameworkId,
+        executor: &ExecutorId,
+        info: Option<Arc<ExecutorInfo>>,
+    ) -> Result<Handle, LaunchError> {
+        let name = format!("{framework}/{executor}");
+        let identity = Identity::new(self.cluster.as_str(), IdentityKind::Executor, name)?;
+        let credentials = self.authority.issue(&identity)?;
+        let (events, framework, executor) = (self.events.clone(), framework.clone(), executor.clone());
+        match &self.launcher {
+            ExecutorLauncher::InProgram(InProgram(run)) => {
+                let config = ExecutorConfig {
+                    agent: self.agent,
+                    credentials,
+                    framework: framework.clone(),
+                    executor: executor.clone(),
+                    sandboxes: self.work_dir.sandboxes(&framework),
+                    isolation: self.isolation,
+                    recovery_timeout: crate::executor::DEFAULT_RECOVERY_TIMEOUT,
+                };
+                let task = tokio::spawn(run(config, info));
+                let handle = task.abort_handle();
+                tokio::spawn(async move {
+                    let message = match task.await {
+                        Ok(Ok(())) => "it ended".to_owned(),
+                        Ok(Err(error)) => error.to_string(),
+                        Err(error) => error.to_string(),
+                    };
+                    report(events, framework, executor, message).await;
+                });
+                Ok(Handle::Task(handle))
+            }
+            ExecutorLauncher::Processes(program) => {
+                let process = Arc::new(self.spawn(program, &framework, &executor, info.as_deref(), &credentials)?);
+                let handle = Handle::Process(process.clone());
+                tokio::spawn(async move {
+                    let message = match process.wait().await {
+                        Ok(exit) => format!("its process ended: {:?}", exit.status),
+                        Err(error) => format!("its process was lost sight of: {error}"),
+                    };
+                    report(events, framework, executor, message).await;
+                });
+                Ok(handle)
+            }
+        }
+    }
+
+    fn spawn(
+        &self,
+        program: &ExecutorProgram,
+        framework: &FrameworkId,
+        executor: &ExecutorId,
+        info: Option<&ExecutorInfo>,
+        credentials: &Credentials,
+    ) -> Result<Process, LaunchError> {
+        let folder = self.work_dir.executor(framework, executor);
+        std::fs::create_dir_all(&folder)
+            .map_err(|error| LaunchError::Folder { path: folder.clone(), error })?;
+        let credentials_file = folder.join("credentials.pem");
+        credentials.save(&credentials_file)?;
+        let (argv, own_env) = match info.map(|info| (&info.command, &info.env)) {
+            None => {
+                let ExecutorProgram { program, arguments } = program;
+                let program = program.to_string_lossy().into_owned();
+                (std::iter::once(program).chain(arguments.iter().cloned()).collect(), None)
+            }
+            Some((Command::Argv(argv), env)) => (argv.clone(), Some(env)),
+            Some((Command::Shell(line), env)) => {
+                (vec!["/bin/sh".to_owned(), "-c".to_owned(), line.clone()], Some(env))
+            }
+        };
+        let told = environment(
+            self.agent,
+            &credentials_file,
+            framework,
+            executor,
+            &self.work_dir.sandboxes(framework),
+            self.isolation,
+        );
+        let logging = std::env::var("RUST_LOG").ok().map(|filter| ("RUST_LOG", filter));
+        let spec = ProcessSpec::new(argv, &folder)
+            .env("PATH", DEFAULT_PATH)
+            .envs(logging)
+            .envs(own_env.into_iter().flatten())
+            .envs(told)
+            .stdout(Output::Append("stdout".into()))
+            .stderr(Output::Append("stderr".into()));
+        Ok(Isolation::plain().spawn(&spec)?)
+    }
+}
+
+async fn report(events: mpsc::Sender<Event>, framework: FrameworkId, executor: ExecutorId, message: String) {
+    // What an executor that died left behind in cgroups is of nobody.
+    let cleaned = tokio::task::spawn_blocking(|| Isolation::clean_up(CGROUP_ROOT)).await;
+    if let Ok(Err(error)) = cleaned {
+        tracing::warn!(%framework, %executor, %error, "cannot clean up after an executor");
+    }
+    // Fails when the agent has ended, which needs to know nothing more.
+    let _ = events.send(Event::ExecutorExited { framework, executor, message }).await;
+}

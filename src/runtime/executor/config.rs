@@ -1,0 +1,93 @@
+//! Who an executor is, and where its agent is, as the agent tells it.
+
+use std::ffi::OsString;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+use std::time::Duration;
+
+use crate::executor::DEFAULT_RECOVERY_TIMEOUT;
+use crate::isolation::IsolationPreference;
+use crate::net::Credentials;
+use crate::protocol::{ExecutorId, FrameworkId};
+use crate::runtime::RuntimeError;
+
+/// The folder of our cgroups below our own.
+pub const CGROUP_ROOT: &str = "apportion";
+
+// The environment in which an agent starts an executor.
+const AGENT: &str = "APPORTION_AGENT";
+const CREDENTIALS: &str = "APPORTION_CREDENTIALS";
+const FRAMEWORK: &str = "APPORTION_FRAMEWORK";
+const EXECUTOR: &str = "APPORTION_EXECUTOR";
+const SANDBOXES: &str = "APPORTION_SANDBOXES";
+const ISOLATION: &str = "APPORTION_ISOLATION";
+
+/// What an executor needs to run.
+#[derive(Debug)]
+pub struct ExecutorConfig {
+    /// Where its agent takes executors.
+    pub agent: SocketAddr,
+    /// Its certificate, by the agent's own authority.
+    pub credentials: Credentials,
+    /// Whose executor it is.
+    pub framework: FrameworkId,
+    /// Which.
+    pub executor: ExecutorId,
+    /// Where its tasks' sandboxes belong.
+    pub sandboxes: PathBuf,
+    /// How tasks are contained.
+    pub isolation: IsolationPreference,
+    /// How long it waits for an agent that has gone, before it ends with its tasks.
+    pub recovery_timeout: Duration,
+}
+
+impl ExecutorConfig {
+    /// What the agent that started this process says: in the environment variables `APPORTION_AGENT`, `APPORTION_CREDENTIALS` (a
+    /// file), `APPORTION_FRAMEWORK`, `APPORTION_EXECUTOR`, `APPORTION_SANDBOXES` and `APPORTION_ISOLATION`.
+    ///
+    /// # Errors
+    /// [`RuntimeError::Environment`] naming the variable; whatever is wrong with the credentials.
+    pub fn from_env() -> Result<Self, RuntimeError> {
+        Ok(ExecutorConfig {
+            agent: parsed(AGENT)?,
+            credentials: Credentials::load(Path::new(&variable(CREDENTIALS)?))?,
+            framework: parsed(FRAMEWORK)?,
+            executor: parsed(EXECUTOR)?,
+            sandboxes: variable(SANDBOXES)?.into(),
+            isolation: parsed(ISOLATION)?,
+            recovery_timeout: DEFAULT_RECOVERY_TIMEOUT,
+        })
+    }
+}
+
+/// The environment from which [`ExecutorConfig::from_env`] reads.
+pub(in crate::runtime) fn environment(
+    agent: SocketAddr,
+    credentials: &Path,
+    framework: &FrameworkId,
+    executor: &ExecutorId,
+    sandboxes: &Path,
+    isolation: IsolationPreference,
+) -> [(&'static str, OsString); 6] {
+    [
+        (AGENT, agent.to_string().into()),
+        (CREDENTIALS, credentials.into()),
+        (FRAMEWORK, framework.as_str().into()),
+        (EXECUTOR, executor.as_str().into()),
+        (SANDBOXES, sandboxes.into()),
+        (ISOLATION, isolation.to_string().into()),
+    ]
+}
+
+fn variable(name: &'static str) -> Result<OsString, RuntimeError> {
+    std::env::var_os(name)
+        .ok_or_else(|| RuntimeError::Environment { name, problem: "it is not set".to_owned() })
+}
+
+fn parsed<T: FromStr<Err: ToString>>(name: &'static str) -> Result<T, RuntimeError> {
+    let text = variable(name)?;
+    text.to_string_lossy()
+        .parse()
+        .map_err(|error: T::Err| RuntimeError::Environment { name, problem: error.to_string() })
+}

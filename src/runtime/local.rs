@@ -1,0 +1,154 @@
+//! A whole cluster in this program: one master and some agents, over real QUIC on loopback.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use tokio::task::JoinHandle;
+
+use super::agent::{AgentConfig, ExecutorLauncher, run_agent};
+use super::framework::{FrameworkConfig, FrameworkHandle, FrameworkRunner};
+use super::{Admission, MasterConfig, MasterServer, RuntimeError, Shutdown, ShutdownHandle};
+use crate::allocator::DrfAllocator;
+use crate::isolation::IsolationPreference;
+use crate::net::Credentials;
+use crate::protocol::{Attributes, IdentityKind};
+use crate::resources::Resources;
+use crate::scheduler::Scheduler;
+
+/// The name that a local cluster's identities carry.
+pub const LOCAL_CLUSTER: &str = "local";
+
+/// What a local cluster is made of.
+#[derive(Clone, Debug)]
+pub struct LocalConfig {
+    /// What each agent has to give; one agent per entry.
+    pub agents: Vec<Resources>,
+    /// Where the master listens; port 0 lets the system choose one.
+    pub listen: SocketAddr,
+    /// Where certificates, sandboxes and logs are kept.
+    pub state_dir: PathBuf,
+    /// How tasks are contained.
+    pub isolation: IsolationPreference,
+    /// How executors are started.
+    pub launcher: ExecutorLauncher,
+}
+
+/// A running cluster. [`LocalCluster::stop`] ends it in order; dropping it lets its tasks end on their own.
+#[derive(Debug)]
+pub struct LocalCluster {
+    admission: Arc<Admission>,
+    master: MasterServer,
+    agents: Vec<JoinHandle<Result<(), RuntimeError>>>,
+    frameworks: Vec<JoinHandle<Result<(), RuntimeError>>>,
+    stop_agents: ShutdownHandle,
+    stop_frameworks: ShutdownHandle,
+    frameworks_shutdown: Shutdown,
+    state_dir: PathBuf,
+}
+
+impl LocalCluster {
+    /// Starts the master and the agents. Must be called within a multi-threaded tokio runtime.
+    ///
+    /// # Errors
+    /// When the state folder can't be used, or an address can't be bound.
+    pub fn start(config: LocalConfig) -> Result<Self, RuntimeError> {
+        let admission = Arc::new(Admission::open(&config.state_dir, LOCAL_CLUSTER)?);
+        let (stop_agents, agents_shutdown) = ShutdownHandle::new();
+        let (stop_frameworks, frameworks_shutdown) = ShutdownHandle::new();
+        let master = MasterServer::start(
+            MasterConfig {
+                listen: config.listen,
+                credentials: admission.credentials(IdentityKind::Master, "master")?,
+                admission: Some(admission.clone()),
+            },
+            DrfAllocator::default(),
+            agents_shutdown.clone(),
+        )?;
+        let mut agents = Vec::new();
+        for (number, resources) in config.agents.into_iter().enumerate() {
+            let name = format!("agent{}", number + 1);
+            let agent = AgentConfig {
+                credentials: admission.credentials(IdentityKind::Agent, &name)?,
+                master: master.address(),
+                listen: SocketAddr::new(master.address().ip(), 0),
+                advertise: None,
+                work_dir: config.state_dir.join("agents").join(&name),
+                resources,
+                attributes: Attributes::new(),
+                isolation: config.isolation,
+                launcher: config.launcher.clone(),
+            };
+            agents.push(tokio::spawn(run_agent(agent, agents_shutdown.clone())));
+        }
+        Ok(LocalCluster {
+            admission,
+            master,
+            agents,
+            frameworks: Vec::new(),
+            stop_agents,
+            stop_frameworks,
+            frameworks_shutdown,
+            state_dir: config.state_dir,
+        })
+    }
+
+    /// Where the master listens.
+    pub fn address(&self) -> SocketAddr {
+        self.master.address()
+    }
+
+    /// Where certificates, sandboxes and logs are.
+    pub fn state_dir(&self) -> &Path {
+        &self.state_dir
+    }
+
+    /// Credentials for a party of the cluster.
+    ///
+    /// # Errors
+    /// When the name can't be part of an identity.
+    pub fn credentials(&self, kind: IdentityKind, name: &str) -> Result<Credentials, RuntimeError> {
+        self.admission.credentials(kind, name)
+    }
+
+    /// Runs a framework of this name against the cluster, until the cluster stops.
+    ///
+    /// # Errors
+    /// When the name can't be part of an identity.
+    pub fn run_framework<S: Scheduler + Send + 'static>(
+        &mut self,
+        name: &str,
+        scheduler: S,
+    ) -> Result<FrameworkHandle, RuntimeError> {
+        let config = FrameworkConfig {
+            master: self.address(),
+            credentials: self.credentials(IdentityKind::Framework, name)?,
+        };
+        let (handle, runner) = FrameworkRunner::new(scheduler, config);
+        self.frameworks.push(tokio::spawn(runner.run(self.frameworks_shutdown.clone())));
+        Ok(handle)
+    }
+
+    /// Stops frameworks, then agents with all that they run, then the master.
+    ///
+    /// # Errors
+    /// The first error with which an agent or framework had ended.
+    pub async fn stop(self) -> Result<(), RuntimeError> {
+        self.stop_frameworks.stop();
+        let mut outcome = Ok(());
+        for part in self.frameworks {
+            outcome = outcome.and(flatten(part.await));
+        }
+        self.stop_agents.stop();
+        for part in self.agents {
+            outcome = outcome.and(flatten(part.await));
+        }
+        self.master.stop().await;
+        outcome
+    }
+}
+
+/// A part that panicked has said so; it does not keep the others from stopping.
+fn flatten(ended: Result<Result<(), RuntimeError>, tokio::task::JoinError>) -> Result<(), RuntimeError> {
+    ended.unwrap_or(Ok(()))
+}
