@@ -10,8 +10,8 @@ use std::time::Duration;
 use apportion::isolation::IsolationPreference;
 use apportion::protocol::logs::{OutputName, ReadLog};
 use apportion::protocol::{
-    Command, CommandInfo, Exit, FrameworkInfo, IdentityKind, OperatorCall, Reason, RequestId, StopPolicy, TaskId,
-    TaskState, TaskStatus, Work,
+    Command, CommandInfo, Exit, FrameworkInfo, IdentityKind, OperatorCall, Reason, RequestId, StopPolicy,
+    TaskId, TaskState, TaskStatus, Work,
 };
 use apportion::resources::{Resources, Role, Shape};
 use apportion::runtime::{
@@ -121,7 +121,10 @@ impl Scene {
         let wanted = ReadLog { framework, task: task.clone(), output, offset: 0, follow };
         let mut bytes = read_log(agent, &operator, &wanted).await.expect("a log");
         let mut text = String::new();
-        tokio::time::timeout(PATIENCE, bytes.read_to_string(&mut text)).await.expect("in time").expect("text");
+        tokio::time::timeout(PATIENCE, bytes.read_to_string(&mut text))
+            .await
+            .expect("in time")
+            .expect("text");
         text
     }
 
@@ -153,7 +156,8 @@ async fn ends_are_told_exactly() {
     assert_eq!((status.state, status.exit()), (TaskState::Failed, Some(Exit::Code(7))), "{status:?}");
     let status = scene.end(&shot).await;
     assert_eq!((status.state, status.exit()), (TaskState::Failed, Some(Exit::Signal(9))), "{status:?}");
-    let sandbox = folder.path().canonicalize().expect("a path").join("agents/agent1/tasks/shells").join(good.as_str());
+    let sandbox =
+        folder.path().canonicalize().expect("a path").join("agents/agent1/tasks/shells").join(good.as_str());
     assert_eq!(scene.log(&good, OutputName::Stdout, false).await, format!("out\n{}\n", sandbox.display()));
     assert_eq!(scene.log(&good, OutputName::Stderr, false).await, "err\n");
     scene.cluster.stop().await.expect("it ends in order");
@@ -164,7 +168,8 @@ async fn a_followed_log_ends_with_its_task_and_a_stubborn_task_is_killed() {
     let folder = tempfile::tempdir().expect("a folder");
     let mut scene = Scene::new(folder.path());
     let marker = format!("stubborn-{}", std::process::id());
-    let task = scene.run(&format!("trap '' TERM; echo begun; : {marker}; while :; do sleep 0.05; done")).await;
+    let task =
+        scene.run(&format!("trap '' TERM; echo begun; : {marker}; while :; do sleep 0.05; done")).await;
     scene.until(&task, |state| state == TaskState::Running).await;
     let (text, ()) = tokio::join!(scene.log(&task, OutputName::Stdout, true), scene.kill(&task));
     assert!(text == "begun\n" || text.is_empty(), "{text:?}");

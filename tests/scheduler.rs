@@ -115,6 +115,34 @@ fn it_converges_and_replaces_what_fails() {
     assert_eq!(told, [TaskState::Staging, TaskState::Running, TaskState::Failed]);
 }
 
+/// Runs one task of a role, without having any role at first.
+struct Newcomer(Option<Role>);
+
+impl Reconciler for Newcomer {
+    fn framework_info(&self) -> FrameworkInfo {
+        FrameworkInfo { roles: Vec::new(), ..FrameworkInfo::new("newcomer", Role::any()) }
+    }
+
+    fn reconcile(&mut self, _: &View<'_>, plan: &mut Plan) {
+        if let Some(role) = self.0.take() {
+            let shape = Arc::new(Shape::from(parsed("cpus:1")));
+            plan.launch(TaskRequest::new(id("t1"), role, shape, work()));
+        }
+    }
+}
+
+#[test]
+fn a_task_of_a_new_role_makes_its_framework_join_it() {
+    let role: Role = "late".parse().unwrap();
+    let test = one_big().start(Planned::new(Newcomer(Some(role.clone()))));
+    assert_eq!(test.running(), [id("t1")]);
+    assert!(
+        test.calls()
+            .iter()
+            .any(|call| matches!(call, SchedulerCall::SetRoles { roles, .. } if *roles == [role.clone()]))
+    );
+}
+
 #[test]
 fn tasks_of_a_lost_agent_are_replaced() {
     let agents = one_big().agent("a2", parsed("cpus:4;mem:400"));

@@ -1,10 +1,12 @@
 //! What can be typed.
 
 use std::net::SocketAddr;
+use std::num::NonZeroU32;
 use std::path::PathBuf;
 
+use apportion::isolation::IsolationPreference;
 use apportion::protocol::{FrameworkId, IdentityKind, TaskId, Weight};
-use apportion::resources::{Role, Scalar};
+use apportion::resources::{Resources, Role, Scalar};
 use clap::{ArgAction, Args, Parser, Subcommand};
 use clap_complete::Shell;
 
@@ -15,8 +17,11 @@ Exit codes: 0 it worked; 1 it failed, or the cluster refused it; 2 the command l
 Environment: APPORTION_STATE is where state is kept (else $XDG_STATE_HOME/apportion, else ~/.local/state/apportion); \
 RUST_LOG filters what is logged to standard error; NO_COLOR turns colours off.
 
-Start with: apportion sim run examples/scenarios/drf.toml
-Or with a master: apportion master";
+Start with: apportion run --local examples/trace-stats/batch.toml
+Or with a cluster to look at: apportion up";
+
+/// Where a master listens unless it is told otherwise.
+const DEFAULT_LISTEN: &str = "127.0.0.1:7450";
 
 /// Schedules services and batch jobs fairly on shared machines.
 #[derive(Debug, Parser)]
@@ -51,13 +56,23 @@ pub(crate) struct Global {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    /// Run a whole cluster on this machine, until Ctrl-C
+    #[command(after_help = "\
+It is a master, agents that share what this machine has, and the frameworks for batch jobs and services. Ctrl-C ends it with all \
+that it runs.
+
+Example: apportion up
+Then, in another terminal: apportion run examples/trace-stats/batch.toml")]
+    Up(UpArguments),
     /// Submit a batch job or a service, and follow it to its end
     #[command(after_help = "\
 The kind of each spec says which framework gets it. A batch job is followed until it ends, a service until it is as the spec \
-says. Interrupting this command stops the following, not the job.
+says. Interrupting this command stops the following, not the job. With --local there is a cluster on this machine for as long as \
+the command runs, and no longer.
 
 Example: apportion run nightly.toml --also web.toml
-Submit and go: apportion run nightly.toml --detach")]
+Submit and go: apportion run nightly.toml --detach
+Without a cluster: apportion run --local examples/trace-stats/batch.toml")]
     Run(RunArguments),
     /// Be the master of a cluster, until Ctrl-C
     #[command(after_help = "\
@@ -66,12 +81,23 @@ find it.
 
 Example: apportion master --listen 0.0.0.0:7450")]
     Master(MasterArguments),
+    /// Be an agent: give this machine to a cluster, until it is asked to end
+    #[command(after_help = "\
+It offers what this machine has, runs tasks, and serves what they write. It keeps its credentials for the next start, so that a \
+token is needed once. When it is asked to end it ends its tasks.
+
+Example: apportion agent --master 10.0.0.1:7450 --token $(ssh 10.0.0.1 apportion token create agent)
+Beside the master: apportion agent")]
+    Agent(AgentArguments),
+    /// Be the command executor that an agent starts
+    #[command(hide = true)]
+    Executor,
     /// Run the framework of batch jobs, until Ctrl-C
     #[command(after_help = "\
 Without --token it joins with the operator's authority, which works where operator.toml is. It keeps its credentials for the \
 next start.
 
-Example: apportion batch --role research")]
+Example: apportion batch")]
     Batch(FrameworkArguments),
     /// Run the framework of services, until Ctrl-C
     #[command(after_help = "\
@@ -158,6 +184,12 @@ pub(crate) struct RunArguments {
     /// Submit and don't wait
     #[arg(long)]
     pub(crate) detach: bool,
+    /// On a cluster of its own, on this machine, that ends with this command
+    #[arg(long, conflicts_with_all = ["detach", "cluster"])]
+    pub(crate) local: bool,
+    /// With --local: how many agents share this machine [default: as many as have a whole cpu each, at most 3]
+    #[arg(long, value_name = "NUMBER", requires = "local")]
+    pub(crate) agents: Option<NonZeroU32>,
     /// The framework for batch jobs
     #[arg(long, value_name = "NAME", default_value = "batch")]
     pub(crate) batch_framework: FrameworkId,
@@ -169,7 +201,7 @@ pub(crate) struct RunArguments {
 #[derive(Debug, Args)]
 pub(crate) struct MasterArguments {
     /// Where to listen; port 0 takes any free one
-    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:7450")]
+    #[arg(long, value_name = "ADDRESS", default_value = DEFAULT_LISTEN)]
     pub(crate) listen: SocketAddr,
     /// Where to keep the authority and the operator's credentials
     #[arg(long, value_name = "FOLDER")]
@@ -180,17 +212,67 @@ pub(crate) struct MasterArguments {
 }
 
 #[derive(Debug, Args)]
+pub(crate) struct UpArguments {
+    /// How many agents share this machine
+    #[arg(long, value_name = "NUMBER", default_value = "3")]
+    pub(crate) agents: NonZeroU32,
+    /// Where the master listens; port 0 takes any free one
+    #[arg(long, value_name = "ADDRESS", default_value = DEFAULT_LISTEN)]
+    pub(crate) listen: SocketAddr,
+    /// Where to keep certificates, sandboxes and what tasks write
+    #[arg(long, value_name = "FOLDER")]
+    pub(crate) state_dir: Option<PathBuf>,
+    /// How tasks are contained: auto (cgroups if they may be used), cgroups or plain
+    #[arg(long, default_value_t)]
+    pub(crate) isolation: IsolationPreference,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct AgentArguments {
+    #[command(flatten)]
+    pub(crate) join: JoinArguments,
+    /// The agent's name, unique in the cluster [default: this machine's name]
+    #[arg(long)]
+    pub(crate) name: Option<String>,
+    /// Where it serves what tasks write; port 0 takes any free one
+    #[arg(long, value_name = "ADDRESS", default_value = "0.0.0.0:0")]
+    pub(crate) listen: SocketAddr,
+    /// Where others find it, if that is not where it listens
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) advertise: Option<SocketAddr>,
+    /// What it offers, such as "cpus:4;mem:8192;ports:[31000-32000]" [default: what this machine has]
+    #[arg(long)]
+    pub(crate) resources: Option<Resources>,
+    /// Something for frameworks to choose by, such as zone=a; may be repeated
+    #[arg(long = "attribute", value_name = "NAME=VALUE", value_parser = attribute)]
+    pub(crate) attributes: Vec<(String, String)>,
+    /// Where to keep sandboxes and what tasks write [default: agents/NAME where state is kept]
+    #[arg(long, value_name = "FOLDER")]
+    pub(crate) work_dir: Option<PathBuf>,
+    /// How tasks are contained: auto (cgroups if they may be used), cgroups or plain
+    #[arg(long, default_value_t)]
+    pub(crate) isolation: IsolationPreference,
+}
+
+#[derive(Debug, Args)]
 pub(crate) struct FrameworkArguments {
-    /// A role to run work of; may be repeated
-    #[arg(long = "role", value_name = "ROLE", required = true)]
+    /// A role to run work of; may be repeated [default: any that work asks for]
+    #[arg(long = "role", value_name = "ROLE")]
     pub(crate) roles: Vec<Role>,
     /// The framework's name [default: that of the command]
     #[arg(long)]
     pub(crate) name: Option<String>,
+    #[command(flatten)]
+    pub(crate) join: JoinArguments,
+}
+
+/// How a party gets into the cluster.
+#[derive(Debug, Args)]
+pub(crate) struct JoinArguments {
     /// Where the master is [default: as in operator.toml]
     #[arg(long, value_name = "ADDRESS")]
     pub(crate) master: Option<SocketAddr>,
-    /// A token to join with, from `apportion token create framework`
+    /// A token to join with, from `apportion token create`
     #[arg(long, conflicts_with = "credentials", requires = "master")]
     pub(crate) token: Option<String>,
     /// Credentials to use, instead of joining
@@ -240,6 +322,13 @@ pub(crate) enum SpecCommand {
         /// The spec, as TOML or JSON
         file: PathBuf,
     },
+}
+
+fn attribute(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
+        _ => Err("an attribute is of the form NAME=VALUE".to_owned()),
+    }
 }
 
 fn weight(text: &str) -> Result<Weight, String> {

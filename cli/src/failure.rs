@@ -15,7 +15,7 @@ pub(crate) enum Failure {
     Unwritable { file: PathBuf, error: std::io::Error },
     #[error("{}: {problem}", file.display())]
     Context { file: PathBuf, problem: String },
-    #[error("no cluster is known: {} does not exist; start one with `apportion master`, or name another file with --cluster", file.display())]
+    #[error("no cluster is known: {} does not exist; start one with `apportion up`, or name another file with --cluster", file.display())]
     NoCluster { file: PathBuf },
     #[error("no folder for state is known: set APPORTION_STATE, XDG_STATE_HOME or HOME")]
     NoStateFolder,

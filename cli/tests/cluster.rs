@@ -188,7 +188,7 @@ fn without_a_cluster_commands_say_what_to_do() {
     let folder = tempfile::tempdir().expect("a folder");
     let output = apportion(folder.path(), &["status"]);
     assert_eq!(output.status.code(), Some(3));
-    assert!(String::from_utf8_lossy(&output.stderr).contains("apportion master"));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("apportion up"));
     std::fs::write(folder.path().join("operator.toml"), "master = 1\n").expect("it can be written");
     let output = apportion(folder.path(), &["status"]);
     assert_eq!(output.status.code(), Some(2));

@@ -67,6 +67,9 @@ impl Master {
             SchedulerCall::Accept { offers, operations, refuse } => {
                 self.accept(now, &id, &offers, operations, refuse, out);
             }
+            SchedulerCall::SetRoles { roles, suppressed } => {
+                self.set_roles(now, &id, roles, &suppressed, out);
+            }
             SchedulerCall::Decline { offers, refuse } => self.decline(now, &id, &offers, refuse),
             SchedulerCall::Revive { roles } => self.allocator.revive(&id, &roles),
             SchedulerCall::Suppress { roles } => self.allocator.suppress(&id, &roles),
@@ -96,11 +99,6 @@ impl Master {
         suppressed: &[Role],
         out: &mut Vec<Output>,
     ) {
-        if info.roles.is_empty() {
-            let event = SchedulerEvent::Error("a framework needs at least one role".to_owned());
-            out.push(Output::ToScheduler { connection, event });
-            return self.refuse(connection, "a framework needs at least one role", out);
-        }
         if self.frameworks.get(&id).is_some_and(|framework| framework.ending) {
             let reason = "the framework was torn down and its tasks are still ending; subscribe again later";
             out.push(Output::ToScheduler { connection, event: SchedulerEvent::Error(reason.to_owned()) });
@@ -125,6 +123,23 @@ impl Master {
         out.push(Output::ToScheduler { connection, event });
         if resumed {
             self.retell_updates(&id, out);
+        }
+    }
+
+    fn set_roles(
+        &mut self,
+        now: Time,
+        id: &FrameworkId,
+        roles: Vec<Role>,
+        suppressed: &[Role],
+        out: &mut Vec<Output>,
+    ) {
+        let Some(framework) = self.frameworks.get_mut(id) else { return };
+        let stays = framework.info.roles.iter().all(|role| roles.contains(role));
+        self.allocator.update_framework(id, &roles, suppressed);
+        framework.info.roles = roles;
+        if !stays {
+            self.rescind_framework(now, id, out);
         }
     }
 

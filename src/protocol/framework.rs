@@ -108,6 +108,13 @@ pub enum SchedulerCall {
         /// How long the rest is not wanted.
         refuse: Duration,
     },
+    /// Goes on with other roles. When one is left, all of the framework's offers are rescinded.
+    SetRoles {
+        /// All roles from now on.
+        roles: Vec<Role>,
+        /// Those of them that want no offers for now.
+        suppressed: Vec<Role>,
+    },
     /// Does not use offers.
     Decline {
         /// Which.

@@ -16,7 +16,9 @@ mod peer;
 pub mod shutdown;
 
 pub use admission::Admission;
-pub use agent::{AgentConfig, ExecutorLauncher, ExecutorProgram, InProgram, machine_resources, run_agent};
+pub use agent::{
+    AgentConfig, ExecutorLauncher, ExecutorProgram, InProgram, machine_parts, machine_resources, run_agent,
+};
 pub use clock::Clock;
 pub use error::RuntimeError;
 pub use executor::{ExecutorConfig, Reporter, run_command_executor, run_executor};

@@ -27,8 +27,13 @@ impl Demand {
         Demand { roles, suppressed: BTreeSet::new(), classes_seen: 0, refused_until: Time::ZERO }
     }
 
-    pub(super) fn has_role(&self, role: &Role) -> bool {
-        self.roles.contains(role)
+    /// Uses a role from now on; all roles, when it is a new one.
+    pub(super) fn join(&mut self, role: &Role) -> Option<&[Role]> {
+        if self.roles.contains(role) {
+            return None;
+        }
+        self.roles.push(role.clone());
+        Some(&self.roles)
     }
 
     /// Something was declined just now.

@@ -34,6 +34,11 @@ impl Driver {
         self.framework.as_ref()
     }
 
+    /// Goes on with these roles instead of those with which it subscribed.
+    pub fn set_roles(&mut self, roles: &[Role]) {
+        self.calls.push(SchedulerCall::SetRoles { roles: roles.to_vec(), suppressed: Vec::new() });
+    }
+
     /// Wants offers (again), at once, whatever was refused before. No roles: all of them.
     pub fn revive(&mut self, roles: &[Role]) {
         self.calls.push(SchedulerCall::Revive { roles: roles.to_vec() });

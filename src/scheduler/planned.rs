@@ -8,9 +8,7 @@ use super::matching::{Launched, Matcher};
 use super::placement::{Filter, Score};
 use super::queue::Queue;
 use super::{Ack, Driver, Offer, Plan, Reconciler, Scheduler, Subscription, TaskRecord, TaskRequest, View};
-use crate::protocol::{
-    Explanation, FrameworkInfo, Reason, RequestId, StopPolicy, TaskId, TaskState, TaskStatus,
-};
+use crate::protocol::{Explanation, FrameworkInfo, RequestId, StopPolicy, TaskId, TaskState, TaskStatus};
 use crate::time::Time;
 
 /// So often in a row a reconciler is asked for more before it is taken to contradict itself.
@@ -30,6 +28,8 @@ const RECHECK: u64 = 1;
 
 /// A [`Reconciler`] as a [`Scheduler`]: keeps the records of its tasks and the queue of those to be launched, and matches
 /// that to offers.
+///
+/// A task that is launched for a role which the framework did not have so far makes it join that role.
 ///
 /// Events of one batch cost one reconciliation. Offers are not held: what no waiting task fits is declined.
 #[derive(Debug)]
@@ -147,7 +147,7 @@ impl<R: Reconciler> Planned<R> {
 
     fn carry_out(&mut self, plan: Plan, driver: &mut Driver) {
         for request in plan.launches {
-            self.enqueue(driver.now(), request);
+            self.enqueue(request, driver);
         }
         for (task, stop) in plan.kills {
             self.kill(task, stop, driver);
@@ -162,19 +162,18 @@ impl<R: Reconciler> Planned<R> {
         }
     }
 
-    fn enqueue(&mut self, now: Time, request: TaskRequest) {
+    fn enqueue(&mut self, request: TaskRequest, driver: &mut Driver) {
         if self.queue.contains(&request.id) || self.tasks.contains_key(&request.id) {
             // A status would look like one of the task that has the id.
             tracing::error!(
                 framework = %self.name, task = %request.id,
                 "the framework launches a task whose id is in use; the task is left out"
             );
-        } else if self.demand.has_role(&request.role) {
-            self.queue.push(request);
         } else {
-            let message = format!("the framework is not subscribed with role '{}'", request.role);
-            let status = TaskStatus::new(request.id, TaskState::Error, now).because(Reason::Invalid, message);
-            self.own.push(status);
+            if let Some(roles) = self.demand.join(&request.role) {
+                driver.set_roles(roles);
+            }
+            self.queue.push(request);
         }
     }
 

@@ -352,8 +352,13 @@ impl<S: Scheduler> SchedulerProcess<S> {
         answer
     }
 
-    fn send(&mut self, call: SchedulerCall, out: &mut Vec<SchedulerOutput>) {
-        match &call {
+    fn send(&mut self, mut call: SchedulerCall, out: &mut Vec<SchedulerOutput>) {
+        match &mut call {
+            SchedulerCall::SetRoles { roles, suppressed } => {
+                self.suppressed.retain(|role| roles.contains(role));
+                suppressed.extend(self.suppressed.iter().cloned());
+                self.info.roles.clone_from(roles);
+            }
             SchedulerCall::Reply { request, .. } if request.0 & LOCAL != 0 => {
                 let SchedulerCall::Reply { request, data, last } = call else { return };
                 let request = RequestId(request.0 & !LOCAL);
@@ -377,7 +382,7 @@ impl<S: Scheduler> SchedulerProcess<S> {
 }
 
 /// Whether a call that is made without a subscription is sent with the next one. Offers, questions and messages of before
-/// are void by then, and which roles are suppressed is said when subscribing.
+/// are void by then; roles, and which of them are suppressed, are said when subscribing.
 fn outlives_connection(call: &SchedulerCall) -> bool {
     matches!(
         call,

@@ -39,7 +39,8 @@ pub(crate) async fn run(arguments: &MasterArguments, json: bool) -> Result<(), F
         print(&format!(
             "master at {}, state in {}\n\
              next, in other terminals:\n  \
-             apportion --cluster {file} batch --role research\n  \
+             apportion --cluster {file} agent\n  \
+             apportion --cluster {file} batch\n  \
              apportion --cluster {file} status\n",
             master.address(),
             folder.display(),

@@ -1,8 +1,10 @@
 //! One file per command, or per few that are alike.
 
+mod agent;
 mod completions;
 mod control;
 mod framework;
+mod joining;
 mod lists;
 mod logs;
 mod master;
@@ -10,6 +12,7 @@ mod run;
 mod sim;
 mod spec;
 mod status;
+mod up;
 mod why;
 
 use std::future::Future;
@@ -29,8 +32,14 @@ pub(crate) fn execute(Arguments { global, command }: Arguments) -> Result<(), Fa
         Command::Run(arguments) => {
             // Mistakes in specs come before those about the cluster.
             let work = run::read_all(&arguments)?;
+            if arguments.local {
+                return wait_for(up::run_local(arguments.agents, work, &global));
+            }
             wait_for(run::run(&context()?, work, arguments.detach, &global))
         }
+        Command::Up(arguments) => wait_for(up::up(&arguments, json)),
+        Command::Agent(arguments) => wait_for(agent::agent(arguments, context)),
+        Command::Executor => wait_for(agent::executor()),
         Command::Master(arguments) => wait_for(master::run(&arguments, json)),
         Command::Batch(arguments) => wait_for(framework::batch(&arguments, context)),
         Command::Service(arguments) => wait_for(framework::service(&arguments, context)),

@@ -65,7 +65,7 @@ fn list(roles: &[Role]) -> String {
 }
 
 impl ServiceFramework {
-    /// A framework of that name that runs services of these roles.
+    /// A framework of that name that runs services of these roles; of any role when none are given.
     pub fn new(name: impl Into<String>, roles: Vec<Role>) -> Self {
         let mut info = FrameworkInfo::new(name, Role::default());
         info.roles = roles;
@@ -96,7 +96,7 @@ impl ServiceFramework {
     /// When the spec does not pass its checks or is of a role that the framework does not have.
     pub fn apply(&mut self, now: Time, spec: ServiceSpec) -> Result<u32, ApplyError> {
         spec.check()?;
-        if !self.info.roles.contains(&spec.role) {
+        if !self.info.roles.is_empty() && !self.info.roles.contains(&spec.role) {
             return Err(ApplyError::UnknownRole { role: spec.role, roles: self.info.roles.clone() });
         }
         let name = spec.name();

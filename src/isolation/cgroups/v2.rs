@@ -178,6 +178,7 @@ mod tests {
             join: &[],
             cgroup: Some(directory.as_fd()),
             data_bytes: None,
+            die_with_parent: false,
         })
         .expect("it starts");
         assert_eq!(std::fs::read_to_string(run.join("1/cgroup.procs")).unwrap().lines().count(), 1);

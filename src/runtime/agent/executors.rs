@@ -31,7 +31,11 @@ pub(super) async fn take_executors(endpoint: Endpoint, events: mpsc::Sender<Even
     }
 }
 
-async fn converse(connection: Connection, id: ConnectionId, events: mpsc::Sender<Event>) -> Result<(), NetError> {
+async fn converse(
+    connection: Connection,
+    id: ConnectionId,
+    events: mpsc::Sender<Event>,
+) -> Result<(), NetError> {
     let link = connection.link().clone();
     let Some((framework, executor)) = executor_of(connection.peer()) else {
         link.close(CloseCode::RoleRefused, "only the agent's executors are taken here");

@@ -49,7 +49,9 @@ pub struct InProgram(Arc<dyn Fn(ExecutorConfig, Option<Arc<ExecutorInfo>>) -> Ru
 impl InProgram {
     /// Executors that are the futures that `run` makes: of a framework's own executor if there is an [`ExecutorInfo`], of the command
     /// executor otherwise. Such a future is usually [`run_executor`](crate::runtime::run_executor).
-    pub fn new<F>(run: impl Fn(ExecutorConfig, Option<Arc<ExecutorInfo>>) -> F + Send + Sync + 'static) -> Self
+    pub fn new<F>(
+        run: impl Fn(ExecutorConfig, Option<Arc<ExecutorInfo>>) -> F + Send + Sync + 'static,
+    ) -> Self
     where
         F: Future<Output = Result<(), RuntimeError>> + Send + 'static,
     {
@@ -124,7 +126,12 @@ impl Launches {
     }
 
     /// Starts an executor. Its end is reported, also when it could not be started.
-    pub(super) fn start(&mut self, framework: FrameworkId, executor: ExecutorId, info: Option<Arc<ExecutorInfo>>) {
+    pub(super) fn start(
+        &mut self,
+        framework: FrameworkId,
+        executor: ExecutorId,
+        info: Option<Arc<ExecutorInfo>>,
+    ) {
         match self.try_start(&framework, &executor, info) {
             Ok(handle) => {
                 self.running.insert((framework, executor), handle);
@@ -188,7 +195,8 @@ impl Launches {
                 Ok(Handle::Task(handle))
             }
             ExecutorLauncher::Processes(program) => {
-                let process = Arc::new(self.spawn(program, &framework, &executor, info.as_deref(), &credentials)?);
+                let process =
+                    Arc::new(self.spawn(program, &framework, &executor, info.as_deref(), &credentials)?);
                 let handle = Handle::Process(process.clone());
                 tokio::spawn(async move {
                     let message = match process.wait().await {

@@ -129,8 +129,7 @@ async fn copy(
 
 async fn task_is_live(asked: &ReadLog, events: &mpsc::Sender<Event>) -> bool {
     let (reply, answer) = oneshot::channel();
-    let question =
-        Event::IsTaskLive { framework: asked.framework.clone(), task: asked.task.clone(), reply };
+    let question = Event::IsTaskLive { framework: asked.framework.clone(), task: asked.task.clone(), reply };
     // An agent that has ended has no live tasks.
     events.send(question).await.is_ok() && answer.await.unwrap_or(false)
 }

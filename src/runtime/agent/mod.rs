@@ -25,7 +25,7 @@ mod work_dir;
 pub use config::AgentConfig;
 pub use driver::run_agent;
 pub use launcher::{ExecutorLauncher, ExecutorProgram, InProgram};
-pub use machine::{DEFAULT_PORTS, machine_resources};
+pub use machine::{DEFAULT_PORTS, machine_parts, machine_resources};
 
 #[cfg(doc)]
 use crate::agent::Agent;

@@ -47,11 +47,8 @@ pub async fn run_executor<E: Executor>(
     let ExecutorConfig { agent, credentials, framework, executor: id, recovery_timeout, .. } = config;
     let identity = credentials.identity();
     tracing::debug!(%identity, %agent, "executor starts");
-    let mut peer = Peer::<ExecutorCall, ExecutorEvent>::seek(
-        agent,
-        Expect::Kind(IdentityKind::Agent),
-        &credentials,
-    )?;
+    let mut peer =
+        Peer::<ExecutorCall, ExecutorEvent>::seek(agent, Expect::Kind(IdentityKind::Agent), &credentials)?;
     let (events, mut world) = mpsc::unbounded_channel();
     let reporter = Reporter(events);
     let mut driver = Driver {

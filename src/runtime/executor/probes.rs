@@ -17,7 +17,11 @@ const MAX_HEAD_BYTES: usize = 16 << 10;
 const MAX_HEADERS: usize = 64;
 
 /// Tries a check once. An error is why it did not pass, for people.
-pub(super) async fn try_probe(probe: ProbePlan, timeout: Duration, isolation: Isolation) -> Result<(), String> {
+pub(super) async fn try_probe(
+    probe: ProbePlan,
+    timeout: Duration,
+    isolation: Isolation,
+) -> Result<(), String> {
     let attempt = async {
         match probe {
             ProbePlan::Http { port, path } => http(port, &path).await,

@@ -1,0 +1,82 @@
+//! `apportion agent` and the hidden `apportion executor`: this machine as a part of a cluster.
+
+use std::path::PathBuf;
+
+use apportion::protocol::IdentityKind;
+use apportion::runtime::{
+    AgentConfig, ExecutorConfig, ExecutorLauncher, ExecutorProgram, ShutdownHandle, machine_resources,
+    run_agent, run_command_executor,
+};
+
+use super::joining::admitted;
+use crate::arguments::AgentArguments;
+use crate::context::{Context, state_folder};
+use crate::failure::Failure;
+use crate::output::amounts;
+use crate::signals::Signals;
+
+/// Runs an agent until it is asked to end; its tasks end with it.
+pub(crate) async fn agent(
+    arguments: AgentArguments,
+    context: impl FnOnce() -> Result<Context, Failure>,
+) -> Result<(), Failure> {
+    let signals = Signals::take()?;
+    let name = match arguments.name {
+        Some(name) => name,
+        None => this_machine()?,
+    };
+    let (master, credentials) = admitted(IdentityKind::Agent, &name, &arguments.join, context).await?;
+    let work_dir = match arguments.work_dir {
+        Some(folder) => folder,
+        None => state_folder()?.join("agents").join(&name),
+    };
+    std::fs::create_dir_all(&work_dir)
+        .map_err(|error| Failure::Unwritable { file: work_dir.clone(), error })?;
+    let resources = match arguments.resources {
+        Some(resources) => resources,
+        None => machine_resources(&work_dir)?,
+    };
+    eprintln!(
+        "agent {name} offers {} to the master at {master}; its tasks write to {}",
+        amounts(&resources),
+        work_dir.display()
+    );
+    let config = AgentConfig {
+        credentials,
+        master,
+        listen: arguments.listen,
+        advertise: arguments.advertise,
+        work_dir,
+        resources,
+        attributes: arguments.attributes.into_iter().collect(),
+        isolation: arguments.isolation,
+        launcher: this_program()?,
+    };
+    let (stop, shutdown) = ShutdownHandle::new();
+    let mut running = std::pin::pin!(run_agent(config, shutdown));
+    tokio::select! {
+        ended = &mut running => ended?,
+        () = signals.asked_to_end() => {
+            stop.stop();
+            running.await?;
+        }
+    }
+    Ok(())
+}
+
+/// Runs the command executor, as the agent that started this process says.
+pub(crate) async fn executor() -> Result<(), Failure> {
+    Ok(run_command_executor(ExecutorConfig::from_env()?).await?)
+}
+
+/// Executors are this very program.
+pub(super) fn this_program() -> Result<ExecutorLauncher, Failure> {
+    let program: PathBuf = std::env::current_exe()?;
+    let arguments = vec!["executor".to_owned()];
+    Ok(ExecutorLauncher::Processes(ExecutorProgram { program, arguments }))
+}
+
+fn this_machine() -> Result<String, Failure> {
+    let name = std::fs::read_to_string("/proc/sys/kernel/hostname")?;
+    Ok(name.trim().to_owned())
+}

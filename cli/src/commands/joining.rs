@@ -1,0 +1,60 @@
+//! How agents and frameworks get into a cluster: by credentials, by a token, or by the operator's authority.
+
+use std::net::SocketAddr;
+use std::path::Path;
+
+use apportion::net::{Credentials, JoinToken, Settings, join};
+use apportion::protocol::IdentityKind;
+use apportion::runtime::RuntimeError;
+
+use super::control::new_token;
+use crate::arguments::JoinArguments;
+use crate::context::{Context, state_folder};
+use crate::failure::Failure;
+
+/// The master's address, and credentials: those given, those kept from before, or those that a token gets.
+pub(super) async fn admitted(
+    kind: IdentityKind,
+    name: &str,
+    arguments: &JoinArguments,
+    context: impl FnOnce() -> Result<Context, Failure>,
+) -> Result<(SocketAddr, Credentials), Failure> {
+    if let (Some(master), Some(file)) = (arguments.master, &arguments.credentials) {
+        return Ok((master, load(file)?));
+    }
+    let file_name = format!("{kind}-{name}.pem");
+    if let (Some(master), Some(token)) = (arguments.master, &arguments.token) {
+        return Ok((master, joined(master, token, name, &state_folder()?.join(file_name)).await?));
+    }
+    if let Some(master) = arguments.master {
+        let kept = state_folder()?.join(&file_name);
+        if kept.exists() {
+            return Ok((master, load(&kept)?));
+        }
+    }
+    let context = context()?;
+    let master = arguments.master.unwrap_or(context.master);
+    let kept = context.folder.join(file_name);
+    if kept.exists() {
+        return Ok((master, load(&kept)?));
+    }
+    let token = new_token(&context, kind).await?;
+    Ok((master, joined(master, &token, name, &kept).await?))
+}
+
+fn load(file: &Path) -> Result<Credentials, Failure> {
+    Credentials::load(file)
+        .map_err(|error| Failure::Context { file: file.to_owned(), problem: error.to_string() })
+}
+
+/// Joins, and keeps the credentials for the next start.
+async fn joined(master: SocketAddr, token: &str, name: &str, kept: &Path) -> Result<Credentials, Failure> {
+    let token: JoinToken = token.parse().map_err(|error| Failure::Usage(format!("{error}")))?;
+    let credentials = join(master, &token, name, &Settings::default()).await.map_err(RuntimeError::from)?;
+    if let Some(folder) = kept.parent() {
+        std::fs::create_dir_all(folder)
+            .map_err(|error| Failure::Unwritable { file: folder.to_owned(), error })?;
+    }
+    credentials.save(kept).map_err(RuntimeError::from)?;
+    Ok(credentials)
+}

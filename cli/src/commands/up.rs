@@ -1,0 +1,136 @@
+//! `apportion up`, and the cluster of `apportion run --local`: everything on this machine.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::num::NonZeroU32;
+use std::path::PathBuf;
+
+use apportion::isolation::{Isolation, IsolationPreference};
+use apportion::protocol::IdentityKind;
+use apportion::resources::Resources;
+use apportion::runtime::executor::CGROUP_ROOT;
+use apportion::runtime::{LocalCluster, LocalConfig, machine_parts};
+use serde_json::json;
+
+use super::agent::this_program;
+use super::framework::{batch_framework, service_framework};
+use super::run::Work;
+use crate::arguments::{Global, UpArguments};
+use crate::context::{Context, state_folder};
+use crate::failure::Failure;
+use crate::output::{amounts, print, print_json};
+use crate::signals::Signals;
+
+/// Thousandths of a core in a whole one.
+const WHOLE_CPU: i64 = 1000;
+
+/// The most agents of a local run: enough to see that there are several.
+const MOST_LOCAL_AGENTS: u32 = 3;
+
+/// Runs a cluster until it is asked to end.
+pub(crate) async fn up(arguments: &UpArguments, json: bool) -> Result<(), Failure> {
+    let signals = Signals::take()?;
+    let state_dir = match &arguments.state_dir {
+        Some(folder) => folder.clone(),
+        None => state_folder()?,
+    };
+    let (cluster, parts) = start(arguments.agents, arguments.listen, state_dir, arguments.isolation)?;
+    let told = tell(&cluster, &parts, arguments.isolation, json);
+    if told.is_ok() {
+        signals.asked_to_end().await;
+    }
+    cluster.stop().await?;
+    told
+}
+
+/// Runs work on a cluster that ends with it.
+pub(crate) async fn run_local(
+    agents: Option<NonZeroU32>,
+    work: Vec<Work>,
+    global: &Global,
+) -> Result<(), Failure> {
+    let signals = Signals::take()?;
+    let agents = match agents {
+        Some(agents) => agents,
+        None => std::thread::available_parallelism()?
+            .try_into()
+            .unwrap_or(NonZeroU32::MIN)
+            .min(NonZeroU32::MIN.saturating_add(MOST_LOCAL_AGENTS - 1)),
+    };
+    let folder = tempfile::Builder::new().prefix("apportion-").tempdir()?;
+    let any_port = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
+    let (cluster, _) = start(agents, any_port, folder.path().to_owned(), IsolationPreference::Auto)?;
+    let context = Context {
+        master: cluster.address(),
+        credentials: cluster.credentials(IdentityKind::Operator, "operator")?,
+        folder: folder.path().to_owned(),
+    };
+    let outcome = tokio::select! {
+        outcome = super::run::run(&context, work, false, global) => outcome,
+        () = signals.asked_to_end() => Err(Failure::Unsuccessful("it was interrupted".to_owned())),
+    };
+    cluster.stop().await?;
+    if outcome.is_err() {
+        eprintln!("what the tasks wrote is kept in {}", folder.keep().display());
+    }
+    outcome
+}
+
+/// Starts a cluster with both frameworks; returns also what each of its agents has.
+fn start(
+    agents: NonZeroU32,
+    listen: SocketAddr,
+    state_dir: PathBuf,
+    isolation: IsolationPreference,
+) -> Result<(LocalCluster, Vec<Resources>), Failure> {
+    std::fs::create_dir_all(&state_dir)
+        .map_err(|error| Failure::Unwritable { file: state_dir.clone(), error })?;
+    let parts = machine_parts(&state_dir, agents)?;
+    let launcher = this_program()?;
+    let config = LocalConfig { agents: parts.clone(), listen, state_dir, isolation, launcher };
+    let mut cluster = LocalCluster::start(config)?;
+    cluster.run_framework(apportion_batch::KIND, batch_framework(apportion_batch::KIND, &[]))?;
+    cluster.run_framework(apportion_service::KIND, service_framework(apportion_service::KIND, &[]))?;
+    Ok((cluster, parts))
+}
+
+/// Lets operators find the cluster, and says what there is and what to do next.
+fn tell(
+    cluster: &LocalCluster,
+    parts: &[Resources],
+    isolation: IsolationPreference,
+    json: bool,
+) -> Result<(), Failure> {
+    let operator = cluster.credentials(IdentityKind::Operator, "operator")?;
+    let context = Context::save(cluster.state_dir(), cluster.address(), &operator)?;
+    if json {
+        return print_json(&json!({
+            "master": cluster.address(), "state": cluster.state_dir(), "cluster": context, "agents": parts.len(),
+        }));
+    }
+    let part = parts.first().map(amounts).unwrap_or_default();
+    // Executors find out for themselves, and alike.
+    let contained = match Isolation::detect(isolation, CGROUP_ROOT) {
+        Ok(isolation) => isolation.describe().to_owned(),
+        Err(error) => error.to_string(),
+    };
+    let usual = state_folder().is_ok_and(|folder| folder == cluster.state_dir());
+    let option = if usual { String::new() } else { format!(" --cluster {}", context.display()) };
+    print(&format!(
+        "master at {}, state in {}\n\
+         {} agents, each with {part}\n\
+         {contained}\n\
+         next, in another terminal:\n  \
+         apportion{option} run examples/trace-stats/batch.toml --also examples/trace-stats/service.toml\n  \
+         apportion{option} status\n\
+         Ctrl-C ends the cluster with all that it runs\n",
+        cluster.address(),
+        cluster.state_dir().display(),
+        parts.len(),
+    ))?;
+    if parts.iter().any(|part| part.cpus().milli() < WHOLE_CPU) {
+        eprintln!(
+            "no agent has a whole cpu: a task that asks for one fits none. Start fewer agents with --agents, or ask for less"
+        );
+    }
+    Ok(())
+}
