@@ -19,7 +19,7 @@
 //! | [`spec`] | what people write: units, errors with their place, task tables |
 //! | `isolation` | how a process is started, contained and reaped (feature `runtime`) |
 //! | `net` | identities, certificates, QUIC (feature `runtime`) |
-//! | `runtime` | drives masters and schedulers with tokio (feature `runtime`) |
+//! | `runtime` | drives masters, agents, schedulers and executors with tokio (feature `runtime`) |
 //!
 //! Dependencies point one way: `resources`, then `protocol`, then `allocator`, then `master`; `scheduler` and `executor` stand
 //! on `protocol`; only `net`, `isolation` and `runtime` know tokio and the operating system. Without the default feature

@@ -128,6 +128,6 @@ mod tests {
     fn a_missing_file_says_what_to_do() {
         let folder = tempfile::tempdir().unwrap();
         let failure = Context::load(Some(&folder.path().join(FILE))).unwrap_err();
-        assert!(failure.to_string().contains("apportion master"), "{failure}");
+        assert!(failure.to_string().contains("apportion up"), "{failure}");
     }
 }

@@ -1,10 +1,9 @@
 //! The real binary as master, framework and operator, with an agent played by the test.
 
-use std::io::{BufRead, BufReader};
+mod common;
+
 use std::net::SocketAddr;
 use std::path::Path;
-use std::process::{Child, Command, Output, Stdio};
-use std::time::{Duration, Instant};
 
 use apportion::net::{Accepted, Credentials, Endpoint, Expect, JoinToken, Settings, join};
 use apportion::protocol::logs::{LogAnswer, ReadLog};
@@ -16,67 +15,9 @@ use apportion::resources::Resources;
 use apportion::time::Time;
 use tokio::io::AsyncWriteExt;
 
-/// Nothing here takes long; a test that hangs says so.
-const PATIENCE: Duration = Duration::from_secs(60);
+use common::{Background, apportion, printed, wait_until};
 
 const LOOPBACK: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 0);
-
-fn command(state: &Path, arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_apportion"));
-    command.args(arguments).env("APPORTION_STATE", state).env_remove("RUST_LOG");
-    command
-}
-
-fn apportion(state: &Path, arguments: &[&str]) -> Output {
-    command(state, arguments).output().expect("the binary runs")
-}
-
-/// What a command that must succeed printed.
-fn printed(state: &Path, arguments: &[&str]) -> String {
-    let output = apportion(state, arguments);
-    assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
-    String::from_utf8_lossy(&output.stdout).into_owned()
-}
-
-/// A process that ends with the test, whatever happens.
-struct Background(Child);
-
-impl Background {
-    fn start(state: &Path, arguments: &[&str]) -> Self {
-        let mut command = command(state, arguments);
-        Background(command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().expect("the binary runs"))
-    }
-
-    fn first_line(&mut self) -> String {
-        let mut line = String::new();
-        let out = self.0.stdout.take().expect("it is piped");
-        BufReader::new(out).read_line(&mut line).expect("it can be read");
-        line
-    }
-
-    /// Asks it to end by the signal, and expects that it ends in order.
-    fn end(mut self, signal: &str) {
-        let id = self.0.id().to_string();
-        assert!(Command::new("kill").args([signal, &id]).status().expect("kill runs").success());
-        assert!(self.0.wait().expect("it ends").success());
-    }
-}
-
-impl Drop for Background {
-    fn drop(&mut self) {
-        // It may have ended already.
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
-fn wait_until(what: &str, holds: impl Fn() -> bool) {
-    let begun = Instant::now();
-    while !holds() {
-        assert!(begun.elapsed() < PATIENCE, "{what}: it did not come about");
-        std::thread::sleep(Duration::from_millis(20));
-    }
-}
 
 /// An agent whose tasks end at once: badly if `bad` is part of their id.
 async fn play_agent(master: SocketAddr, credentials: Credentials) {
@@ -146,9 +87,7 @@ fn a_cluster_is_started_used_and_ended() {
     let folder = tempfile::tempdir().expect("a folder");
     let state = &folder.path().join("state");
     let mut master = Background::start(state, &["master", "--listen", "127.0.0.1:0"]);
-    let line = master.first_line();
-    let address = line.split_whitespace().nth(2).and_then(|word| word.trim_end_matches(',').parse().ok());
-    let address: SocketAddr = address.unwrap_or_else(|| panic!("no address in {line:?}"));
+    let address = master.master();
     let batch = Background::start(state, &["batch", "--role", "research"]);
     let connected = || printed(state, &["frameworks", "--json"]).contains("\"connected\": true");
     wait_until("the framework connects", connected);
