@@ -1,232 +1,159 @@
 //! Hierarchical dominant-resource fairness, driven by what changed.
 
-use std::collections::BTreeSet;
 use std::time::Duration;
 
-use rustc_hash::FxHashMap;
-
+use super::agents::{Agent, Agents, scalars};
+use super::cycle::Candidates;
 use super::filters::Filters;
-use super::tree::{Name, RoleTree};
+use super::frameworks::{FrameworkSlot, Frameworks, Membership};
+use super::tree::{Leaf, RoleTree, RoleView};
 use super::{Allocation, Allocator, RoleShare};
-use crate::protocol::framework::MAX_REFUSE;
 use crate::protocol::{AgentId, Attributes, Explanation, FrameworkId, Weight};
-use crate::resources::{Kind, Quantities, Resources, Role, Scalar};
+use crate::resources::{Kind, Quantities, Resources, Role};
 use crate::time::Time;
 
 /// What can be set about a [`DrfAllocator`].
 #[derive(Clone, Debug, PartialEq)]
 pub struct DrfOptions {
-    /// Less than this is not offered: one of these amounts suffices. Mesos' default: 0.01 cpus or 32 MiB.
+    /// Less than this is not offered: one of these amounts suffices, and without any, everything is offered. Mesos'
+    /// default: 0.01 cpus or 32 MiB.
     pub min_allocatable: Vec<Quantities>,
 }
 
 impl Default for DrfOptions {
     fn default() -> Self {
-        let small = Resources::cpus_mem(10, 0).quantities();
+        let cpus = Resources::cpus_mem(10, 0).quantities();
         let memory = Resources::cpus_mem(0, 32).quantities();
-        DrfOptions { min_allocatable: vec![small, memory] }
+        DrfOptions { min_allocatable: vec![cpus, memory] }
     }
 }
 
 /// Offers an agent's free resources to the framework that is furthest below its fair share of the cluster.
 ///
 /// Semantics are those of Mesos' hierarchical allocator: the role with the lowest weighted dominant share is served first,
-/// then its child or framework with the lowest, and so on; among equals the one with fewer allocations, then by name. A
-/// framework gets all that is free on the agent for its role. Only agents that changed are looked at.
+/// then its child or framework with the lowest, and so on; among equals the one with fewer allocations, then by name. The
+/// frameworks of a role that has child roles too compete with these as one. A framework gets all that is free on the
+/// agent for its role. Only agents that changed are looked at.
+///
+/// ```
+/// use apportion::allocator::{Allocator, DrfAllocator, DrfOptions};
+/// use apportion::protocol::{AgentId, Attributes, FrameworkId};
+/// use apportion::resources::Resources;
+/// use apportion::time::Time;
+///
+/// let mut allocator = DrfAllocator::new(DrfOptions::default());
+/// let resources = Resources::cpus_mem(4000, 1024);
+/// allocator.add_agent(&AgentId::new("agent1")?, &Attributes::new(), &resources, &[]);
+/// allocator.add_framework(&FrameworkId::new("batch")?, &["eng".parse()?], &[]);
+/// let mut offers = Vec::new();
+/// allocator.allocate(Time::ZERO, &mut offers);
+/// assert_eq!(offers[0].resources, resources);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Default)]
 pub struct DrfAllocator {
-    options: DrfOptions,
-    pub(super) agents: Vec<Agent>,
-    agent_slots: FxHashMap<AgentId, usize>,
-    pub(super) frameworks: Vec<Framework>,
-    framework_slots: FxHashMap<FrameworkId, usize>,
+    pub(super) options: DrfOptions,
+    pub(super) agents: Agents,
+    pub(super) frameworks: Frameworks,
     pub(super) tree: RoleTree,
     pub(super) filters: Filters,
+    pub(super) candidates: Candidates,
     /// All scalars of the cluster; what shares are of.
     pub(super) total: Quantities,
-    /// Agents to look at, in the order of their slots.
-    candidates: BTreeSet<usize>,
-}
-
-#[derive(Debug)]
-pub(super) struct Agent {
-    id: AgentId,
-    pub(super) total: Resources,
-    pub(super) available: Resources,
-    pub(super) active: bool,
-    pub(super) gone: bool,
-}
-
-#[derive(Debug)]
-pub(super) struct Framework {
-    pub(super) id: FrameworkId,
-    pub(super) active: bool,
-    gone: bool,
-    pub(super) roles: Vec<FrameworkRole>,
-}
-
-/// A framework's place in one of its roles.
-#[derive(Debug)]
-pub(super) struct FrameworkRole {
-    pub(super) role: Role,
-    /// Its leaf in the tree.
-    leaf: usize,
-    /// The role's node in the tree.
-    pub(super) node: usize,
-    pub(super) suppressed: bool,
-    /// The framework has left the role; what it has there is still counted.
-    left: bool,
-}
-
-/// The amounts that shares are of. Mesos counts scalars only: ports are not shared fairly.
-fn scalars(resources: &Resources) -> Quantities {
-    let mut quantities = resources.quantities();
-    quantities.set(&Kind::Ports, Scalar::ZERO);
-    quantities
 }
 
 impl DrfAllocator {
     /// An allocator of an empty cluster.
+    #[must_use]
     pub fn new(options: DrfOptions) -> Self {
         DrfAllocator { options, ..DrfAllocator::default() }
     }
 
-    /// Checks what must always hold: on every agent, what is allocated and what is available are all that it has.
-    ///
-    /// # Errors
-    /// What does not hold, for people.
-    pub fn check_invariants(&self) -> Result<(), String> {
-        let mut cluster = Quantities::new();
-        for agent in self.agents.iter().filter(|agent| !agent.gone) {
-            if !agent.total.contains(&agent.available) {
-                return Err(format!("agent {}: {} available of {}", agent.id, agent.available, agent.total));
-            }
-            cluster.add(&scalars(&agent.total));
-        }
-        if cluster != self.total {
-            return Err(format!("the cluster's total is {cluster}, not {}", self.total));
-        }
-        let mut free = Quantities::new();
-        for agent in self.agents.iter().filter(|agent| !agent.gone) {
-            free.add(&scalars(&agent.available));
-        }
-        let mut allocated = Quantities::new();
-        for (role, node) in self.tree.roles() {
-            if role.parent().is_none() {
-                allocated.add(&node.allocated);
-            }
-        }
-        free.add(&allocated);
-        if free != self.total {
-            return Err(format!("free and allocated are {free} together, of {}", self.total));
-        }
-        Ok(())
+    fn leaf(&self, framework: &FrameworkId, role: &Role) -> Option<Leaf> {
+        Some(self.frameworks.find(framework)?.membership(role)?.leaf)
     }
 
-    pub(super) fn agent_slot(&self, id: &AgentId) -> Option<usize> {
-        self.agent_slots.get(id).copied()
-    }
-
-    pub(super) fn framework_slot(&self, id: &FrameworkId) -> Option<usize> {
-        self.framework_slots.get(id).copied()
-    }
-
-    fn leaf(&self, framework: &FrameworkId, role: &Role) -> Option<usize> {
-        let framework = &self.frameworks[self.framework_slot(framework)?];
-        framework.roles.iter().find(|entry| entry.role == *role).map(|entry| entry.leaf)
-    }
-
-    /// The framework's leaf in a role, made when it has none: its tasks may be of a role that it has left.
-    fn leaf_or_left(&mut self, framework: &FrameworkId, role: &Role) -> Option<usize> {
-        if let Some(leaf) = self.leaf(framework, role) {
-            return Some(leaf);
-        }
-        let slot = self.framework_slot(framework)?;
-        let entry = self.join(slot, role, true);
-        let leaf = entry.leaf;
-        self.frameworks[slot].roles.push(entry);
+    /// Puts a framework into a role; it wants nothing there yet.
+    fn join(&mut self, slot: FrameworkSlot, role: &Role, left: bool) -> Option<Leaf> {
+        let framework = self.frameworks.get_mut(slot)?;
+        let leaf = self.tree.add_leaf(role, &framework.id, slot);
+        let membership = Membership { role: role.clone(), leaf, suppressed: false, left, held_on: 0 };
+        framework.memberships.push(membership);
         Some(leaf)
     }
 
-    fn join(&mut self, slot: usize, role: &Role, left: bool) -> FrameworkRole {
-        let node = self.tree.role(role);
-        let leaf = self.tree.add_leaf(node, self.frameworks[slot].id.clone(), slot);
-        FrameworkRole { role: role.clone(), leaf, node, suppressed: false, left }
-    }
-
-    /// Brings the tree up to date with whether the framework wants offers.
-    fn refresh_wants(&mut self, slot: usize) {
-        let framework = &self.frameworks[slot];
-        for entry in &framework.roles {
-            if let Some(leaf) = self.tree.get_mut(entry.leaf) {
-                leaf.wants = framework.active && !entry.suppressed && !entry.left;
-            }
-        }
-    }
-
-    fn all_agents_are_candidates(&mut self) {
-        let free = |agent: &Agent| !agent.gone && agent.active && !agent.available.is_empty();
-        self.candidates.extend((0..self.agents.len()).filter(|slot| free(&self.agents[*slot])));
-    }
-
-    fn set_suppressed(&mut self, framework: &FrameworkId, roles: &[Role], suppressed: bool) -> Option<usize> {
-        let slot = self.framework_slot(framework)?;
-        for entry in &mut self.frameworks[slot].roles {
-            if roles.is_empty() || roles.contains(&entry.role) {
-                entry.suppressed = suppressed;
-            }
-        }
-        self.refresh_wants(slot);
-        Some(slot)
-    }
-
-    fn is_allocatable(&self, resources: &Resources) -> bool {
-        let amounts = resources.quantities();
-        self.options.min_allocatable.is_empty()
-            || self.options.min_allocatable.iter().any(|least| amounts.contains(least))
-    }
-
-    /// Takes an allocation that exists already off what is available.
+    /// Takes what is in use already off what is available. Its framework may come later, and its role be one that the
+    /// framework has left: the resources are not free all the same.
     fn note_used(&mut self, allocation: &Allocation) {
-        let Some(slot) = self.agent_slot(&allocation.agent) else { return };
-        let Some(leaf) = self.leaf_or_left(&allocation.framework, &allocation.role) else { return };
-        // An agent that has less than what is in use on it offers nothing until enough has ended.
-        if self.agents[slot].available.try_subtract(&allocation.resources).is_ok() {
-            self.tree.add(leaf, &scalars(&allocation.resources), true);
+        let Some(agent) = self.agents.slot(&allocation.agent) else { return };
+        let slot = self.frameworks.slot_or_new(&allocation.framework);
+        let leaf = self.leaf(&allocation.framework, &allocation.role);
+        let Some(leaf) = leaf.or_else(|| self.join(slot, &allocation.role, true)) else { return };
+        let is_new = self.agents.change(agent, |agent| agent.take(leaf, &allocation.resources));
+        let framework = self.frameworks.get_mut(slot);
+        if let Some(membership) = framework.and_then(|framework| framework.membership_at(leaf)) {
+            membership.held_on += usize::from(is_new == Some(true));
+        }
+        self.tree.note(leaf, &scalars(&allocation.resources));
+    }
+
+    /// A leaf has nothing on some agent any more.
+    fn note_emptied(&mut self, leaf: Leaf) {
+        let Some((slot, _)) = self.tree.member(leaf) else { return };
+        let Some(framework) = self.frameworks.get_mut(slot) else { return };
+        if let Some(membership) = framework.membership_at(leaf) {
+            membership.held_on -= 1;
+            if membership.left && membership.held_on == 0 {
+                self.forget_left(slot);
+            }
         }
     }
 
-    /// Offers what is free on an agent, role by role, until nobody takes any.
-    fn allocate_agent(&mut self, slot: usize, offers: &mut Vec<Allocation>) {
-        loop {
-            let agent = &self.agents[slot];
-            if agent.gone || !agent.active || agent.available.is_empty() {
-                return;
-            }
-            let mut found = None;
-            self.tree.find(&self.total, |node| {
-                let Name::Framework(_, framework) = &node.name else { return false };
-                let entry = self.frameworks[*framework]
-                    .roles
-                    .iter()
-                    .find(|entry| self.tree.get(entry.leaf).is_some_and(|leaf| std::ptr::eq(leaf, node)));
-                let Some(entry) = entry else { return false };
-                let offered = agent.available.allocatable_to(&entry.role);
-                let key = (*framework, entry.node, slot);
-                if !self.is_allocatable(&offered) || self.filters.hides(key, &offered) {
-                    return false;
-                }
-                found = Some((*framework, entry.role.clone(), entry.leaf, offered));
-                true
-            });
-            let Some((framework, role, leaf, resources)) = found else { return };
-            let agent = &mut self.agents[slot];
-            if agent.available.try_subtract(&resources).is_err() {
-                return;
-            }
-            self.tree.add(leaf, &scalars(&resources), true);
-            let framework = self.frameworks[framework].id.clone();
-            offers.push(Allocation { framework, role, agent: agent.id.clone(), resources });
+    /// Forgets roles that the framework has left and has nothing in any more.
+    fn forget_left(&mut self, slot: FrameworkSlot) {
+        let Some(framework) = self.frameworks.get_mut(slot) else { return };
+        for membership in framework.memberships.extract_if(.., |each| each.left && each.held_on == 0) {
+            self.filters.clear_leaf(membership.leaf);
+            self.tree.remove_leaf(membership.leaf);
+        }
+    }
+
+    /// The framework's leaves in these roles, in all when none is named, with offers wanted or not from now on.
+    fn set_suppressed(&mut self, framework: &FrameworkId, roles: &[Role], suppressed: bool) -> Vec<Leaf> {
+        let slot = self.frameworks.slot(framework);
+        let Some(framework) = slot.and_then(|slot| self.frameworks.get_mut(slot)) else { return Vec::new() };
+        let named = |membership: &&mut Membership| roles.is_empty() || roles.contains(&membership.role);
+        let mut leaves = Vec::new();
+        for membership in framework.memberships.iter_mut().filter(named) {
+            membership.suppressed = suppressed;
+            leaves.push(membership.leaf);
+        }
+        framework.tell_wants(&mut self.tree);
+        leaves
+    }
+
+    /// Takes back all that a leaf has.
+    fn release_everywhere(&mut self, leaf: Leaf) {
+        let holds = |(slot, agent): (_, &Agent)| agent.held_by(leaf).map(|held| (slot, held.clone()));
+        let holdings: Vec<_> = self.agents.iter().filter_map(holds).collect();
+        for (slot, held) in holdings {
+            self.agents.change(slot, |agent| agent.release(leaf, &held));
+            self.candidates.add(slot);
+        }
+    }
+
+    fn role_share(&self, view: &RoleView<'_>) -> RoleShare {
+        let share = view.allocated.dominant_share(&self.total);
+        let alone = |kind: &Kind, amount| Quantities::from_iter([(kind.clone(), amount)]);
+        let is_dominant =
+            |(kind, amount): &(&Kind, _)| alone(kind, *amount).dominant_share(&self.total) == share;
+        RoleShare {
+            role: view.role.clone(),
+            weight: view.weight,
+            allocated: view.allocated.clone(),
+            share,
+            dominant: view.allocated.iter().find(is_dominant).map(|(kind, _)| kind.clone()),
+            frameworks: view.frameworks,
         }
     }
 }
@@ -234,95 +161,91 @@ impl DrfAllocator {
 impl Allocator for DrfAllocator {
     fn add_agent(&mut self, id: &AgentId, _attributes: &Attributes, total: &Resources, used: &[Allocation]) {
         self.remove_agent(id);
-        let slot = self.agents.len();
-        self.agents.push(Agent {
-            id: id.clone(),
-            total: total.clone(),
-            available: total.clone(),
-            active: true,
-            gone: false,
-        });
-        self.agent_slots.insert(id.clone(), slot);
+        let slot = self.agents.insert(id, total.clone());
         self.total.add(&scalars(total));
         for allocation in used {
-            self.note_used(allocation);
+            if allocation.agent == *id {
+                self.note_used(allocation);
+            } else {
+                tracing::warn!(agent = %id, other = %allocation.agent, "in use on another agent than the one added");
+            }
         }
-        self.candidates.insert(slot);
+        self.candidates.add(slot);
     }
 
     fn update_agent(&mut self, id: &AgentId, total: &Resources) {
-        let Some(slot) = self.agent_slot(id) else { return };
-        let agent = &mut self.agents[slot];
-        // What is in use of kinds that the agent has lost is recovered later, into nothing.
-        let used = agent.total.checked_sub(&agent.available).unwrap_or_default();
-        self.total = self.total.minus_clamped(&scalars(&agent.total));
+        let Some(slot) = self.agents.slot(id) else { return };
+        let before = self.agents.get(slot).map(|agent| agent.total().scalars.clone()).unwrap_or_default();
+        self.agents.change(slot, |agent| agent.set_total(total.clone()));
+        self.total.subtract_clamped(&before);
         self.total.add(&scalars(total));
-        agent.available = total.checked_sub(&used).unwrap_or_default();
-        agent.total = total.clone();
-        self.candidates.insert(slot);
+        self.candidates.add(slot);
     }
 
     fn remove_agent(&mut self, id: &AgentId) {
-        let Some(slot) = self.agent_slots.remove(id) else { return };
-        let agent = &mut self.agents[slot];
-        agent.gone = true;
-        self.total = self.total.minus_clamped(&scalars(&agent.total));
-        self.filters.clear(|key| key.2 == slot);
-        self.candidates.remove(&slot);
+        let Some((slot, agent)) = self.agents.remove(id) else { return };
+        self.filters.clear_agent(slot);
+        self.total.subtract_clamped(&agent.total().scalars);
+        for (leaf, held) in agent.allocated() {
+            self.tree.subtract(*leaf, &scalars(held));
+            self.note_emptied(*leaf);
+        }
     }
 
     fn set_agent_active(&mut self, id: &AgentId, active: bool) {
-        let Some(slot) = self.agent_slot(id) else { return };
-        self.agents[slot].active = active;
-        if active {
-            self.candidates.insert(slot);
-        }
+        let Some(slot) = self.agents.slot(id) else { return };
+        self.agents.change(slot, |agent| agent.active = active);
+        self.candidates.add(slot);
     }
 
     fn add_framework(&mut self, id: &FrameworkId, roles: &[Role], suppressed: &[Role]) {
-        if self.framework_slot(id).is_some() {
-            return self.update_framework(id, roles, suppressed);
+        let slot = self.frameworks.slot_or_new(id);
+        if let Some(framework) = self.frameworks.get_mut(slot) {
+            framework.active = true;
         }
-        let slot = self.frameworks.len();
-        self.frameworks.push(Framework { id: id.clone(), active: true, gone: false, roles: Vec::new() });
-        self.framework_slots.insert(id.clone(), slot);
         self.update_framework(id, roles, suppressed);
     }
 
     fn update_framework(&mut self, id: &FrameworkId, roles: &[Role], suppressed: &[Role]) {
-        let Some(slot) = self.framework_slot(id) else { return };
+        let Some(slot) = self.frameworks.slot(id) else { return };
         for role in roles {
-            if !self.frameworks[slot].roles.iter().any(|entry| entry.role == *role) {
-                let entry = self.join(slot, role, false);
-                self.frameworks[slot].roles.push(entry);
+            if self.leaf(id, role).is_none() {
+                self.join(slot, role, false);
             }
         }
-        for entry in &mut self.frameworks[slot].roles {
-            entry.left = !roles.contains(&entry.role);
-            entry.suppressed = suppressed.contains(&entry.role);
+        if let Some(framework) = self.frameworks.get_mut(slot) {
+            for membership in &mut framework.memberships {
+                membership.left = !roles.contains(&membership.role);
+                membership.suppressed = suppressed.contains(&membership.role);
+            }
+            framework.tell_wants(&mut self.tree);
         }
-        self.refresh_wants(slot);
-        self.all_agents_are_candidates();
+        self.forget_left(slot);
+        self.candidates.add_all();
     }
 
     fn remove_framework(&mut self, id: &FrameworkId) {
-        let Some(slot) = self.framework_slots.remove(id) else { return };
-        let framework = &mut self.frameworks[slot];
-        (framework.active, framework.gone) = (false, true);
-        for entry in std::mem::take(&mut framework.roles) {
-            self.tree.remove_leaf(entry.leaf);
+        let Some(framework) = self.frameworks.remove(id) else { return };
+        for membership in &framework.memberships {
+            if membership.held_on > 0 {
+                self.release_everywhere(membership.leaf);
+            }
+            self.filters.clear_leaf(membership.leaf);
+            self.tree.remove_leaf(membership.leaf);
         }
-        self.filters.clear(|key| key.0 == slot);
     }
 
     fn set_framework_active(&mut self, id: &FrameworkId, active: bool) {
-        let Some(slot) = self.framework_slot(id) else { return };
-        self.frameworks[slot].active = active;
-        self.refresh_wants(slot);
+        let slot = self.frameworks.slot(id);
+        let Some(framework) = slot.and_then(|slot| self.frameworks.get_mut(slot)) else { return };
+        framework.active = active;
+        framework.tell_wants(&mut self.tree);
         if active {
-            self.all_agents_are_candidates();
+            self.candidates.add_all();
         } else {
-            self.filters.clear(|key| key.0 == slot);
+            for membership in &framework.memberships {
+                self.filters.clear_leaf(membership.leaf);
+            }
         }
     }
 
@@ -331,23 +254,19 @@ impl Allocator for DrfAllocator {
     }
 
     fn revive(&mut self, framework: &FrameworkId, roles: &[Role]) {
-        let Some(slot) = self.set_suppressed(framework, roles, false) else { return };
-        let nodes: Vec<usize> = self.frameworks[slot]
-            .roles
-            .iter()
-            .filter(|entry| roles.is_empty() || roles.contains(&entry.role))
-            .map(|entry| entry.node)
-            .collect();
-        self.filters.clear(|key| key.0 == slot && nodes.contains(&key.1));
-        self.all_agents_are_candidates();
+        let leaves = self.set_suppressed(framework, roles, false);
+        if leaves.is_empty() {
+            return;
+        }
+        for leaf in leaves {
+            self.filters.clear_leaf(leaf);
+        }
+        self.candidates.add_all();
     }
 
     fn set_weight(&mut self, role: &Role, weight: Weight) {
-        let place = self.tree.role(role);
-        if let Some(node) = self.tree.get_mut(place) {
-            node.weight = weight;
-        }
-        self.all_agents_are_candidates();
+        self.tree.set_weight(role, weight);
+        self.candidates.add_all();
     }
 
     fn add_allocation(&mut self, allocation: &Allocation) {
@@ -355,64 +274,52 @@ impl Allocator for DrfAllocator {
     }
 
     fn recover(&mut self, now: Time, allocation: &Allocation, refuse: Option<Duration>) {
-        let Some(leaf) = self.leaf(&allocation.framework, &allocation.role) else { return };
-        self.tree.subtract(leaf, &scalars(&allocation.resources));
-        let Some(slot) = self.agent_slot(&allocation.agent) else { return };
-        let agent = &mut self.agents[slot];
-        agent.available += &allocation.resources;
-        // The agent may have less than before: no more than its total is available.
-        if !agent.total.contains(&agent.available) {
-            agent.available.try_subtract(&allocation.resources).unwrap_or_default();
+        let Allocation { framework, role, agent, resources } = allocation;
+        let Some(slot) = self.agents.slot(agent) else { return };
+        let Some(leaf) = self.leaf(framework, role) else { return };
+        let released = self.agents.change(slot, |agent| agent.release(leaf, resources)).flatten();
+        let Some(is_over) = released else {
+            tracing::warn!(%agent, %framework, %role, %resources, "not allocated, so not recovered");
+            return;
+        };
+        self.tree.subtract(leaf, &scalars(resources));
+        if let Some(refuse) = refuse {
+            self.filters.refuse(now, slot, leaf, resources, refuse);
         }
-        self.candidates.insert(slot);
-        if let Some(refuse) = refuse.filter(|refuse| !refuse.is_zero())
-            && let Some(framework) = self.framework_slot(&allocation.framework)
-        {
-            let node = self.tree.role(&allocation.role);
-            let key = (framework, node, slot);
-            self.filters.refuse(now, key, allocation.resources.clone(), refuse.min(MAX_REFUSE));
+        self.candidates.add(slot);
+        if is_over {
+            self.note_emptied(leaf);
         }
     }
 
     fn convert(&mut self, allocation: &Allocation, into: &Resources) {
-        let Some(slot) = self.agent_slot(&allocation.agent) else { return };
-        let agent = &mut self.agents[slot];
-        if agent.total.try_subtract(&allocation.resources).is_ok() {
-            agent.total += into;
+        let Allocation { framework, role, agent, resources } = allocation;
+        let Some(slot) = self.agents.slot(agent) else { return };
+        let Some(leaf) = self.leaf(framework, role) else { return };
+        if self.agents.change(slot, |agent| agent.convert(leaf, resources, into)) != Some(true) {
+            tracing::warn!(%agent, %framework, %role, %resources, "not allocated, so not converted");
+            return;
         }
+        let (from, into) = (scalars(resources), scalars(into));
+        self.total.subtract_clamped(&from);
+        self.total.add(&into);
+        self.tree.convert(leaf, &from, &into);
     }
 
     fn allocate(&mut self, now: Time, offers: &mut Vec<Allocation>) {
-        let expired = self.filters.expire(now);
-        self.candidates.extend(expired);
-        for slot in std::mem::take(&mut self.candidates) {
-            self.allocate_agent(slot, offers);
-        }
+        self.run_cycle(now, offers);
     }
 
     fn next_deadline(&self) -> Option<Time> {
-        if self.candidates.is_empty() { self.filters.next_expiry() } else { Some(Time::ZERO) }
+        if self.candidates.are_any(&self.agents) && self.tree.is_anyone_wanting() {
+            Some(Time::ZERO)
+        } else {
+            self.filters.next_expiry()
+        }
     }
 
     fn shares(&self) -> Vec<RoleShare> {
-        let share = |(role, node): (&Role, &super::tree::Node)| {
-            let share = node.allocated.dominant_share(&self.total);
-            let of = |kind: &Kind, amount| (kind.clone(), Quantities::from_iter([(kind.clone(), amount)]));
-            let dominant = node
-                .allocated
-                .iter()
-                .map(|(kind, amount)| of(kind, amount))
-                .find(|(_, alone)| alone.dominant_share(&self.total) == share);
-            RoleShare {
-                role: role.clone(),
-                weight: node.weight,
-                allocated: node.allocated.clone(),
-                share,
-                dominant: dominant.map(|(kind, _)| kind),
-                frameworks: self.tree.frameworks_in(node),
-            }
-        };
-        self.tree.roles().into_iter().map(share).collect()
+        self.tree.roles().iter().map(|view| self.role_share(view)).collect()
     }
 
     fn explain(&self, now: Time, framework: &FrameworkId, role: &Role, wanted: &Quantities) -> Explanation {

@@ -1,6 +1,9 @@
 //! Why a framework is not offered something now.
 
-use super::drf::DrfAllocator;
+use super::DrfAllocator;
+use super::agents::Agent;
+use super::cycle::for_role;
+use super::frameworks::Membership;
 use crate::protocol::{Explanation, FrameworkId, Obstacle};
 use crate::resources::{Quantities, Role};
 use crate::time::Time;
@@ -14,37 +17,37 @@ impl DrfAllocator {
         wanted: &Quantities,
     ) -> Explanation {
         let mut obstacles = Vec::new();
-        let slot = self.framework_slot(framework);
-        match slot.map(|slot| &self.frameworks[slot]) {
-            None => obstacles.push(Obstacle::Disconnected),
-            Some(framework) if !framework.active => obstacles.push(Obstacle::Disconnected),
-            Some(framework) => {
-                if framework.roles.iter().any(|entry| entry.role == *role && entry.suppressed) {
-                    obstacles.push(Obstacle::Suppressed);
-                }
-            }
+        let framework = self.frameworks.find(framework);
+        let membership = framework.and_then(|framework| framework.membership(role));
+        if !framework.is_some_and(|framework| framework.active) {
+            obstacles.push(Obstacle::Disconnected);
         }
-        let agents = || self.agents.iter().enumerate().filter(|(_, agent)| !agent.gone && agent.active);
-        if agents().next().is_none() {
+        if membership.is_some_and(|membership| membership.suppressed) {
+            obstacles.push(Obstacle::Suppressed);
+        }
+        if !self.agents.iter().any(|(_, agent)| agent.active) {
             obstacles.push(Obstacle::NoAgents);
         }
         obstacles.extend(self.too_small(role, wanted));
-        if let Some(slot) = slot
-            && let Some(entry) = self.frameworks[slot].roles.iter().find(|entry| entry.role == *role)
-        {
-            let refused: Vec<Time> = agents()
-                .filter(|(_, agent)| agent.available.allocatable_to(role).quantities().contains(wanted))
-                .filter_map(|(place, _)| self.filters.until((slot, entry.node, place)))
-                .filter(|until| *until > now)
-                .collect();
-            if let Some(until) = refused.iter().min() {
-                obstacles.push(Obstacle::Refused { agents: refused.len(), until: *until });
-            }
-        }
+        obstacles.extend(membership.and_then(|membership| self.refused(now, membership, wanted)));
         if let Some((rank, roles)) = self.tree.rank(role, &self.total).filter(|(rank, _)| *rank > 1) {
             obstacles.push(Obstacle::BelowFairShare { rank, roles });
         }
         Explanation { task: None, wants: Some((role.clone(), wanted.clone())), obstacles }
+    }
+
+    /// Agents that have enough, but of which the framework refused this much lately.
+    fn refused(&self, now: Time, membership: &Membership, wanted: &Quantities) -> Option<Obstacle> {
+        let hidden = |(slot, agent): (_, &Agent)| {
+            let offered = for_role(agent, &membership.role);
+            let enough = agent.active && offered.quantities().contains(wanted);
+            enough
+                .then(|| self.filters.hidden_until(slot, membership.leaf, &offered))?
+                .filter(|until| *until > now)
+        };
+        let refused: Vec<Time> = self.agents.iter().filter_map(hidden).collect();
+        let until = *refused.iter().min()?;
+        Some(Obstacle::Refused { agents: refused.len(), until })
     }
 
     /// Agents that lack something, now or even when they are empty.
@@ -53,14 +56,14 @@ impl DrfAllocator {
         let mut closest: Option<Quantities> = None;
         let mut closest_when_empty: Option<Quantities> = None;
         let mut fits_when_empty = false;
-        for agent in self.agents.iter().filter(|agent| !agent.gone && agent.active) {
-            let whole = agent.total.allocatable_to(role).quantities();
+        for (_, agent) in self.agents.iter().filter(|(_, agent)| agent.active) {
+            let whole = agent.total().resources.allocatable_to(role).quantities();
             if whole.contains(wanted) {
                 fits_when_empty = true;
             } else {
                 keep_smaller(&mut closest_when_empty, wanted.minus_clamped(&whole));
             }
-            let free = agent.available.allocatable_to(role).quantities();
+            let free = for_role(agent, role).quantities();
             if !free.contains(wanted) {
                 now_short += 1;
                 keep_smaller(&mut closest, wanted.minus_clamped(&free));

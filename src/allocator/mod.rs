@@ -6,14 +6,20 @@
 //!
 //! [`DrfAllocator`] is the one in the box: hierarchical dominant-resource fairness (Ghodsi et al., NSDI 2011).
 
+mod agents;
+mod cycle;
 mod drf;
 mod explain;
 mod filters;
+mod frameworks;
+mod invariants;
+mod slots;
 #[cfg(test)]
 mod tests;
 mod tree;
 
 pub use drf::{DrfAllocator, DrfOptions};
+pub use invariants::Inconsistency;
 
 use std::time::Duration;
 

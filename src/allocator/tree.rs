@@ -1,200 +1,419 @@
 //! The role tree: who has what, and who is furthest below its fair share.
 
-use std::cmp::Ordering;
+use std::collections::BTreeSet;
 
+use compact_str::CompactString;
 use rustc_hash::FxHashMap;
 
+use super::frameworks::FrameworkSlot;
 use crate::protocol::{FrameworkId, Weight};
-use crate::resources::{Quantities, Role, Share};
+use crate::resources::{Quantities, Role};
+
+/// A node's place in the tree; given to another when the node is gone.
+type Place = usize;
+
+/// The place of a framework in a role.
+pub(super) type Leaf = Place;
 
 /// The invisible root above all top-level roles.
-const ROOT: usize = 0;
+const ROOT: Place = 0;
 
-/// A role, or a framework in a role.
-#[derive(Debug)]
-pub(super) struct Node {
-    pub(super) name: Name,
-    parent: usize,
-    children: Vec<usize>,
-    pub(super) weight: Weight,
-    pub(super) allocated: Quantities,
-    /// How many allocations were made: the round-robin among equals, as in Mesos' sorter.
-    count: u64,
-    /// A framework that wants offers. Roles are looked through whatever this says.
-    pub(super) wants: bool,
-}
+/// What the frameworks of a role stand under, beside the role's child roles: Mesos' virtual leaf.
+const OWN: &str = ".";
 
 /// What a node stands for.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Name {
-    /// A framework in the role above it: a leaf.
-    Framework(FrameworkId, usize),
-    /// A role.
-    Role(Role),
+#[derive(Debug)]
+enum Kind {
+    Root,
+    /// A role, and where its own frameworks are.
+    Role {
+        role: Role,
+        own: Option<Place>,
+    },
+    /// The frameworks of the role above, as one.
+    Own,
+    Framework {
+        role: Role,
+        slot: FrameworkSlot,
+    },
 }
 
-/// Roles and their frameworks. A role that has both child roles and frameworks shares between the two sides' members as
-/// Mesos does through its virtual leaf, here with the frameworks standing beside the child roles' subtrees as leaves.
+/// A role, the frameworks of a role, or a framework in a role.
+#[derive(Debug)]
+struct Node {
+    kind: Kind,
+    /// Orders siblings that are equal otherwise.
+    name: CompactString,
+    parent: Place,
+    children: usize,
+    weight: Weight,
+    allocated: Quantities,
+    /// How many allocations were made: the round-robin among equals, as in Mesos' sorter.
+    count: u64,
+    /// How many frameworks want offers, here and below.
+    wanting: usize,
+    /// Its rank among its siblings, when anyone here wants offers.
+    rank: Option<Rank>,
+    /// Its rank may not be right any more.
+    stale: bool,
+    /// The children where anyone wants offers, furthest below their fair share first.
+    ranked: BTreeSet<Rank>,
+}
+
+/// What siblings are ordered by: share divided by weight, then number of allocations, then name.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Rank {
+    weighted_share: u64,
+    count: u64,
+    name: CompactString,
+    place: Place,
+}
+
+/// A role as others see it.
+pub(super) struct RoleView<'a> {
+    pub(super) role: &'a Role,
+    pub(super) weight: Weight,
+    pub(super) allocated: &'a Quantities,
+    pub(super) frameworks: usize,
+}
+
+/// Roles and their frameworks, in the order in which they are served.
+///
+/// Between cycles, changes only mark the nodes that they concern; [`rank_for`](Self::rank_for) ranks these anew before the
+/// order is asked for. Within a cycle each [`add`](Self::add) moves the nodes that it concerns at once.
 #[derive(Debug)]
 pub(super) struct RoleTree {
-    nodes: Vec<Option<Node>>,
-    roles: FxHashMap<Role, usize>,
-    free: Vec<usize>,
+    nodes: Vec<Node>,
+    unused: Vec<Place>,
+    roles: FxHashMap<Role, Place>,
+    /// The cluster's total for which the nodes are ranked.
+    total: Quantities,
+    stale: Vec<Place>,
 }
 
 impl Default for RoleTree {
     fn default() -> Self {
-        let root = Node {
-            name: Name::Role(Role::any()),
-            parent: ROOT,
-            children: Vec::new(),
+        RoleTree {
+            nodes: vec![Node::new(Kind::Root, CompactString::default(), ROOT)],
+            unused: Vec::new(),
+            roles: FxHashMap::default(),
+            total: Quantities::new(),
+            stale: Vec::new(),
+        }
+    }
+}
+
+impl Node {
+    fn new(kind: Kind, name: CompactString, parent: Place) -> Self {
+        Node {
+            kind,
+            name,
+            parent,
+            children: 0,
             weight: Weight::ONE,
             allocated: Quantities::new(),
             count: 0,
-            wants: false,
-        };
-        RoleTree { nodes: vec![Some(root)], roles: FxHashMap::default(), free: Vec::new() }
+            wanting: 0,
+            rank: None,
+            stale: false,
+            ranked: BTreeSet::new(),
+        }
+    }
+
+    fn rank(&self, place: Place, total: &Quantities) -> Rank {
+        Rank {
+            weighted_share: self.allocated.dominant_share(total).weighted_key(self.weight.milli()),
+            count: self.count,
+            name: self.name.clone(),
+            place,
+        }
     }
 }
 
 impl RoleTree {
+    /// A new leaf for a framework in a role. It wants nothing yet.
+    pub(super) fn add_leaf(&mut self, role: &Role, id: &FrameworkId, slot: FrameworkSlot) -> Leaf {
+        let own = self.own(role);
+        self.insert(Kind::Framework { role: role.clone(), slot }, id.as_str().into(), own)
+    }
+
+    /// Removes a leaf, and its role when nothing is left of it. What the leaf had is taken off its ancestors.
+    pub(super) fn remove_leaf(&mut self, leaf: Leaf) {
+        self.set_wants(leaf, false);
+        let allocated = self.nodes[leaf].allocated.clone();
+        self.subtract(leaf, &allocated);
+        let own = self.remove(leaf);
+        if self.nodes[own].children == 0 {
+            let above = self.remove(own);
+            if let Kind::Role { own, .. } = &mut self.nodes[above].kind {
+                *own = None;
+            }
+            self.prune(above);
+        }
+    }
+
+    /// The framework and the role of a leaf.
+    pub(super) fn member(&self, leaf: Leaf) -> Option<(FrameworkSlot, &Role)> {
+        match &self.nodes[leaf].kind {
+            Kind::Framework { role, slot } => Some((*slot, role)),
+            _ => None,
+        }
+    }
+
+    /// What a leaf has, offered or in use.
+    pub(super) fn allocated(&self, leaf: Leaf) -> &Quantities {
+        &self.nodes[leaf].allocated
+    }
+
+    /// Whether anyone wants offers.
+    pub(super) fn is_anyone_wanting(&self) -> bool {
+        self.nodes[ROOT].wanting > 0
+    }
+
+    /// Whether a framework wants offers for a role.
+    pub(super) fn set_wants(&mut self, leaf: Leaf, wants: bool) {
+        if (self.nodes[leaf].wanting > 0) == wants {
+            return;
+        }
+        self.change(leaf, |node| {
+            if wants {
+                node.wanting += 1;
+            } else {
+                node.wanting -= 1;
+            }
+        });
+    }
+
+    /// Sets a role's weight, used or not.
+    pub(super) fn set_weight(&mut self, role: &Role, weight: Weight) {
+        let place = self.role(role);
+        self.nodes[place].weight = weight;
+        self.mark_stale(place);
+        self.prune(place);
+    }
+
+    /// A leaf got one more allocation, outside a cycle.
+    pub(super) fn note(&mut self, leaf: Leaf, amounts: &Quantities) {
+        self.change(leaf, |node| {
+            node.allocated.add(amounts);
+            node.count += 1;
+        });
+    }
+
+    /// A leaf got one more allocation, within a cycle: it and those above it move back in the order.
+    pub(super) fn add(&mut self, leaf: Leaf, amounts: &Quantities) {
+        let mut place = leaf;
+        while place != ROOT {
+            let node = &mut self.nodes[place];
+            node.allocated.add(amounts);
+            node.count += 1;
+            let parent = node.parent;
+            // Whoever has no competitor needs no new rank before there is one.
+            if self.nodes[parent].ranked.len() > 1 {
+                self.rank_again(place);
+            } else {
+                self.mark_stale(place);
+            }
+            place = parent;
+        }
+        self.nodes[ROOT].allocated.add(amounts);
+    }
+
+    /// A leaf has less.
+    pub(super) fn subtract(&mut self, leaf: Leaf, amounts: &Quantities) {
+        self.change(leaf, |node| node.allocated.subtract_clamped(amounts));
+    }
+
+    /// What a leaf has turned into something else; that is no new allocation.
+    pub(super) fn convert(&mut self, leaf: Leaf, from: &Quantities, into: &Quantities) {
+        if from != into {
+            self.change(leaf, |node| {
+                node.allocated.subtract_clamped(from);
+                node.allocated.add(into);
+            });
+        }
+    }
+
+    /// Brings all ranks up to date, for this total of the cluster.
+    pub(super) fn rank_for(&mut self, total: &Quantities) {
+        let stale = std::mem::take(&mut self.stale);
+        if self.total == *total {
+            for place in stale {
+                if std::mem::take(&mut self.nodes[place].stale) {
+                    self.rank_again(place);
+                }
+            }
+            return;
+        }
+        self.total = total.clone();
+        for place in &stale {
+            self.nodes[*place].stale = false;
+            self.rank_again(*place);
+        }
+        let mut below = vec![ROOT];
+        while let Some(place) = below.pop() {
+            let children = std::mem::take(&mut self.nodes[place].ranked);
+            below.extend(children.iter().map(|rank| rank.place));
+            let mut again = |rank: Rank| {
+                let rank = self.nodes[rank.place].rank(rank.place, &self.total);
+                self.nodes[rank.place].rank = Some(rank.clone());
+                rank
+            };
+            let ranked = children.into_iter().map(&mut again).collect();
+            self.nodes[place].ranked = ranked;
+        }
+    }
+
+    /// The first leaf that wants offers and that `takes` agrees to, those furthest below their fair share first. As of the
+    /// last [`rank_for`](Self::rank_for).
+    pub(super) fn first(&self, mut takes: impl FnMut(Leaf) -> bool) -> Option<Leaf> {
+        self.first_below(ROOT, &mut takes)
+    }
+
+    fn first_below(&self, place: Place, takes: &mut impl FnMut(Leaf) -> bool) -> Option<Leaf> {
+        self.nodes[place].ranked.iter().find_map(|rank| match self.nodes[rank.place].kind {
+            Kind::Framework { .. } => takes(rank.place).then_some(rank.place),
+            _ => self.first_below(rank.place, takes),
+        })
+    }
+
+    /// A role's place in the order in which roles that want offers are served, from 1, and how many they are.
+    pub(super) fn rank(&self, role: &Role, total: &Quantities) -> Option<(usize, usize)> {
+        let mut siblings: FxHashMap<Place, BTreeSet<Rank>> = FxHashMap::default();
+        for (place, node) in self.nodes.iter().enumerate().skip(1).filter(|(_, node)| node.wanting > 0) {
+            siblings.entry(node.parent).or_default().insert(node.rank(place, total));
+        }
+        let mut order = Vec::new();
+        self.order_below(ROOT, &siblings, &mut order);
+        let before = order.iter().position(|other| *other == role)?;
+        Some((before + 1, order.len()))
+    }
+
+    fn order_below<'a>(
+        &'a self,
+        place: Place,
+        siblings: &FxHashMap<Place, BTreeSet<Rank>>,
+        order: &mut Vec<&'a Role>,
+    ) {
+        for rank in siblings.get(&place).into_iter().flatten() {
+            match (&self.nodes[rank.place].kind, &self.nodes[place].kind) {
+                (Kind::Own, Kind::Role { role, .. }) => order.push(role),
+                _ => self.order_below(rank.place, siblings, order),
+            }
+        }
+    }
+
+    /// All roles, by name.
+    pub(super) fn roles(&self) -> Vec<RoleView<'_>> {
+        let view = |(role, place): (_, &Place)| {
+            let node = &self.nodes[*place];
+            let frameworks = match node.kind {
+                Kind::Role { own: Some(own), .. } => self.nodes[own].children,
+                _ => 0,
+            };
+            RoleView { role, weight: node.weight, allocated: &node.allocated, frameworks }
+        };
+        let mut roles: Vec<_> = self.roles.iter().map(view).collect();
+        roles.sort_by_key(|view| view.role);
+        roles
+    }
+
     /// The node of a role, made with its ancestors when it is new.
-    pub(super) fn role(&mut self, role: &Role) -> usize {
+    fn role(&mut self, role: &Role) -> Place {
         if let Some(place) = self.roles.get(role) {
             return *place;
         }
         let parent = role.parent().map_or(ROOT, |parent| self.role(&parent));
-        let place = self.insert(Name::Role(role.clone()), parent);
+        let name = role.components().next_back().unwrap_or_default().into();
+        let place = self.insert(Kind::Role { role: role.clone(), own: None }, name, parent);
         self.roles.insert(role.clone(), place);
         place
     }
 
-    /// A new leaf for a framework.
-    pub(super) fn add_leaf(&mut self, role: usize, id: FrameworkId, slot: usize) -> usize {
-        self.insert(Name::Framework(id, slot), role)
-    }
-
-    fn insert(&mut self, name: Name, parent: usize) -> usize {
-        let node = Node {
-            name,
-            parent,
-            children: Vec::new(),
-            weight: Weight::ONE,
-            allocated: Quantities::new(),
-            count: 0,
-            wants: false,
-        };
-        let place = match self.free.pop() {
-            Some(place) => {
-                self.nodes[place] = Some(node);
-                place
-            }
-            None => {
-                self.nodes.push(Some(node));
-                self.nodes.len() - 1
-            }
-        };
-        if let Some(parent) = &mut self.nodes[parent] {
-            parent.children.push(place);
+    /// Where the frameworks of a role are.
+    fn own(&mut self, role: &Role) -> Place {
+        let above = self.role(role);
+        if let Kind::Role { own: Some(own), .. } = self.nodes[above].kind {
+            return own;
+        }
+        let place = self.insert(Kind::Own, CompactString::const_new(OWN), above);
+        if let Kind::Role { own, .. } = &mut self.nodes[above].kind {
+            *own = Some(place);
         }
         place
     }
 
-    /// Removes a leaf; what it still had is taken off its ancestors.
-    pub(super) fn remove_leaf(&mut self, leaf: usize) {
-        let Some(allocated) = self.get(leaf).map(|node| node.allocated.clone()) else { return };
-        self.subtract(leaf, &allocated);
-        let Some(node) = self.nodes[leaf].take() else { return };
-        if let Some(parent) = &mut self.nodes[node.parent] {
-            parent.children.retain(|child| *child != leaf);
+    fn insert(&mut self, kind: Kind, name: CompactString, parent: Place) -> Place {
+        let node = Node::new(kind, name, parent);
+        self.nodes[parent].children += 1;
+        match self.unused.pop() {
+            Some(place) => {
+                self.nodes[place] = node;
+                place
+            }
+            None => {
+                self.nodes.push(node);
+                self.nodes.len() - 1
+            }
         }
-        self.free.push(leaf);
     }
 
-    pub(super) fn get(&self, place: usize) -> Option<&Node> {
-        self.nodes.get(place).and_then(Option::as_ref)
+    /// Takes a node without children out, and returns its parent.
+    fn remove(&mut self, place: Place) -> Place {
+        let parent = self.nodes[place].parent;
+        if let Some(rank) = self.nodes[place].rank.take() {
+            self.nodes[parent].ranked.remove(&rank);
+        }
+        self.nodes[parent].children -= 1;
+        self.unused.push(place);
+        parent
     }
 
-    pub(super) fn get_mut(&mut self, place: usize) -> Option<&mut Node> {
-        self.nodes.get_mut(place).and_then(Option::as_mut)
+    /// Forgets roles that are neither in use nor have a weight of their own, from here up.
+    fn prune(&mut self, mut place: Place) {
+        while let Kind::Role { role, own: None } = &self.nodes[place].kind {
+            if self.nodes[place].children > 0 || self.nodes[place].weight != Weight::ONE {
+                return;
+            }
+            self.roles.remove(role);
+            place = self.remove(place);
+        }
     }
 
-    /// All roles, by name.
-    pub(super) fn roles(&self) -> Vec<(&Role, &Node)> {
-        let mut roles: Vec<_> =
-            self.roles.iter().filter_map(|(role, place)| Some((role, self.get(*place)?))).collect();
-        roles.sort_by_key(|(role, _)| *role);
-        roles
-    }
-
-    /// How many frameworks are in the role itself.
-    pub(super) fn frameworks_in(&self, node: &Node) -> usize {
-        let is_framework =
-            |place: &&usize| self.get(**place).is_some_and(|child| matches!(child.name, Name::Framework(..)));
-        node.children.iter().filter(is_framework).count()
-    }
-
-    /// A leaf has more. `counted` when it is a new allocation.
-    pub(super) fn add(&mut self, leaf: usize, amounts: &Quantities, counted: bool) {
+    /// Changes a leaf and all nodes above it alike.
+    fn change(&mut self, leaf: Leaf, mut change: impl FnMut(&mut Node)) {
         let mut place = leaf;
-        while place != ROOT {
-            let Some(node) = self.get_mut(place) else { return };
-            node.allocated.add(amounts);
-            node.count += u64::from(counted);
-            place = node.parent;
+        loop {
+            change(&mut self.nodes[place]);
+            if place == ROOT {
+                return;
+            }
+            self.mark_stale(place);
+            place = self.nodes[place].parent;
         }
     }
 
-    /// A leaf has less.
-    pub(super) fn subtract(&mut self, leaf: usize, amounts: &Quantities) {
-        let mut place = leaf;
-        while place != ROOT {
-            let Some(node) = self.get_mut(place) else { return };
-            node.allocated = node.allocated.minus_clamped(amounts);
-            place = node.parent;
+    fn mark_stale(&mut self, place: Place) {
+        let node = &mut self.nodes[place];
+        if !node.stale {
+            node.stale = true;
+            self.stale.push(place);
         }
     }
 
-    /// Visits the leaves that want offers, those furthest below their fair share first, until `visit` takes one.
-    pub(super) fn find(&self, total: &Quantities, mut visit: impl FnMut(&Node) -> bool) -> bool {
-        self.find_below(ROOT, total, &mut visit)
+    /// Moves a node to where it belongs among its siblings.
+    fn rank_again(&mut self, place: Place) {
+        let node = &mut self.nodes[place];
+        let parent = node.parent;
+        let rank = (node.wanting > 0).then(|| node.rank(place, &self.total));
+        if node.rank == rank {
+            return;
+        }
+        let before = std::mem::replace(&mut node.rank, rank.clone());
+        let siblings = &mut self.nodes[parent].ranked;
+        if let Some(before) = before {
+            siblings.remove(&before);
+        }
+        siblings.extend(rank);
     }
-
-    fn find_below(&self, place: usize, total: &Quantities, visit: &mut impl FnMut(&Node) -> bool) -> bool {
-        let Some(node) = self.get(place) else { return false };
-        let mut order: Vec<(Share, &Node, usize)> = node
-            .children
-            .iter()
-            .filter_map(|child| {
-                let node = self.get(*child)?;
-                (node.wants || matches!(node.name, Name::Role(_)))
-                    .then(|| (node.allocated.dominant_share(total), node, *child))
-            })
-            .collect();
-        order.sort_by(|a, b| compare((&a.0, a.1), (&b.0, b.1)));
-        order.into_iter().any(|(_, node, place)| match node.name {
-            Name::Framework(..) => visit(node),
-            Name::Role(_) => self.find_below(place, total, visit),
-        })
-    }
-
-    /// The role's place among its siblings, from 1, and how many they are.
-    pub(super) fn rank(&self, role: &Role, total: &Quantities) -> Option<(usize, usize)> {
-        let place = *self.roles.get(role)?;
-        let node = self.get(place)?;
-        let siblings = &self.get(node.parent)?.children;
-        let own = node.allocated.dominant_share(total);
-        let ahead = siblings.iter().filter_map(|sibling| self.get(*sibling)).filter(|sibling| {
-            let share = sibling.allocated.dominant_share(total);
-            compare((&share, sibling), (&own, node)) == Ordering::Less
-        });
-        Some((ahead.count() + 1, siblings.len()))
-    }
-}
-
-/// The order of siblings: share divided by weight, then number of allocations, then name.
-fn compare(a: (&Share, &Node), b: (&Share, &Node)) -> Ordering {
-    a.0.cmp_weighted(a.1.weight.milli(), *b.0, b.1.weight.milli())
-        .then(a.1.count.cmp(&b.1.count))
-        .then_with(|| a.1.name.cmp(&b.1.name))
 }

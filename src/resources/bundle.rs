@@ -6,6 +6,7 @@ use std::ops::{Add, AddAssign};
 
 use serde::{Deserialize, Serialize};
 
+use super::parts::Parts;
 use super::totals::check_total;
 use super::{
     InsufficientResources, Reservation, ReservationError, Resource, ResourcesBuilder, ResourcesError, Scalar,
@@ -22,6 +23,8 @@ pub(super) const LIMITED: &str = "sums of limited amounts fit 64 bits";
 /// at least twice, and so on. So adding and subtracting stay exact even where two machines have the same
 /// ports. Volumes never merge; copies of one lie side by side.
 ///
+/// Copies are cheap: they share memory until one of them changes.
+///
 /// ```
 /// use apportion::resources::Resources;
 ///
@@ -33,13 +36,13 @@ pub(super) const LIMITED: &str = "sums of limited amounts fit 64 bits";
 /// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "Vec<Resource>")]
-pub struct Resources(Vec<Resource>);
+pub struct Resources(Parts);
 
 impl Resources {
     /// No resources.
     #[must_use]
     pub const fn new() -> Self {
-        Self(Vec::new())
+        Self(Parts::new())
     }
 
     /// Builds unreserved resources by kind.
@@ -70,6 +73,10 @@ impl Resources {
     /// When an amount no longer fits 64 bits of thousandths, which takes thousands of operands of
     /// [`Scalar::LIMIT`], the most that text and wire let in.
     pub fn add(&mut self, other: &Self) {
+        if self.is_empty() {
+            self.clone_from(other);
+            return;
+        }
         for resource in other {
             self.push(Cow::Borrowed(resource));
         }
@@ -80,6 +87,10 @@ impl Resources {
     /// # Errors
     /// When it does not fit; nothing is taken then.
     pub fn try_subtract(&mut self, other: &Self) -> Result<(), InsufficientResources> {
+        if self.0.is_same(&other.0) {
+            *self = Self::new();
+            return Ok(());
+        }
         if let Some((wanted, had)) = self.shortfall(other) {
             return Err(InsufficientResources {
                 wanted: Box::new(wanted.clone()),
@@ -105,7 +116,7 @@ impl Resources {
     /// Whether all of `other` can be taken away.
     #[must_use]
     pub fn contains(&self, other: &Self) -> bool {
-        self.shortfall(other).is_none()
+        self.0.is_same(&other.0) || self.shortfall(other).is_none()
     }
 
     /// The same, all reserved once more.
@@ -146,11 +157,12 @@ impl Resources {
         }
         let mut at = self.pile(&resource);
         if resource.volume().is_some() {
-            return self.0.insert(at, resource.into_owned());
+            return self.0.to_mut().insert(at, resource.into_owned());
         }
         let mut above = resource;
         // What a layer already has rises to the next one.
-        while let Some(held) = self.0.get_mut(at).filter(|held| held.pile_cmp(&above).is_eq()) {
+        let parts = self.0.to_mut();
+        while let Some(held) = parts.get_mut(at).filter(|held| held.pile_cmp(&above).is_eq()) {
             let rest = match (&mut held.value, above.value()) {
                 (Value::Scalar(held), Value::Scalar(more)) => {
                     *held = held.checked_add(*more).expect(LIMITED);
@@ -174,7 +186,7 @@ impl Resources {
             above = Cow::Owned(above.with_value(rest));
             at += 1;
         }
-        self.0.insert(at, above.into_owned());
+        parts.insert(at, above.into_owned());
     }
 
     /// The first resource of `wanted` that is not in here, and what is in here in its place.
@@ -196,15 +208,16 @@ impl Resources {
     /// Takes away one resource that is known to be in here.
     fn remove(&mut self, resource: &Resource) {
         let first = self.pile(resource);
+        let parts = self.0.to_mut();
         if resource.volume().is_some() {
-            self.0.remove(first);
+            parts.remove(first);
             return;
         }
-        let layers = self.0[first..].iter().take_while(|held| held.pile_cmp(resource).is_eq()).count();
+        let layers = parts[first..].iter().take_while(|held| held.pile_cmp(resource).is_eq()).count();
         let mut wanted = Cow::Borrowed(resource.value());
         // Taken from the top layer down, so that what is left is still there often enough below.
         for at in (first..first + layers).rev() {
-            let rest = match (&mut self.0[at].value, wanted.as_ref()) {
+            let rest = match (&mut parts[at].value, wanted.as_ref()) {
                 (Value::Scalar(held), Value::Scalar(less)) => {
                     *held = held.checked_sub(*less).expect("checked to be in here");
                     Value::Scalar(Scalar::ZERO)
@@ -221,8 +234,8 @@ impl Resources {
                 }
                 _ => unreachable!("a pile has one type of value"),
             };
-            if self.0[at].is_empty() {
-                self.0.remove(at);
+            if parts[at].is_empty() {
+                parts.remove(at);
             }
             if rest.is_empty() {
                 return;
@@ -270,7 +283,7 @@ impl IntoIterator for Resources {
     type IntoIter = std::vec::IntoIter<Resource>;
 
     fn into_iter(self) -> Self::IntoIter {
-        self.0.into_iter()
+        self.0.into_vec().into_iter()
     }
 }
 
@@ -323,7 +336,7 @@ impl TryFrom<Vec<Resource>> for Resources {
                 return Err(ResourcesError::NotNormal { index: index + 1 });
             }
         }
-        let resources = Self(resources);
+        let resources = Self(resources.into());
         check_total(resources.amounts())?;
         Ok(resources)
     }
@@ -458,7 +471,7 @@ mod tests {
             let normal: Resources = parts.iter().cloned().collect();
             match sent {
                 Ok(sent) => prop_assert_eq!(sent, normal),
-                Err(_) => prop_assert_ne!(normal.0, parts),
+                Err(_) => prop_assert_ne!(normal.0.into_vec(), parts),
             }
         }
     }

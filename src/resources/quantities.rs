@@ -106,7 +106,7 @@ impl Quantities {
                 .expect("quantities that are not contained have a kind that falls short");
             return Err(InsufficientQuantity { kind: kind.clone(), wanted, had: self.get(kind) });
         }
-        self.reduce(other);
+        self.subtract_clamped(other);
         Ok(())
     }
 
@@ -124,7 +124,7 @@ impl Quantities {
     #[must_use]
     pub fn minus_clamped(&self, other: &Self) -> Self {
         let mut left = self.clone();
-        left.reduce(other);
+        left.subtract_clamped(other);
         left
     }
 
@@ -186,8 +186,8 @@ impl Quantities {
         self.others.binary_search_by(|(held, _)| held.cmp(kind))
     }
 
-    /// Takes `other` away, down to zero.
-    fn reduce(&mut self, other: &Self) {
+    /// Takes `other` away, where each kind stops at zero.
+    pub(crate) fn subtract_clamped(&mut self, other: &Self) {
         for (held, less) in self.well_known.iter_mut().zip(other.well_known) {
             *held = (*held - less).max(0);
         }

@@ -1,5 +1,8 @@
 //! What dominant-resource fairness promises, and what allocators of Mesos' kind do, as scenarios and laws.
 
+mod equivalence;
+mod reference;
+
 use std::time::Duration;
 
 use proptest::prelude::*;

@@ -1,0 +1,148 @@
+//! Clusters of one kind of agent, and the offers that are out.
+
+use std::time::Duration;
+
+use apportion::allocator::{Allocation, Allocator, DrfAllocator};
+use apportion::protocol::{AgentId, Attributes, FrameworkId};
+use apportion::resources::{Resources, Role};
+use apportion::time::Time;
+
+/// What every agent has.
+pub(crate) const BIG: &str = "cpus:24;mem:4096;disk:4096;ports:[31000-32000]";
+
+/// Ports in 16 ranges.
+pub(crate) const FRAGMENTED: &str = "ports:[31000-31000,31002-31002,31004-31004,31006-31006,31008-31008,31010-31010,\
+31012-31012,31014-31014,31016-31016,31018-31018,31020-31020,31022-31022,31024-31024,31026-31026,31028-31028,31030-32000]";
+
+/// Which roles frameworks have.
+#[derive(Clone, Copy)]
+pub(crate) enum Roles {
+    /// Each its own.
+    Own,
+    /// All the same.
+    Shared,
+}
+
+/// An allocator, and what it has offered.
+pub(crate) struct Cluster {
+    allocator: DrfAllocator,
+    now: Time,
+    agents: usize,
+    frameworks: Vec<FrameworkId>,
+    most_frameworks: usize,
+    offers: Vec<Allocation>,
+    /// How many offers the last cycle that made any made.
+    offered: usize,
+}
+
+fn parsed(resources: &str) -> Resources {
+    resources.parse().expect("the bench's own resources are valid")
+}
+
+fn role(framework: usize, roles: Roles) -> Role {
+    match roles {
+        Roles::Own => format!("role{framework}").parse().expect("a valid role"),
+        Roles::Shared => Role::any(),
+    }
+}
+
+impl Cluster {
+    /// So many agents of [`BIG`], and so many frameworks.
+    pub(crate) fn of(agents: usize, frameworks: usize, roles: Roles) -> Self {
+        let mut cluster = Cluster {
+            allocator: DrfAllocator::default(),
+            now: Time::ZERO,
+            agents: 0,
+            frameworks: Vec::new(),
+            most_frameworks: 0,
+            offers: Vec::new(),
+            offered: 0,
+        };
+        for agent in 0..agents {
+            // Each agent tells its resources on its own: they share no memory.
+            cluster.allocator.add_agent(&cluster.agent(agent), &Attributes::new(), &parsed(BIG), &[]);
+        }
+        cluster.agents = agents;
+        cluster.add_frameworks(frameworks, roles);
+        cluster
+    }
+
+    fn agent(&self, number: usize) -> AgentId {
+        AgentId::new(format!("agent{number}")).expect("a valid id")
+    }
+
+    pub(crate) fn add_frameworks(&mut self, count: usize, roles: Roles) {
+        for number in 0..count {
+            let id = FrameworkId::new(format!("framework{number}")).expect("a valid id");
+            self.allocator.add_framework(&id, &[role(number, roles)], &[]);
+            self.frameworks.push(id);
+        }
+        self.most_frameworks = self.most_frameworks.max(self.frameworks.len());
+    }
+
+    pub(crate) fn remove_frameworks(&mut self) {
+        for framework in self.frameworks.drain(..) {
+            self.allocator.remove_framework(&framework);
+        }
+    }
+
+    /// An agent of which a framework in the shared role uses a part.
+    pub(crate) fn add_agent_in_use(&mut self, total: &str, used: &str, number: usize) {
+        let agent = self.agent(number);
+        let framework = self.frameworks[number % self.frameworks.len()].clone();
+        let used = Allocation { framework, role: Role::any(), agent: agent.clone(), resources: parsed(used) };
+        self.allocator.add_agent(&agent, &Attributes::new(), &parsed(total), &[used]);
+        self.agents += 1;
+    }
+
+    /// One cycle, a second after the last.
+    pub(crate) fn cycle(&mut self) {
+        self.now = self.now + Duration::from_secs(1);
+        let before = self.offers.len();
+        self.allocator.allocate(self.now, &mut self.offers);
+        let offered = self.offers.len() - before;
+        if offered > 0 {
+            self.offered = offered;
+        }
+    }
+
+    pub(crate) fn is_nothing_out(&self) -> bool {
+        self.offers.is_empty()
+    }
+
+    /// Everyone forgets what it refused.
+    pub(crate) fn revive(&mut self) {
+        for framework in &self.frameworks {
+            self.allocator.revive(framework, &[]);
+        }
+    }
+
+    /// All offers come back.
+    pub(crate) fn recover(&mut self, refuse: Duration) {
+        self.recover_last(self.offers.len(), refuse);
+    }
+
+    /// So many offers come back.
+    pub(crate) fn recover_some(&mut self, count: usize) {
+        self.recover_last(count, Duration::ZERO);
+    }
+
+    fn recover_last(&mut self, count: usize, refuse: Duration) {
+        let kept = self.offers.len() - count;
+        for offer in self.offers.drain(kept..) {
+            self.allocator.recover(self.now, &offer, (!refuse.is_zero()).then_some(refuse));
+        }
+    }
+
+    pub(crate) fn agents(&self) -> usize {
+        self.agents
+    }
+
+    pub(crate) fn frameworks(&self) -> usize {
+        self.most_frameworks
+    }
+
+    pub(crate) fn offered(&self) -> usize {
+        self.offered
+    }
+}

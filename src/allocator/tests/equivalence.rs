@@ -1,0 +1,208 @@
+//! After any events, the allocator offers what the reference does, and its books add up.
+
+use std::time::Duration;
+
+use proptest::prelude::*;
+
+use super::reference::Reference;
+use super::{agent, framework, role};
+use crate::allocator::{Allocation, Allocator, DrfAllocator};
+use crate::protocol::{Attributes, Weight};
+use crate::resources::Resources;
+use crate::time::Time;
+
+#[derive(Clone, Debug)]
+enum Event {
+    AddAgent {
+        agent: u8,
+        total: Resources,
+        used: Option<(u8, u8, Resources)>,
+    },
+    UpdateAgent {
+        agent: u8,
+        total: Resources,
+    },
+    RemoveAgent {
+        agent: u8,
+    },
+    SetAgentActive {
+        agent: u8,
+        active: bool,
+    },
+    AddFramework {
+        framework: u8,
+        roles: Vec<u8>,
+        suppressed: Vec<u8>,
+    },
+    RemoveFramework {
+        framework: u8,
+    },
+    SetFrameworkActive {
+        framework: u8,
+        active: bool,
+    },
+    Suppress {
+        framework: u8,
+        roles: Vec<u8>,
+    },
+    Revive {
+        framework: u8,
+        roles: Vec<u8>,
+    },
+    SetWeight {
+        role: u8,
+        milli: u32,
+    },
+    /// The n-th holding comes back, in whole or half.
+    Recover {
+        nth: prop::sample::Index,
+        whole: bool,
+        refuse: Option<u64>,
+    },
+    Allocate {
+        after: u64,
+    },
+}
+
+const ROLES: [&str; 6] = ["*", "a", "a/x", "a/y", "b", "a/x/z"];
+
+const MORE: [&str; 6] = ["", "cpus(a):1", "mem(a/x):64", "cpus(b):2;mem(b):32", "ports:[1-9]", "acres:3"];
+
+fn resources() -> impl Strategy<Value = Resources> {
+    let amounts = (0..6_u32, 0..6_u32).prop_map(|(cpus, mem)| Resources::cpus_mem(cpus * 500, mem * 32));
+    (amounts, prop::sample::select(&MORE[..])).prop_map(|(amounts, more)| amounts + &more.parse().unwrap())
+}
+
+fn event() -> impl Strategy<Value = Event> {
+    let (agent, framework, role) = (|| 0..4_u8, || 0..4_u8, || 0..ROLES.len() as u8);
+    let roles = || prop::collection::vec(0..ROLES.len() as u8, 0..3);
+    let used = prop::option::weighted(0.3, (framework(), role(), resources()));
+    prop_oneof![
+        3 => (agent(), resources(), used)
+            .prop_map(|(agent, total, used)| Event::AddAgent { agent, total, used }),
+        1 => (agent(), resources()).prop_map(|(agent, total)| Event::UpdateAgent { agent, total }),
+        1 => agent().prop_map(|agent| Event::RemoveAgent { agent }),
+        1 => (agent(), any::<bool>()).prop_map(|(agent, active)| Event::SetAgentActive { agent, active }),
+        4 => (framework(), roles(), roles())
+            .prop_map(|(framework, roles, suppressed)| Event::AddFramework { framework, roles, suppressed }),
+        1 => framework().prop_map(|framework| Event::RemoveFramework { framework }),
+        1 => (framework(), any::<bool>())
+            .prop_map(|(framework, active)| Event::SetFrameworkActive { framework, active }),
+        1 => (framework(), roles()).prop_map(|(framework, roles)| Event::Suppress { framework, roles }),
+        1 => (framework(), roles()).prop_map(|(framework, roles)| Event::Revive { framework, roles }),
+        1 => (role(), prop::sample::select(&[500_u32, 1000, 2000, 3000][..]))
+            .prop_map(|(role, milli)| Event::SetWeight { role, milli }),
+        8 => (any::<prop::sample::Index>(), any::<bool>(), prop::option::of(0..4_u64))
+            .prop_map(|(nth, whole, refuse)| Event::Recover { nth, whole, refuse }),
+        6 => (0..3_u64).prop_map(|after| Event::Allocate { after }),
+    ]
+}
+
+/// Both allocators, told the same.
+#[derive(Default)]
+struct Both {
+    fast: DrfAllocator,
+    reference: Reference,
+    now: Time,
+}
+
+impl Both {
+    fn tell(&mut self, event: Event) -> Result<(), TestCaseError> {
+        let (fast, reference) = (&mut self.fast, &mut self.reference);
+        let agent = |number: u8| agent(&format!("agent{number}"));
+        let framework = |number: u8| framework(&format!("framework{number}"));
+        let role = |number: u8| role(ROLES[usize::from(number)]);
+        let roles = |numbers: Vec<u8>| numbers.into_iter().map(role).collect::<Vec<_>>();
+        match event {
+            Event::AddAgent { agent: id, total, used } => {
+                let used = used.map(|(by, for_role, resources)| Allocation {
+                    framework: framework(by),
+                    role: role(for_role),
+                    agent: agent(id),
+                    resources,
+                });
+                let used: Vec<_> = used.into_iter().filter(|used| !used.resources.is_empty()).collect();
+                fast.add_agent(&agent(id), &Attributes::new(), &total, &used);
+                reference.add_agent(&agent(id), &total, &used);
+            }
+            Event::UpdateAgent { agent: id, total } => {
+                fast.update_agent(&agent(id), &total);
+                reference.update_agent(&agent(id), &total);
+            }
+            Event::RemoveAgent { agent: id } => {
+                fast.remove_agent(&agent(id));
+                reference.remove_agent(&agent(id));
+            }
+            Event::SetAgentActive { agent: id, active } => {
+                fast.set_agent_active(&agent(id), active);
+                reference.set_agent_active(&agent(id), active);
+            }
+            Event::AddFramework { framework: id, roles: used, suppressed } => {
+                let (used, suppressed) = (roles(used), roles(suppressed));
+                fast.add_framework(&framework(id), &used, &suppressed);
+                reference.add_framework(&framework(id), &used, &suppressed);
+            }
+            Event::RemoveFramework { framework: id } => {
+                fast.remove_framework(&framework(id));
+                reference.remove_framework(&framework(id));
+            }
+            Event::SetFrameworkActive { framework: id, active } => {
+                fast.set_framework_active(&framework(id), active);
+                reference.set_framework_active(&framework(id), active);
+            }
+            Event::Suppress { framework: id, roles: named } => {
+                let named = roles(named);
+                fast.suppress(&framework(id), &named);
+                reference.suppress(&framework(id), &named);
+            }
+            Event::Revive { framework: id, roles: named } => {
+                let named = roles(named);
+                fast.revive(&framework(id), &named);
+                reference.revive(&framework(id), &named);
+            }
+            Event::SetWeight { role: of, milli } => {
+                let weight = Weight::from_milli(milli).unwrap();
+                fast.set_weight(&role(of), weight);
+                reference.set_weight(&role(of), weight);
+            }
+            Event::Recover { nth, whole, refuse } => {
+                if reference.holdings().is_empty() {
+                    return Ok(());
+                }
+                let mut back = nth.get(reference.holdings()).clone();
+                if !whole {
+                    let half = |resource: &crate::resources::Resource| resource.kind().as_str() == "cpus";
+                    back.resources = back.resources.into_iter().filter(half).collect();
+                }
+                let refuse = refuse.map(Duration::from_secs);
+                if !back.resources.is_empty() {
+                    fast.recover(self.now, &back, refuse);
+                    reference.recover(self.now, &back, refuse);
+                }
+            }
+            Event::Allocate { after } => {
+                self.now = self.now + Duration::from_secs(after);
+                let expected = reference.allocate(self.now);
+                let due = fast.next_deadline().is_some_and(|deadline| deadline <= self.now);
+                let mut offers = Vec::new();
+                fast.allocate(self.now, &mut offers);
+                prop_assert_eq!(&offers, &expected);
+                prop_assert!(due || offers.is_empty(), "nobody would have asked for these offers");
+            }
+        }
+        self.fast.check_invariants().map_err(|wrong| TestCaseError::fail(wrong.to_string()))
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(3000) })]
+
+    #[test]
+    fn it_offers_what_the_reference_offers(events in prop::collection::vec(event(), 1..60)) {
+        let mut both = Both::default();
+        for event in events {
+            both.tell(event)?;
+        }
+        both.tell(Event::Allocate { after: 1 })?;
+    }
+}
