@@ -301,12 +301,33 @@ pub(crate) enum TokenCommand {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum SimCommand {
-    /// Run a scenario and print what came out
-    #[command(after_help = "Example: apportion sim run examples/scenarios/drf.toml --json")]
-    Run {
-        /// The scenario, as TOML or JSON
-        scenario: PathBuf,
+    /// Run a scenario, print what came out, and write tables of it
+    #[command(after_help = "\
+Into the folder of --out go summary.json, manifest.json, jobs.csv, tasks.csv, roles.csv and agents.csv. The same scenario and \
+seed give the same tables and the same hash of events, on any machine.
+
+Example: apportion sim run examples/scenarios/drf.toml --json
+With tables: apportion sim run examples/scenarios/drf.toml --seed 7 --out results")]
+    Run(SimRunArguments),
+    /// Say whether scenarios are right, traces included; if not, where and what to do
+    #[command(after_help = "Example: apportion sim check examples/scenarios/drf.toml")]
+    Check {
+        /// Scenarios, as TOML or JSON
+        #[arg(required = true)]
+        scenarios: Vec<PathBuf>,
     },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct SimRunArguments {
+    /// The scenario, as TOML or JSON
+    pub(crate) scenario: PathBuf,
+    /// Seed random numbers with this instead of the scenario's seed
+    #[arg(long)]
+    pub(crate) seed: Option<u64>,
+    /// Write summary, manifest and tables into this folder
+    #[arg(long, value_name = "FOLDER")]
+    pub(crate) out: Option<PathBuf>,
 }
 
 #[derive(Debug, Subcommand)]

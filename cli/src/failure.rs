@@ -5,6 +5,9 @@ use std::process::ExitCode;
 
 use apportion::runtime::{OperatorError, RuntimeError};
 use apportion::spec::SpecErrors;
+use apportion_simulations::engine::RunError;
+use apportion_simulations::output::OutputError;
+use apportion_simulations::scenario::ModelError;
 
 /// Why a command did not do what was asked.
 #[derive(Debug, thiserror::Error)]
@@ -28,6 +31,12 @@ pub(crate) enum Failure {
     #[error("cannot write the output as JSON: {0}")]
     Json(#[from] serde_json::Error),
     #[error(transparent)]
+    Model(#[from] ModelError),
+    #[error(transparent)]
+    Simulation(#[from] RunError),
+    #[error(transparent)]
+    Tables(#[from] OutputError),
+    #[error(transparent)]
     Operator(#[from] OperatorError),
     #[error(transparent)]
     Runtime(#[from] RuntimeError),
@@ -47,10 +56,13 @@ impl Failure {
             | Failure::Context { .. }
             | Failure::NoStateFolder
             | Failure::Spec(_)
+            | Failure::Model(_)
             | Failure::Usage(_) => 2,
             Failure::Unwritable { .. }
             | Failure::Output(_)
             | Failure::Json(_)
+            | Failure::Simulation(_)
+            | Failure::Tables(_)
             | Failure::Operator(_)
             | Failure::Runtime(_)
             | Failure::Answer(_)

@@ -1,24 +1,37 @@
 //! Simulates apportion clusters in virtual time, on the production code.
 //!
-//! The master, its allocator and the schedulers are the very state machines that run in production; agents are played by
-//! [`agent::TimerAgent`]s, whose tasks are timers. They exchange the protocol's own messages, which arrive after a modelled
-//! latency. Time is an integer that jumps from event to event; simultaneous events are handled in the order in which they
-//! were caused. The same scenario gives the same run, on any machine.
+//! The master, its allocator and the schedulers' processes are the very state machines that run in production; agents are played
+//! by timers. They exchange the protocol's own messages, which arrive after a modelled latency. Time is an integer that jumps from
+//! event to event, in a total order that [`engine`] spells out. The same scenario and seed give the same run, on any machine.
 //!
-//! | file | idea |
+//! | room | what is in it |
 //! | --- | --- |
-//! | [`simulation`] | the world: parties, messages under way, the clock |
-//! | [`agent`] | an agent whose tasks are timers |
-//! | [`queue`] | a plain first-in-first-out framework, for models |
-//! | [`scenario`] | what people write: clusters and workloads as TOML |
-//! | [`summary`] | what comes out |
+//! | [`scenario`] | what people write, its mistakes, and the [`scenario::Model`] that is made of it |
+//! | [`traces`] | clusters and workloads of the real world: openb, SWF, SWIM, Philly, Batsim, and a table of our own |
+//! | [`gpus`] | GPUs, whole and in parts |
+//! | [`workload`] | jobs, ready to be played |
+//! | [`frameworks`] | the scheduler that plays them: queue policies and placements |
+//! | [`engine`] | the world: parties, messages under way, the clock |
+//! | [`metrics`] | what is measured, and how |
+//! | [`output`] | summary, manifest, tables |
+//! | [`values`], [`random`], [`digest`] | lengths of time and distributions; named random streams; 128-bit hashes |
+//!
+//! A [`Scenario`] is resolved to a model, which is [run](scenario::Model::run) to a [`Run`], which has a summary and writes tables.
 
-pub mod agent;
-pub mod queue;
+pub mod digest;
+pub mod engine;
+pub mod frameworks;
+pub mod gpus;
+pub mod metrics;
+pub mod output;
+pub mod random;
+mod run;
 pub mod scenario;
-pub mod simulation;
-pub mod summary;
+pub mod traces;
+pub mod values;
+pub mod workload;
 
+pub use engine::{Progress, Simulation};
+pub use output::Summary;
+pub use run::Run;
 pub use scenario::Scenario;
-pub use simulation::Simulation;
-pub use summary::Summary;

@@ -57,7 +57,8 @@ pub(crate) fn execute(Arguments { global, command }: Arguments) -> Result<(), Fa
         Command::Token(TokenCommand::Create { kind }) => {
             wait_for(control::create_token(&context()?, kind, json))
         }
-        Command::Sim(SimCommand::Run { scenario }) => sim::run(&scenario, json),
+        Command::Sim(SimCommand::Run(arguments)) => sim::run(&arguments, &global),
+        Command::Sim(SimCommand::Check { scenarios }) => sim::check(&scenarios),
         Command::Spec(SpecCommand::Check { files }) => spec::check(&files),
         Command::Spec(SpecCommand::Explain { file }) => spec::explain(&file),
         Command::Completions { shell } => completions::completions(shell),

@@ -1,0 +1,125 @@
+//! An agent whose tasks are timers: it speaks the protocol of an agent; its driver tells it when a task's time is over.
+
+use apportion::protocol::{
+    AgentCall, AgentEvent, AgentId, AgentInfo, Exit, FrameworkId, Reason, TaskId, TaskInfo, TaskState,
+    TaskStatus, UpdateNumber,
+};
+use apportion::time::Time;
+use rustc_hash::FxHashMap;
+
+use crate::scenario::AgentModel;
+
+/// A task that runs, as its agent calls it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) struct RunId(pub(super) u32);
+
+/// What an agent does.
+#[derive(Debug)]
+pub(super) enum Deed {
+    /// Speaks to the master.
+    Say(AgentCall),
+    /// Starts a task; its driver gives the run its number by [`TimerAgent::started`].
+    Start(FrameworkId, TaskInfo),
+    /// Stops a run that was to go on.
+    Stopped(RunId),
+}
+
+#[derive(Debug)]
+struct Running {
+    framework: FrameworkId,
+    task: TaskId,
+}
+
+/// An agent that plays its tasks.
+#[derive(Debug)]
+pub(super) struct TimerAgent {
+    id: AgentId,
+    running: FxHashMap<RunId, Running>,
+    by_task: FxHashMap<(FrameworkId, TaskId), RunId>,
+}
+
+impl TimerAgent {
+    /// An agent with nothing running.
+    pub(super) fn new(id: AgentId) -> Self {
+        TimerAgent { id, running: FxHashMap::default(), by_task: FxHashMap::default() }
+    }
+
+    /// What it says first.
+    pub(super) fn register(&self, model: &AgentModel) -> AgentCall {
+        AgentCall::Register {
+            info: AgentInfo {
+                hostname: self.id.to_string(),
+                address: None,
+                resources: model.resources.clone(),
+                attributes: model.attributes.clone(),
+            },
+            tasks: Vec::new(),
+        }
+    }
+
+    /// Takes note of what the master says.
+    pub(super) fn handle(&mut self, now: Time, event: AgentEvent, out: &mut Vec<Deed>) {
+        match event {
+            AgentEvent::Launch { framework, tasks, .. } => {
+                for task in tasks {
+                    let running = self.update(&framework, &task.id, TaskState::Running, FIRST, now);
+                    out.push(Deed::Start(framework.clone(), task));
+                    out.push(Deed::Say(running));
+                }
+            }
+            AgentEvent::Kill { framework, task, .. } => {
+                let run = self.by_task.get(&(framework, task)).copied();
+                if let Some(run) = run {
+                    out.push(Deed::Stopped(run));
+                    out.extend(self.end(now, run, TaskState::Killed).map(Deed::Say));
+                }
+            }
+            AgentEvent::ShutdownFramework(framework) => {
+                let of_it = self.running.iter().filter(|(_, running)| running.framework == framework);
+                let mut runs: Vec<RunId> = of_it.map(|(run, _)| *run).collect();
+                runs.sort_unstable_by_key(|run| run.0);
+                for run in runs {
+                    out.push(Deed::Stopped(run));
+                    out.extend(self.end(now, run, TaskState::Killed).map(Deed::Say));
+                }
+            }
+            AgentEvent::Ping => out.push(Deed::Say(AgentCall::Pong)),
+            AgentEvent::Registered { .. } | AgentEvent::Acknowledge { .. } | AgentEvent::Message { .. } => {}
+        }
+    }
+
+    /// A task has started as this run.
+    pub(super) fn started(&mut self, run: RunId, framework: FrameworkId, task: TaskId) {
+        self.by_task.insert((framework.clone(), task.clone()), run);
+        self.running.insert(run, Running { framework, task });
+    }
+
+    /// A run ends; what is told of it, unless it has ended already.
+    pub(super) fn end(&mut self, now: Time, run: RunId, state: TaskState) -> Option<AgentCall> {
+        let Running { framework, task } = self.running.remove(&run)?;
+        let update = self.update(&framework, &task, state, FIRST.next(), now);
+        self.by_task.remove(&(framework, task));
+        Some(update)
+    }
+
+    fn update(
+        &self,
+        framework: &FrameworkId,
+        task: &TaskId,
+        state: TaskState,
+        number: UpdateNumber,
+        at: Time,
+    ) -> AgentCall {
+        let mut status = TaskStatus::new(task.clone(), state, at);
+        status.number = Some(number);
+        status.agent = Some(self.id.clone());
+        status.ready = state == TaskState::Running;
+        if state == TaskState::Finished {
+            status.reason = Some(Reason::Exited(Exit::Code(0)));
+        }
+        AgentCall::Update { framework: framework.clone(), status, latest: state }
+    }
+}
+
+/// The number of the update that a task runs; the next one is its end.
+const FIRST: UpdateNumber = UpdateNumber::FIRST;

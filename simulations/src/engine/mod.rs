@@ -1,0 +1,33 @@
+//! The world of a simulation: parties, messages under way, the clock.
+//!
+//! [`Simulation`] drives the production [`Master`](apportion::master::Master) with its allocator, and the production process of
+//! each scheduler, against agents whose tasks are timers. They exchange the protocol's own messages. Everything runs on one
+//! thread; nothing reads a clock or draws a random number that is not of a named stream.
+//!
+//! # The order of events
+//!
+//! Time is a whole number of nanoseconds. Events are handled in the order of
+//!
+//! 1. their time;
+//! 2. their class: tasks end, jobs arrive, messages arrive, frameworks have decided or their timers are due;
+//! 3. the order in which they were caused. Arrivals are caused in the order of the scenario's frameworks, and within one
+//!    framework in the order of its jobs: those of a trace that arrive together, in the order of their names (numbers by value).
+//!
+//! Messages that take no time are delivered, first sent first, after the events of their time; then timers that are due now;
+//! then the master allocates. What follows from that at the same time goes through the same order again. So all events of one
+//! time cost one allocation ([`Batch::Instant`](crate::scenario::Batch)), as a batch of inputs does in production. With
+//! [`Batch::Event`](crate::scenario::Batch) each event is followed by its messages, timers and allocation before the next.
+//!
+//! Ties elsewhere: the allocator prefers, of equal shares, the client with fewer allocations, then the first by name; agents are
+//! offered in the order in which they registered, which is the scenario's; a placement prefers, of equal scores, the first offer.
+
+mod agent;
+mod calendar;
+mod post;
+mod record;
+mod seat;
+mod simulation;
+
+pub use record::{Ending, FrameworkRecord, Outcome, Record, TaskRun};
+pub use seat::{Party, Plugged};
+pub use simulation::{Progress, RunError, Simulation};

@@ -1,0 +1,145 @@
+//! A framework's seat in the simulation: its scheduler's process, and the time that it takes to decide.
+
+use std::collections::VecDeque;
+
+use apportion::protocol::SchedulerCall;
+use apportion::scheduler::{Scheduler, SchedulerInput, SchedulerOutput, SchedulerProcess};
+use apportion::time::Time;
+
+use super::record::FrameworkRecord;
+use crate::frameworks::{Effort, QueueFramework};
+use crate::scenario::Decision;
+
+/// A scheduler's process, as the simulation drives it.
+pub trait Party {
+    /// As [`SchedulerProcess::handle`].
+    fn handle(&mut self, now: Time, input: SchedulerInput, out: &mut Vec<SchedulerOutput>);
+
+    /// As [`SchedulerProcess::next_deadline`].
+    fn next_deadline(&self) -> Option<Time>;
+
+    /// How much it has decided so far; nothing for schedulers that don't say, which then decide in no time.
+    fn effort(&self) -> Effort {
+        Effort::default()
+    }
+}
+
+impl Party for SchedulerProcess<QueueFramework> {
+    fn handle(&mut self, now: Time, input: SchedulerInput, out: &mut Vec<SchedulerOutput>) {
+        SchedulerProcess::handle(self, now, input, out);
+    }
+
+    fn next_deadline(&self) -> Option<Time> {
+        SchedulerProcess::next_deadline(self)
+    }
+
+    fn effort(&self) -> Effort {
+        self.scheduler().effort()
+    }
+}
+
+/// Any scheduler, as a [`Party`].
+#[derive(Debug)]
+pub struct Plugged<S>(SchedulerProcess<S>);
+
+impl<S: Scheduler> Plugged<S> {
+    /// The party of a scheduler.
+    pub fn new(scheduler: S) -> Self {
+        Plugged(SchedulerProcess::new(scheduler))
+    }
+}
+
+impl<S: Scheduler> Party for Plugged<S> {
+    fn handle(&mut self, now: Time, input: SchedulerInput, out: &mut Vec<SchedulerOutput>) {
+        self.0.handle(now, input, out);
+    }
+
+    fn next_deadline(&self) -> Option<Time> {
+        self.0.next_deadline()
+    }
+}
+
+/// A framework in the simulation. While it decides it hears nothing: what it is told waits in its inbox, and what it says
+/// leaves when it has decided.
+pub(super) struct Seat {
+    party: Box<dyn Party>,
+    decision: Decision,
+    deciding_until: Option<Time>,
+    inbox: VecDeque<SchedulerInput>,
+    outbox: Vec<SchedulerCall>,
+    /// When its timer is to be looked at; so that it is woken once.
+    pub(super) woken_at: Option<Time>,
+    /// Whether the end of its decision is in the calendar.
+    pub(super) end_is_noted: bool,
+    pub(super) record: FrameworkRecord,
+    scratch: Vec<SchedulerOutput>,
+}
+
+impl Seat {
+    pub(super) fn new(party: Box<dyn Party>, decision: Decision) -> Self {
+        Seat {
+            party,
+            decision,
+            deciding_until: None,
+            inbox: VecDeque::new(),
+            outbox: Vec::new(),
+            woken_at: None,
+            end_is_noted: false,
+            record: FrameworkRecord::default(),
+            scratch: Vec::new(),
+        }
+    }
+
+    /// Tells the framework something, at once or when it has decided. Appends what it says at once.
+    pub(super) fn tell(&mut self, now: Time, input: SchedulerInput, said: &mut Vec<SchedulerCall>) {
+        if self.is_deciding() {
+            self.inbox.push_back(input);
+        } else {
+            self.hear(now, input, said);
+        }
+    }
+
+    /// It has decided: says what it decided, and hears what has waited until it has to decide again.
+    pub(super) fn decided(&mut self, now: Time, said: &mut Vec<SchedulerCall>) {
+        (self.deciding_until, self.end_is_noted) = (None, false);
+        said.append(&mut self.outbox);
+        while !self.is_deciding()
+            && let Some(input) = self.inbox.pop_front()
+        {
+            self.hear(now, input, said);
+        }
+    }
+
+    pub(super) fn is_deciding(&self) -> bool {
+        self.deciding_until.is_some()
+    }
+
+    /// Until when it decides.
+    pub(super) fn deciding_until(&self) -> Option<Time> {
+        self.deciding_until
+    }
+
+    /// When its timer is due; while it decides, not before it has decided.
+    pub(super) fn next_deadline(&self) -> Option<Time> {
+        if self.is_deciding() { None } else { self.party.next_deadline() }
+    }
+
+    fn hear(&mut self, now: Time, input: SchedulerInput, said: &mut Vec<SchedulerCall>) {
+        let before = self.party.effort();
+        self.party.handle(now, input, &mut self.scratch);
+        let after = self.party.effort();
+        let calls = self.scratch.drain(..).filter_map(|output| match output {
+            SchedulerOutput::Send(call) => Some(call),
+            SchedulerOutput::LocalReply { .. } | SchedulerOutput::Stop => None,
+        });
+        let nanos = self.decision.per_job.nanos() * (after.jobs - before.jobs)
+            + self.decision.per_task.nanos() * (after.tasks - before.tasks);
+        if nanos == 0 {
+            said.extend(calls);
+            return;
+        }
+        self.outbox.extend(calls);
+        self.record.busy_ns += nanos;
+        self.deciding_until = Some(now + std::time::Duration::from_nanos(nanos));
+    }
+}

@@ -1,0 +1,550 @@
+//! The clock, and who is told what when.
+
+use std::collections::VecDeque;
+
+use apportion::allocator::DrfAllocator;
+use apportion::master::{Input, Master, Output};
+use apportion::protocol::operator::OperatorRequest;
+use apportion::protocol::{
+    AgentEvent, ConnectionId, FrameworkId, Identity, IdentityKind, OperatorCall, RequestId, SchedulerCall,
+    SchedulerEvent, TaskInfo, TaskState,
+};
+use apportion::scheduler::{SchedulerInput, SchedulerProcess};
+use apportion::time::Time;
+use rustc_hash::FxHashMap;
+
+use super::agent::{Deed, RunId, TimerAgent};
+use super::calendar::{Calendar, Class};
+use super::post::{Edge, Post};
+use super::record::{Ending, FrameworkRecord, Outcome, Record, TaskRun};
+use super::seat::{Party, Seat};
+use crate::digest::Digester;
+use crate::frameworks::{QueueFramework, TimerTask};
+use crate::scenario::{Batch, Decision, FrameworkModel, Model, RoleModel};
+use crate::values::Span;
+
+/// The connection of whoever sets weights.
+const OPERATOR: ConnectionId = ConnectionId(0);
+
+/// When nothing has run or arrived for so long, what waits will never be placed.
+const STALL: Span = Span::from_nanos(3600 * 1_000_000_000);
+
+/// So many events at one time mean that somebody answers himself for ever.
+const MAX_EVENTS_AT_ONCE: u64 = 100_000_000;
+
+/// How often progress is told, in events.
+const PROGRESS_EVERY: u64 = 4096;
+
+/// Something that happens at a time.
+#[derive(Debug)]
+enum Event {
+    /// A task's time is over.
+    End(RunId),
+    /// The framework's next job arrives.
+    Arrival(u32),
+    /// A message arrives.
+    Message(Box<Message>),
+    /// The framework has decided.
+    Decided(u32),
+    /// The framework's timer may be due.
+    Wake(u32),
+}
+
+/// What is said, by whom it is said to.
+#[derive(Debug)]
+enum Message {
+    Master(Input),
+    Agent(u32, AgentEvent),
+    Framework(u32, SchedulerEvent),
+}
+
+/// Whom to tell how a run goes.
+pub struct Progress<'a>(Option<Box<dyn FnMut(Time, u64) + 'a>>);
+
+impl<'a> Progress<'a> {
+    /// Nobody.
+    pub fn silent() -> Self {
+        Progress(None)
+    }
+
+    /// Tells the virtual time and the number of events, every few thousand events.
+    pub fn new(tell: impl FnMut(Time, u64) + 'a) -> Self {
+        Progress(Some(Box::new(tell)))
+    }
+}
+
+/// Why a run can't go on.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum RunError {
+    /// Time stands still.
+    #[error(
+        "at {at} s more than {MAX_EVENTS_AT_ONCE} events happen without time going on: some framework asks for what it refuses"
+    )]
+    Endless {
+        /// When.
+        at: Time,
+    },
+    /// A name can't be an identity.
+    #[error("'{0}' can't be the name of a party")]
+    Name(String),
+}
+
+/// A cluster in virtual time.
+pub struct Simulation {
+    now: Time,
+    events: u64,
+    events_at_once: u64,
+    cycles: u64,
+    digester: Digester,
+    calendar: Calendar<Event>,
+    /// Messages that take no time.
+    instant: VecDeque<Message>,
+    post: Post,
+    batch: Batch,
+    master: Master,
+    agents: Vec<TimerAgent>,
+    seats: Vec<Seat>,
+    workloads: Vec<std::sync::Arc<crate::workload::Workload>>,
+    by_name: FxHashMap<FrameworkId, u32>,
+    /// Frameworks whose timer is due now.
+    due: VecDeque<u32>,
+    tasks: Vec<TaskRun>,
+    /// Tasks of all workloads that end by themselves and have not yet.
+    to_end: u64,
+    /// How many of them run.
+    running: u64,
+    arrivals_to_come: usize,
+    /// When a task last started or ended, or a job arrived.
+    active_at: Time,
+    outputs: Vec<Output>,
+    deeds: Vec<Deed>,
+}
+
+impl Simulation {
+    /// The cluster of a model, before anything has happened.
+    ///
+    /// # Errors
+    /// When a name can't be an identity.
+    pub fn new(model: &Model) -> Result<Self, RunError> {
+        let mut simulation = Simulation {
+            now: Time::ZERO,
+            events: 0,
+            events_at_once: 0,
+            cycles: 0,
+            digester: Digester::default(),
+            calendar: Calendar::default(),
+            instant: VecDeque::new(),
+            post: Post::new(model.latency.clone(), model.seed),
+            batch: model.allocator.batch,
+            master: Master::new(DrfAllocator::default()),
+            agents: Vec::new(),
+            seats: Vec::new(),
+            workloads: Vec::new(),
+            by_name: FxHashMap::default(),
+            due: VecDeque::new(),
+            tasks: Vec::new(),
+            to_end: 0,
+            running: 0,
+            arrivals_to_come: 0,
+            active_at: Time::ZERO,
+            outputs: Vec::new(),
+            deeds: Vec::new(),
+        };
+        simulation.connect(OPERATOR, IdentityKind::Operator, "simulation")?;
+        for role in &model.roles {
+            simulation.set_weight(role);
+        }
+        for agent in &model.agents {
+            simulation.add_agent(agent)?;
+        }
+        for framework in &model.frameworks {
+            simulation.add_framework(framework)?;
+        }
+        Ok(simulation)
+    }
+
+    fn set_weight(&mut self, role: &RoleModel) {
+        let call = OperatorCall::SetWeight { role: role.role.clone(), weight: role.weight };
+        let request = OperatorRequest { request: RequestId(0), call };
+        self.tell_master(Input::Operator { connection: OPERATOR, request });
+    }
+
+    fn add_agent(&mut self, model: &crate::scenario::AgentModel) -> Result<(), RunError> {
+        let place = self.agents.len() as u32;
+        let connection = agent_connection(place);
+        self.connect(connection, IdentityKind::Agent, model.id.as_str())?;
+        let agent = TimerAgent::new(model.id.clone());
+        let call = agent.register(model);
+        self.agents.push(agent);
+        self.send(Edge::FromAgent(place), Message::Master(Input::Agent { connection, call }));
+        Ok(())
+    }
+
+    fn add_framework(&mut self, model: &FrameworkModel) -> Result<(), RunError> {
+        let (name, role) = (model.id.as_str(), model.role.clone());
+        let framework = QueueFramework::new(name, role, model.options, model.workload.clone());
+        let process = SchedulerProcess::new(framework);
+        let place = self.plug(model.id.clone(), Box::new(process), model.decision)?;
+        let workload = model.workload.clone();
+        let ends = workload.jobs.iter().filter(|job| job.lengths.of(0).is_some());
+        self.to_end += ends.map(|job| u64::from(job.tasks)).sum::<u64>();
+        self.arrivals_to_come += workload.jobs.len();
+        if let Some(first) = workload.jobs.first() {
+            self.calendar.push(first.at, Class::Arrival, Event::Arrival(place));
+        }
+        self.workloads[place as usize] = workload;
+        Ok(())
+    }
+
+    /// Adds a framework of any scheduler; returns its place. Its tasks last as long as [`TimerTask`] or their label `length`
+    /// says, and otherwise until they are stopped.
+    ///
+    /// # Errors
+    /// When the name can't be an identity.
+    pub fn plug(
+        &mut self,
+        id: FrameworkId,
+        party: Box<dyn Party>,
+        decision: Decision,
+    ) -> Result<u32, RunError> {
+        let place = self.seats.len() as u32;
+        self.connect(framework_connection(place), IdentityKind::Framework, id.as_str())?;
+        self.by_name.insert(id, place);
+        self.seats.push(Seat::new(party, decision));
+        self.workloads.push(std::sync::Arc::default());
+        self.tell_framework(place, SchedulerInput::Connected);
+        Ok(place)
+    }
+
+    fn connect(&mut self, connection: ConnectionId, kind: IdentityKind, name: &str) -> Result<(), RunError> {
+        let peer = Identity::new("simulation", kind, name).map_err(|_| RunError::Name(name.to_owned()))?;
+        self.tell_master(Input::Connected { connection, peer });
+        Ok(())
+    }
+
+    /// Runs until `until`, or else until all tasks that end by themselves have ended, or nothing can happen any more.
+    ///
+    /// # Errors
+    /// When time does not go on.
+    pub fn run(&mut self, until: Option<Span>, progress: &mut Progress<'_>) -> Result<Record, RunError> {
+        let end = until.map_or(Time::MAX, |span| Time::ZERO + span.duration());
+        let ending = loop {
+            if until.is_none() && self.to_end == 0 {
+                break Ending::AllDone;
+            }
+            if self.step()? {
+                self.note_event(progress)?;
+                continue;
+            }
+            let Some(next) = self.next_time() else {
+                break if self.to_end == 0 { Ending::AllDone } else { Ending::Stalled };
+            };
+            if next > end {
+                self.now = end;
+                break Ending::Until;
+            }
+            if until.is_none() && self.is_stalled(next) {
+                self.now = self.active_at;
+                break Ending::Stalled;
+            }
+            (self.now, self.events_at_once) = (next, 0);
+        };
+        if ending == Ending::Stalled
+            && let Some(until) = until
+        {
+            self.now = Time::ZERO + until.duration();
+        }
+        Ok(self.record(if until.is_some() { Ending::Until } else { ending }))
+    }
+
+    fn record(&mut self, ending: Ending) -> Record {
+        let end = self.now;
+        let finish = |seat: &Seat| {
+            // A decision that is under way counts for as long as it went on.
+            let rest = seat.deciding_until().map_or(0, |until| until.since(end).as_nanos() as u64);
+            FrameworkRecord { busy_ns: seat.record.busy_ns - rest, ..seat.record }
+        };
+        Record {
+            tasks: std::mem::take(&mut self.tasks),
+            frameworks: self.seats.iter().map(finish).collect(),
+            cycles: self.cycles,
+            end,
+            ending,
+            events: self.events,
+            digest: self.digester.finish(),
+        }
+    }
+
+    fn note_event(&mut self, progress: &mut Progress<'_>) -> Result<(), RunError> {
+        self.events += 1;
+        self.events_at_once += 1;
+        if self.events_at_once > MAX_EVENTS_AT_ONCE {
+            return Err(RunError::Endless { at: self.now });
+        }
+        if self.events.is_multiple_of(PROGRESS_EVERY)
+            && let Some(tell) = &mut progress.0
+        {
+            tell(self.now, self.events);
+        }
+        Ok(())
+    }
+
+    /// Whether what waits will wait for ever: nothing arrives, runs or is being decided, and has not for long.
+    fn is_stalled(&self, next: Time) -> bool {
+        self.arrivals_to_come == 0
+            && self.running == 0
+            && next.since(self.active_at) > STALL.duration()
+            && !self.seats.iter().any(Seat::is_deciding)
+    }
+
+    fn next_time(&self) -> Option<Time> {
+        [self.calendar.next_time(), self.master.next_deadline()].into_iter().flatten().min()
+    }
+
+    /// Handles what is next at this time; whether there was anything.
+    fn step(&mut self) -> Result<bool, RunError> {
+        let handled = match self.batch {
+            Batch::Instant => self.step_calendar() || self.step_follow_up(),
+            Batch::Event => self.step_follow_up() || self.step_calendar(),
+        };
+        Ok(handled)
+    }
+
+    fn step_calendar(&mut self) -> bool {
+        let Some(event) = self.calendar.pop_due(self.now) else { return false };
+        match event {
+            Event::End(run) => self.end(run, Outcome::Finished),
+            Event::Arrival(framework) => self.arrive(framework),
+            Event::Message(message) => self.deliver(*message),
+            Event::Decided(framework) => {
+                self.note(5, framework, 0);
+                let mut said = Vec::new();
+                self.seats[framework as usize].decided(self.now, &mut said);
+                self.after_framework(framework, said);
+            }
+            Event::Wake(framework) => {
+                if self.seats[framework as usize].woken_at == Some(self.now) {
+                    self.due.push_back(framework);
+                }
+            }
+        }
+        true
+    }
+
+    /// Messages that take no time, then timers, then the allocation.
+    fn step_follow_up(&mut self) -> bool {
+        if let Some(message) = self.instant.pop_front() {
+            self.deliver(message);
+        } else if let Some(framework) = self.due.pop_front() {
+            self.note(6, framework, 0);
+            self.seats[framework as usize].woken_at = None;
+            if self.seats[framework as usize].next_deadline().is_some_and(|deadline| deadline <= self.now) {
+                self.tell_framework(framework, SchedulerInput::Tick);
+            }
+        } else if self.master.next_deadline().is_some_and(|deadline| deadline <= self.now) {
+            self.note(7, 0, 0);
+            self.cycles += 1;
+            self.tell_master(Input::Tick);
+        } else {
+            return false;
+        }
+        true
+    }
+
+    /// Adds an event to the hash of the run.
+    fn note(&mut self, tag: u64, who: u32, what: u64) {
+        self.digester.add([self.now.as_nanos(), tag << 32 | u64::from(who), what]);
+    }
+
+    fn arrive(&mut self, framework: u32) {
+        let seat = &mut self.seats[framework as usize];
+        let job = seat.record.arrived;
+        seat.record.arrived += 1;
+        self.arrivals_to_come -= 1;
+        self.active_at = self.now;
+        if let Some(next) = self.workloads[framework as usize].jobs.get(job + 1) {
+            self.calendar.push(next.at, Class::Arrival, Event::Arrival(framework));
+        }
+        self.note(1, framework, job as u64);
+        let data = QueueFramework::arrival(job as u32);
+        self.tell_framework(framework, SchedulerInput::LocalRequest { request: RequestId(job as u64), data });
+    }
+
+    /// A task's run ends by itself; nothing happens when it has ended before.
+    fn end(&mut self, run: RunId, outcome: Outcome) {
+        let agent = self.tasks[run.0 as usize].agent;
+        let state = if outcome == Outcome::Finished { TaskState::Finished } else { TaskState::Failed };
+        let Some(call) = self.agents[agent as usize].end(self.now, run, state) else { return };
+        self.close(run, outcome);
+        let connection = agent_connection(agent);
+        self.send(Edge::FromAgent(agent), Message::Master(Input::Agent { connection, call }));
+    }
+
+    fn close(&mut self, run: RunId, outcome: Outcome) {
+        let task = &mut self.tasks[run.0 as usize];
+        (task.end, task.outcome) = (self.now, outcome);
+        let job = self.workloads[task.framework as usize].jobs.get(task.job as usize);
+        let ends = job.is_some_and(|job| job.lengths.of(task.index).is_some());
+        self.running -= u64::from(ends);
+        if outcome != Outcome::Lost {
+            self.to_end -= u64::from(ends);
+        }
+        self.active_at = self.now;
+        self.note(2, run.0, outcome as u64);
+    }
+
+    fn deliver(&mut self, message: Message) {
+        match message {
+            Message::Master(input) => {
+                self.note(3, 0, 0);
+                self.tell_master(input);
+            }
+            Message::Agent(agent, event) => {
+                self.note(3, agent + 1, 1);
+                let mut deeds = std::mem::take(&mut self.deeds);
+                self.agents[agent as usize].handle(self.now, event, &mut deeds);
+                for deed in deeds.drain(..) {
+                    self.carry_out(agent, deed);
+                }
+                self.deeds = deeds;
+            }
+            Message::Framework(framework, event) => {
+                self.note(3, framework + 1, 2);
+                match &event {
+                    SchedulerEvent::Offers(offers) => {
+                        self.seats[framework as usize].record.offers += offers.len() as u64;
+                        for offer in offers {
+                            self.digester.add([offer.id.0]);
+                        }
+                    }
+                    SchedulerEvent::Rescind(offers) => {
+                        self.seats[framework as usize].record.rescinds += offers.len() as u64;
+                    }
+                    _ => {}
+                }
+                self.tell_framework(framework, SchedulerInput::Event(event));
+            }
+        }
+    }
+
+    fn carry_out(&mut self, agent: u32, deed: Deed) {
+        match deed {
+            Deed::Say(call) => {
+                let connection = agent_connection(agent);
+                self.send(Edge::FromAgent(agent), Message::Master(Input::Agent { connection, call }));
+            }
+            Deed::Start(framework, task) => self.start(agent, framework, task),
+            Deed::Stopped(run) => self.close(run, Outcome::Killed),
+        }
+    }
+
+    fn start(&mut self, agent: u32, framework: FrameworkId, task: TaskInfo) {
+        let Some(place) = self.by_name.get(&framework).copied() else { return };
+        let run = RunId(self.tasks.len() as u32);
+        let known = TimerTask::of(&task.work);
+        let length = known.map_or_else(|| labelled_length(&task), |known| known.length);
+        let (job, index) = known.map_or((u32::MAX, run.0), |known| (known.job, known.index));
+        self.tasks.push(TaskRun {
+            framework: place,
+            job,
+            index,
+            agent,
+            start: self.now,
+            end: Time::MAX,
+            outcome: Outcome::Running,
+        });
+        self.agents[agent as usize].started(run, framework, task.id);
+        if let Some(length) = length {
+            self.calendar.push(self.now + length.duration(), Class::End, Event::End(run));
+        }
+        self.running += u64::from(known.is_some() && length.is_some());
+        self.active_at = self.now;
+        self.note(4, place, u64::from(job) << 32 | u64::from(index));
+        self.digester.add([u64::from(agent)]);
+    }
+
+    fn tell_master(&mut self, input: Input) {
+        let mut outputs = std::mem::take(&mut self.outputs);
+        self.master.handle(self.now, input, &mut outputs);
+        for output in outputs.drain(..) {
+            match output {
+                Output::ToAgent { connection, event } => {
+                    if let Some(agent) = agent_of(connection) {
+                        self.send(Edge::ToAgent(agent), Message::Agent(agent, event));
+                    }
+                }
+                Output::ToScheduler { connection, event } => {
+                    if let Some(framework) = framework_of(connection) {
+                        self.send(Edge::ToFramework(framework), Message::Framework(framework, event));
+                    }
+                }
+                Output::ToOperator { .. } | Output::Disconnect { .. } => {}
+            }
+        }
+        self.outputs = outputs;
+    }
+
+    fn tell_framework(&mut self, framework: u32, input: SchedulerInput) {
+        let mut said = Vec::new();
+        self.seats[framework as usize].tell(self.now, input, &mut said);
+        self.after_framework(framework, said);
+    }
+
+    fn after_framework(&mut self, framework: u32, said: Vec<SchedulerCall>) {
+        let connection = framework_connection(framework);
+        for call in said {
+            if let SchedulerCall::Decline { offers, .. } = &call {
+                self.seats[framework as usize].record.declines += offers.len() as u64;
+            }
+            let message = Message::Master(Input::Scheduler { connection, call });
+            self.send(Edge::FromFramework(framework), message);
+        }
+        let seat = &mut self.seats[framework as usize];
+        if let Some(until) = seat.deciding_until() {
+            if !std::mem::replace(&mut seat.end_is_noted, true) {
+                self.calendar.push(until, Class::Framework, Event::Decided(framework));
+            }
+        } else if let Some(deadline) = seat.next_deadline() {
+            let at = deadline.max(self.now);
+            if seat.woken_at.is_none_or(|woken| woken > at) {
+                seat.woken_at = Some(at);
+                if at == self.now {
+                    self.due.push_back(framework);
+                } else {
+                    self.calendar.push(at, Class::Framework, Event::Wake(framework));
+                }
+            }
+        }
+    }
+
+    fn send(&mut self, edge: Edge, message: Message) {
+        match self.post.arrival(self.now, edge) {
+            None => self.instant.push_back(message),
+            Some(at) => self.calendar.push(at, Class::Message, Event::Message(Box::new(message))),
+        }
+    }
+}
+
+/// The label of a plugged-in scheduler's task that says how long it lasts, such as `100s`.
+const LENGTH_LABEL: &str = "length";
+
+fn labelled_length(task: &TaskInfo) -> Option<Span> {
+    task.labels.get(LENGTH_LABEL)?.parse().ok()
+}
+
+/// Frameworks' connections are odd, agents' are even.
+fn framework_connection(place: u32) -> ConnectionId {
+    ConnectionId(u64::from(place) * 2 + 1)
+}
+
+fn framework_of(connection: ConnectionId) -> Option<u32> {
+    (!connection.0.is_multiple_of(2)).then_some((connection.0 / 2) as u32)
+}
+
+fn agent_connection(place: u32) -> ConnectionId {
+    ConnectionId(u64::from(place) * 2 + 2)
+}
+
+fn agent_of(connection: ConnectionId) -> Option<u32> {
+    (connection != OPERATOR && connection.0.is_multiple_of(2)).then_some((connection.0 / 2 - 1) as u32)
+}

@@ -1,0 +1,51 @@
+//! Jobs that wait, in the order in which a policy serves them.
+
+use std::collections::BTreeSet;
+
+/// A waiting job: the policy's key, then the order of arrival.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Entry {
+    key: u64,
+    pub(super) job: u32,
+}
+
+/// Jobs that wait, by the class of their tasks: where one does not fit, none of its class does.
+#[derive(Debug, Default)]
+pub(super) struct Line {
+    classes: Vec<BTreeSet<Entry>>,
+    jobs: usize,
+}
+
+impl Line {
+    pub(super) fn new(classes: usize) -> Self {
+        Line { classes: vec![BTreeSet::new(); classes], jobs: 0 }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.jobs == 0
+    }
+
+    pub(super) fn push(&mut self, class: u32, key: u64, job: u32) {
+        self.jobs += usize::from(self.classes[class as usize].insert(Entry { key, job }));
+    }
+
+    pub(super) fn remove(&mut self, class: u32, entry: Entry) {
+        self.jobs -= usize::from(self.classes[class as usize].remove(&entry));
+    }
+
+    /// The first of each class that waits, with the class.
+    pub(super) fn heads(&self) -> impl Iterator<Item = (Entry, u32)> + '_ {
+        (0..).zip(&self.classes).filter_map(|(class, entries)| Some((*entries.first()?, class)))
+    }
+
+    /// The first of all, with its class.
+    pub(super) fn head(&self) -> Option<(Entry, u32)> {
+        self.heads().min()
+    }
+
+    /// The one that follows in the class.
+    pub(super) fn after(&self, class: u32, entry: Entry) -> Option<Entry> {
+        use std::ops::Bound::{Excluded, Unbounded};
+        self.classes[class as usize].range((Excluded(entry), Unbounded)).next().copied()
+    }
+}

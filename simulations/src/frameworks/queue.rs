@@ -1,0 +1,342 @@
+//! A framework that queues jobs and launches their tasks.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BinaryHeap};
+use std::sync::Arc;
+use std::time::Duration;
+
+use apportion::protocol::{
+    ExecutorInfo, FrameworkInfo, RequestId, TaskId, TaskInfo, TaskState, TaskStatus, Work,
+};
+use apportion::resources::{Resources, Role, Shape};
+use apportion::scheduler::{Ack, Driver, Offer, Scheduler, Subscription, TaskRequest};
+use apportion::time::Time;
+use compact_str::format_compact;
+use rustc_hash::FxHashMap;
+
+use super::line::{Entry, Line};
+use super::options::{QueueOptions, QueuePolicy};
+use super::refusals::Refusals;
+use super::shelf::{ClassRequest, Shelf};
+use super::timer::TimerTask;
+use crate::workload::{Job, Workload};
+
+/// How much a framework has decided so far; what decision times are reckoned from.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Effort {
+    /// Jobs that it began to place, or tried to place again after it had failed to.
+    pub jobs: u64,
+    /// Tasks that it launched.
+    pub tasks: u64,
+}
+
+/// A framework that plays the jobs of a workload.
+///
+/// A request whose data is the number of a job (four bytes, little-endian) makes it arrive. Tasks that are lost or dropped are
+/// launched again; tasks that fail are not.
+#[derive(Debug)]
+pub struct QueueFramework {
+    info: FrameworkInfo,
+    role: Role,
+    options: QueueOptions,
+    workload: Arc<Workload>,
+    requests: Vec<ClassRequest>,
+    executor: Arc<ExecutorInfo>,
+    line: Line,
+    /// Of each job, how many tasks were launched for the first time.
+    begun: Vec<u32>,
+    /// Of jobs with lost tasks, the indexes that are to be launched again.
+    again: BTreeMap<u32, Vec<u32>>,
+    /// How often tasks were launched that were launched more than once.
+    attempts: FxHashMap<(u32, u32), u32>,
+    refusals: Refusals,
+    suppressed: bool,
+    /// When it last asked for all offers to place a gang.
+    gathered_at: Option<Time>,
+    effort: Effort,
+    /// The job whose task was the last to be launched: going on with it is no new decision.
+    going_on: Option<u32>,
+}
+
+impl QueueFramework {
+    /// A framework that waits for the jobs of a workload to arrive.
+    pub fn new(name: &str, role: Role, options: QueueOptions, workload: Arc<Workload>) -> Self {
+        let executor = TimerTask::executor();
+        let request = |class: &crate::workload::TaskClass| {
+            let work = Work::Custom { executor: executor.clone(), data: Vec::new() };
+            // Policies look at what is wanted, not at the name.
+            let id = TaskId::new("class").ok()?;
+            let shape = Arc::new(Shape::from(class.resources.clone()));
+            Some(ClassRequest {
+                class: class.clone(),
+                request: TaskRequest::new(id, role.clone(), shape, work),
+            })
+        };
+        QueueFramework {
+            info: FrameworkInfo::new(name, role.clone()),
+            requests: workload.classes.iter().filter_map(request).collect(),
+            line: Line::new(workload.classes.len()),
+            begun: vec![0; workload.jobs.len()],
+            role,
+            options,
+            workload,
+            executor,
+            again: BTreeMap::new(),
+            attempts: FxHashMap::default(),
+            refusals: Refusals::default(),
+            suppressed: false,
+            gathered_at: None,
+            effort: Effort::default(),
+            going_on: None,
+        }
+    }
+
+    /// How much it has decided so far.
+    pub fn effort(&self) -> Effort {
+        self.effort
+    }
+
+    /// The request that makes a job arrive.
+    pub fn arrival(job: u32) -> Vec<u8> {
+        job.to_le_bytes().to_vec()
+    }
+
+    fn job(&self, job: u32) -> &Job {
+        &self.workload.jobs[job as usize]
+    }
+
+    fn enqueue(&mut self, job: u32) {
+        let waiting = &self.workload.jobs[job as usize];
+        let key = match self.options.policy {
+            QueuePolicy::Fifo | QueuePolicy::Skip => 0,
+            QueuePolicy::ShortestFirst => {
+                let declared = waiting.limit.or_else(|| waiting.lengths.of(0));
+                declared.map_or(u64::MAX, crate::values::Span::nanos)
+            }
+            // The highest priority has the lowest key.
+            QueuePolicy::Priority => (i64::from(i32::MAX) - i64::from(waiting.priority)) as u64,
+        };
+        self.line.push(waiting.class, key, job);
+    }
+
+    /// The next task of a job that waits for an offer.
+    fn next_index(&self, job: u32) -> Option<u32> {
+        let lost = self.again.get(&job).and_then(|lost| lost.last()).copied();
+        lost.or_else(|| {
+            let begun = self.begun[job as usize];
+            (begun < self.job(job).tasks).then_some(begun)
+        })
+    }
+
+    fn waiting_tasks(&self, job: u32) -> u32 {
+        let lost = self.again.get(&job).map_or(0, Vec::len) as u32;
+        lost + self.job(job).tasks - self.begun[job as usize]
+    }
+
+    /// Launches a task of a job on an offer; the job leaves the line with its last one.
+    fn launch(&mut self, entry: Entry, index: u32, offer: &mut Offer, resources: Resources) {
+        let job = entry.job;
+        let attempt = self.attempts.get(&(job, index)).copied().unwrap_or(0);
+        let name = match attempt {
+            0 => format_compact!("{job}.{index}"),
+            attempt => format_compact!("{job}.{index}.{attempt}"),
+        };
+        let length = self.job(job).lengths.of(index);
+        let work = TimerTask { job, index, length }.work(&self.executor);
+        // Numbers and dots make a valid name, and the resources were found in this very offer.
+        let launched = TaskId::new(name).map(|id| offer.launch(TaskInfo::new(id, resources, work)).is_ok());
+        debug_assert_eq!(launched, Ok(true), "a task was matched to an offer that it does not fit");
+        if let Some(lost) = self.again.get_mut(&job) {
+            lost.pop();
+            if lost.is_empty() {
+                self.again.remove(&job);
+            }
+        } else {
+            self.begun[job as usize] += 1;
+        }
+        if self.going_on != Some(job) {
+            self.effort.jobs += 1;
+        }
+        self.effort.tasks += 1;
+        self.going_on = Some(job);
+        if self.next_index(job).is_none() {
+            let class = self.job(job).class;
+            self.line.remove(class, entry);
+        }
+    }
+
+    /// Launches as many waiting tasks of a job as fit; whether none is left.
+    fn place(&mut self, entry: Entry, class: u32, shelf: &mut Shelf<'_>, first: &mut usize) -> bool {
+        let request = self.requests[class as usize].clone();
+        if self.job(entry.job).gang {
+            return self.place_gang(entry, &request, shelf);
+        }
+        while let Some(index) = self.next_index(entry.job) {
+            let Some((at, resources)) = shelf.choose(&request, first) else { return false };
+            self.launch(entry, index, shelf.take(at, &request), resources);
+        }
+        true
+    }
+
+    fn place_gang(&mut self, entry: Entry, request: &ClassRequest, shelf: &mut Shelf<'_>) -> bool {
+        let Some(places) = shelf.choose_all(request, self.waiting_tasks(entry.job)) else { return false };
+        for at in places {
+            let (Some(index), Some(resources)) = (self.next_index(entry.job), shelf.resources(at, request))
+            else {
+                return false;
+            };
+            self.launch(entry, index, shelf.take(at, request), resources);
+        }
+        true
+    }
+
+    /// First in, first out: stops at the first job that does not fit.
+    fn serve_in_order(&mut self, shelf: &mut Shelf<'_>) {
+        let mut firsts = FxHashMap::default();
+        while let Some((entry, class)) = self.line.head() {
+            if !self.place(entry, class, shelf, firsts.entry(class).or_default()) {
+                break;
+            }
+        }
+    }
+
+    /// Goes through all classes in order; leaves one alone as soon as a job of it does not fit. Another gang of the class may be
+    /// smaller, so those are all tried.
+    fn serve_what_fits(&mut self, shelf: &mut Shelf<'_>) {
+        let mut firsts = FxHashMap::default();
+        let mut turns: BinaryHeap<_> = self.line.heads().map(Reverse).collect();
+        while let Some(Reverse((entry, class))) = turns.pop() {
+            let following = self.line.after(class, entry);
+            let placed = self.place(entry, class, shelf, firsts.entry(class).or_default());
+            if placed || self.job(entry.job).gang {
+                turns.extend(following.map(|next| Reverse((next, class))));
+            }
+        }
+    }
+
+    fn is_strict(&self) -> bool {
+        self.options.policy == QueuePolicy::Fifo
+    }
+
+    /// The classes of which a task could be launched next, if it fitted.
+    fn candidates(&self) -> Vec<u32> {
+        if self.is_strict() {
+            self.line.head().map(|(_, class)| class).into_iter().collect()
+        } else {
+            self.line.heads().map(|(_, class)| class).collect()
+        }
+    }
+
+    /// Says whether it wants offers; asks for those again that it refused and now may use.
+    fn declare(&mut self, driver: &mut Driver) {
+        if self.line.is_empty() {
+            if !self.suppressed {
+                self.suppressed = true;
+                driver.suppress(&[]);
+            }
+            return;
+        }
+        let candidates = self.candidates();
+        let may_use = |class: &u32| self.refusals.may_fit(*class, &self.requests);
+        if self.suppressed || candidates.iter().any(may_use) {
+            self.revive(driver);
+        }
+    }
+
+    fn revive(&mut self, driver: &mut Driver) {
+        self.suppressed = false;
+        self.refusals.clear();
+        driver.revive(&[]);
+    }
+
+    /// A gang needs offers of several agents at once; those that were refused one by one are asked for together, once at a time.
+    fn gather(&mut self, driver: &mut Driver) {
+        let waits =
+            self.line.heads().any(|(entry, _)| self.job(entry.job).gang && self.job(entry.job).tasks > 1);
+        if waits && self.refusals.any() && self.gathered_at != Some(driver.now()) {
+            self.gathered_at = Some(driver.now());
+            self.revive(driver);
+        }
+    }
+
+    /// A task is to be launched again.
+    fn relaunch(&mut self, job: u32, index: u32) {
+        *self.attempts.entry((job, index)).or_default() += 1;
+        self.again.entry(job).or_default().push(index);
+        self.going_on = None;
+        self.enqueue(job);
+    }
+}
+
+impl Scheduler for QueueFramework {
+    fn framework_info(&self) -> FrameworkInfo {
+        self.info.clone()
+    }
+
+    fn subscribed(&mut self, driver: &mut Driver, _how: Subscription) {
+        self.suppressed = false;
+        self.declare(driver);
+    }
+
+    fn request(&mut self, driver: &mut Driver, _request: RequestId, data: &[u8]) {
+        let number = data.try_into().map(u32::from_le_bytes);
+        let Some(job) = number.ok().filter(|job| (*job as usize) < self.workload.jobs.len()) else { return };
+        self.enqueue(job);
+        self.declare(driver);
+    }
+
+    fn resource_offers(&mut self, driver: &mut Driver, offers: &mut [Offer]) {
+        let before = self.effort.tasks;
+        let role = self.role.clone();
+        let whole: Vec<_> = offers.iter().map(|offer| offer.remaining().quantities()).collect();
+        if !self.line.is_empty() {
+            let mut shelf = Shelf::new(offers, self.options.per_offer, self.options.placement, &role);
+            if self.is_strict() {
+                self.serve_in_order(&mut shelf);
+            } else {
+                self.serve_what_fits(&mut shelf);
+            }
+            if self.effort.tasks == before {
+                self.effort.jobs += 1;
+                self.going_on = None;
+            }
+        }
+        let mut refused = false;
+        for (offer, whole) in offers.iter_mut().zip(whole) {
+            if offer.remaining().quantities() == whole {
+                offer.refuse_for(self.options.refuse.duration());
+                refused = true;
+            } else {
+                // The rest is for whoever is next, which may be this framework again.
+                offer.refuse_for(Duration::ZERO);
+            }
+        }
+        if refused {
+            self.refusals.note(&self.candidates());
+            self.gather(driver);
+        }
+        self.declare(driver);
+    }
+
+    fn status_update(&mut self, driver: &mut Driver, status: &TaskStatus) -> Ack {
+        if !status.state.is_terminal() {
+            return Ack::Now;
+        }
+        if let Some((job, index)) = task_of(&status.task) {
+            match status.state {
+                TaskState::Lost | TaskState::Dropped | TaskState::Gone => {
+                    self.relaunch(job, index);
+                    self.declare(driver);
+                }
+                _ => self.gather(driver),
+            }
+        }
+        Ack::Now
+    }
+}
+
+/// The job and index that a task's name tells.
+fn task_of(task: &TaskId) -> Option<(u32, u32)> {
+    let mut parts = task.as_str().split('.');
+    Some((parts.next()?.parse().ok()?, parts.next()?.parse().ok()?))
+}

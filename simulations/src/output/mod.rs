@@ -1,0 +1,20 @@
+//! What comes out of a run: a summary, tables, and what is needed to run it again.
+//!
+//! | file | what is in it |
+//! | --- | --- |
+//! | `summary.json` | [`Summary`] |
+//! | `manifest.json` | [`Manifest`]: version, seed, hashes of all inputs and of the events, the scenario as it was understood |
+//! | `jobs.csv`, `tasks.csv` | every job and every run of a task ([`tables`]) |
+//! | `roles.csv`, `agents.csv` | means over the intervals of the run ([`tables`]) |
+//!
+//! The same model gives the same bytes in all of them but `summary.json`, which also tells how long the run took on the machine
+//! (`wall_s`, `events_per_s`).
+
+mod files;
+mod manifest;
+mod summary;
+pub mod tables;
+
+pub use files::OutputError;
+pub use manifest::Manifest;
+pub use summary::{FrameworkSummary, Summary};

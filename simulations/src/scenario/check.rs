@@ -1,0 +1,182 @@
+//! What is wrong with a scenario beyond what types can say.
+
+use apportion::protocol::FrameworkId;
+use apportion::spec::{Document, SpecError};
+
+use super::workload::WorkloadTable;
+use super::{FrameworkTable, JobTable, Kind, SCHEMA, Scenario, Until};
+use crate::gpus;
+use crate::values::{Count, Length};
+
+/// All mistakes, in the order of the file's parts.
+pub(super) fn mistakes(scenario: &Scenario, document: &Document) -> Vec<SpecError> {
+    let mut check = Check { document, path: Vec::new(), mistakes: Vec::new() };
+    if scenario.schema != SCHEMA {
+        check.wrong(&["schema"], format!("only schema {SCHEMA} is known"));
+    }
+    check.cluster(scenario);
+    check.roles(scenario);
+    if scenario.frameworks.is_empty() {
+        check.wrong(&["frameworks"], "without a framework nothing happens: add [[frameworks]]");
+    }
+    for (place, framework) in scenario.frameworks.iter().enumerate() {
+        check.within(&["frameworks", &place.to_string()], |check| {
+            if scenario.frameworks[..place].iter().any(|other| other.name == framework.name) {
+                check.wrong(&["name"], format!("two frameworks are named '{}'", framework.name));
+            }
+            check.framework(framework, scenario.until);
+        });
+    }
+    check.mistakes
+}
+
+/// Mistakes that were found so far, and where the check is.
+struct Check<'a> {
+    document: &'a Document,
+    path: Vec<String>,
+    mistakes: Vec<SpecError>,
+}
+
+impl Check<'_> {
+    fn within(&mut self, path: &[&str], check: impl FnOnce(&mut Self)) {
+        let depth = self.path.len();
+        self.path.extend(path.iter().map(|part| (*part).to_owned()));
+        check(self);
+        self.path.truncate(depth);
+    }
+
+    fn wrong(&mut self, path: &[&str], message: impl Into<String>) {
+        let full: Vec<&str> = self.path.iter().map(String::as_str).chain(path.iter().copied()).collect();
+        self.mistakes.push(self.document.error_at(&full, message));
+    }
+
+    fn cluster(&mut self, scenario: &Scenario) {
+        if scenario.agents.iter().all(|group| group.count == 0) && scenario.cluster.is_none() {
+            self.wrong(&["agents"], "there are no machines: add [[agents]] or [cluster]");
+        }
+        for (place, group) in scenario.agents.iter().enumerate() {
+            self.within(&["agents", &place.to_string()], |check| {
+                check.resources("resources", &group.resources, "an agent");
+                if let Some(name) = &group.name
+                    && let Err(error) = name.parse::<apportion::protocol::AgentId>()
+                {
+                    check.wrong(&["name"], error.to_string());
+                }
+            });
+        }
+    }
+
+    fn roles(&mut self, scenario: &Scenario) {
+        for (place, role) in scenario.roles.iter().enumerate() {
+            self.within(&["roles", &place.to_string()], |check| {
+                if scenario.roles[..place].iter().any(|other| other.name == role.name) {
+                    check.wrong(&["name"], format!("role '{}' is described twice", role.name));
+                }
+                if role.weight().is_none() {
+                    check.wrong(&["weight"], "a weight is from 0.001 to 4294967.295");
+                }
+                if role.quota.is_some() {
+                    check.wrong(&["quota"], "the allocator has no quota yet; leave it out");
+                }
+            });
+        }
+    }
+
+    fn framework(&mut self, framework: &FrameworkTable, until: Until) {
+        if let Err(error) = framework.name.parse::<FrameworkId>() {
+            self.wrong(&["name"], error.to_string());
+        }
+        if framework.jobs.is_empty() && framework.workload.is_none() {
+            self.wrong(
+                &["jobs"],
+                format!("framework '{}' has nothing to run: add 'jobs' or 'workload'", framework.name),
+            );
+        }
+        for (place, job) in framework.jobs.iter().enumerate() {
+            self.within(&["jobs", &place.to_string()], |check| check.job(job, framework.kind));
+        }
+        if let Some(workload) = &framework.workload {
+            self.within(&["workload"], |check| check.workload(workload, framework.kind, until));
+        }
+    }
+
+    fn job(&mut self, job: &JobTable, kind: Kind) {
+        self.resources("resources", &job.resources, "a task");
+        self.count("tasks", &job.tasks);
+        self.duration(job.duration.as_ref(), kind);
+    }
+
+    fn duration(&mut self, duration: Option<&Length>, kind: Kind) {
+        if duration.is_none() && kind != Kind::Service {
+            self.wrong(
+                &["duration"],
+                "missing key 'duration': only tasks of kind = \"service\" may run for ever",
+            );
+        }
+    }
+
+    fn workload(&mut self, workload: &WorkloadTable, kind: Kind, until: Until) {
+        match (&workload.file, &workload.arrivals) {
+            (Some(_), Some(_)) => {
+                self.wrong(&["arrivals"], "jobs come from a 'file' or by 'arrivals', not both");
+            }
+            (None, None) => self.wrong(&[], "a workload needs 'format' and 'file', or 'arrivals'"),
+            (Some(_), None) => self.trace(workload),
+            (None, Some(arrivals)) => {
+                if !(arrivals.rate_per_s > 0.0 && arrivals.rate_per_s.is_finite()) {
+                    self.wrong(&["arrivals", "rate_per_s"], "a rate is above 0");
+                }
+                if workload.limit.is_none() && arrivals.until.is_none() && until == Until::AllDone {
+                    let message = "arrivals would never end: add 'limit' to the workload, 'until' to the arrivals, \
+                                   or a time as the scenario's 'until'";
+                    self.wrong(&["arrivals"], message);
+                }
+                if workload.resources.is_none() {
+                    self.wrong(&["resources"], "missing key 'resources': arrivals don't say what tasks need");
+                }
+                if workload.format.is_some() || !workload.filter.is_empty() {
+                    self.wrong(&["arrivals"], "'format' and 'where' are for files");
+                }
+                self.duration(workload.duration.as_ref(), kind);
+            }
+        }
+        if let Some(resources) = &workload.resources {
+            self.resources("resources", resources, "a task");
+        }
+        if let Some(tasks) = &workload.tasks {
+            self.count("tasks", tasks);
+        }
+    }
+
+    fn trace(&mut self, workload: &WorkloadTable) {
+        if workload.format.is_none() {
+            self.wrong(&["file"], "missing key 'format'");
+        }
+        if !(workload.time_scale >= 0.0 && workload.time_scale.is_finite()) {
+            self.wrong(&["time_scale"], "times are multiplied by a number of at least 0");
+        }
+        for column in workload.filter.keys() {
+            if crate::traces::TraceJob::default().text(column).is_none() {
+                let message =
+                    format!("rows can't be told by '{column}'; there are 'role', 'user' and 'job_id'");
+                self.wrong(&["where", column], message);
+            }
+        }
+    }
+
+    fn count(&mut self, key: &str, count: &Count) {
+        if *count == Count::Same(0) {
+            self.wrong(&[key], "a job has at least 1 task");
+        }
+    }
+
+    fn resources(&mut self, key: &str, text: &str, whose: &str) {
+        match gpus::read(text) {
+            Err(error) => self.wrong(&[key], error.to_string()),
+            Ok((resources, gpus)) if resources.is_empty() && gpus.count == 0 => {
+                self.wrong(&[key], format!("{whose} without resources can't take part"));
+            }
+            Ok(_) => {}
+        }
+    }
+}

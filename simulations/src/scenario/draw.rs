@@ -1,0 +1,355 @@
+//! Makes a scenario ready: reads its traces and draws its random numbers.
+//!
+//! Each framework draws from streams of its own, named `framework/<name>/arrivals`, `.../tasks` and `.../durations`: another
+//! framework, or another distribution of one thing, shifts nothing else.
+
+use std::cmp::Ordering;
+use std::path::Path;
+use std::sync::Arc;
+
+use apportion::protocol::{AgentId, Attributes, FrameworkId};
+use apportion::resources::Resources;
+use apportion::time::Time;
+use compact_str::{CompactString, format_compact};
+
+use super::model::GPU_MODEL;
+use super::{
+    AgentModel, ArrivalProcess, Arrivals, FrameworkModel, FrameworkTable, InputFile, JobTable, Kind, Model,
+    ModelError, RoleModel, Scenario, Until, WorkloadTable,
+};
+use crate::digest::Digest;
+use crate::frameworks::{QueueOptions, QueuePolicy};
+use crate::gpus::{self, with_gpus};
+use crate::random::Stream;
+use crate::traces::{Format, GpuRequest, TraceError, TraceFile, TraceJob};
+use crate::values::{Count, Length, Span};
+use crate::workload::{Job, Lengths, Workload, WorkloadBuilder};
+
+impl Scenario {
+    /// Reads the traces and draws the random numbers.
+    ///
+    /// # Errors
+    /// When a trace can't be read, has malformed lines that are not to be skipped, or does not say all that is needed.
+    pub fn resolve(&self) -> Result<Model, ModelError> {
+        let mut inputs = Vec::new();
+        let machines = self.draw_agents(&mut inputs)?;
+        let until = match self.until {
+            Until::AllDone => None,
+            Until::At(span) => Some(span),
+        };
+        let mut workloads = Vec::new();
+        for table in &self.frameworks {
+            workloads.push(self.draw_workload(table, until, &mut inputs)?);
+        }
+        let gpus_are_shared = workloads.iter().any(WorkloadBuilder::shares_gpus);
+        let agents = machines.into_iter().map(|machine| AgentModel {
+            resources: with_gpus(&machine.resources, machine.gpus, gpus_are_shared),
+            id: machine.id,
+            attributes: machine.attributes,
+            gpus: machine.gpus.count,
+        });
+        let frameworks = self
+            .frameworks
+            .iter()
+            .zip(workloads)
+            .map(|(table, workload)| framework(table, Arc::new(workload.finish(gpus_are_shared))));
+        let role =
+            |table: &super::RoleTable| Some(RoleModel { role: table.name.clone(), weight: table.weight()? });
+        let echo = serde_json::to_vec(self).unwrap_or_default();
+        Ok(Model {
+            name: self.name.clone(),
+            seed: self.seed,
+            until,
+            fidelity: self.fidelity,
+            latency: self.latency.clone(),
+            allocator: self.allocator,
+            agents: agents.collect(),
+            roles: self.roles.iter().filter_map(role).collect(),
+            frameworks: frameworks.collect::<Result<_, _>>()?,
+            output: self.output,
+            scenario_hash: self.hash.unwrap_or_else(|| Digest::of(&echo)),
+            scenario: self.clone(),
+            inputs,
+        })
+    }
+
+    fn open(&self, whose: &str, file: &Path) -> Result<TraceFile, ModelError> {
+        TraceFile::open(&self.folder.join(file)).map_err(|error| wrong_trace(whose, error))
+    }
+
+    fn draw_agents(&self, inputs: &mut Vec<InputFile>) -> Result<Vec<Machine>, ModelError> {
+        let mut agents: Vec<Machine> = Vec::new();
+        for group in &self.agents {
+            let (resources, gpus) = parsed("agents", &group.resources)?;
+            for number in 1..=group.count {
+                let name = match &group.name {
+                    Some(name) if group.count == 1 => name.clone(),
+                    Some(name) => format!("{name}{number}"),
+                    None => format!("agent{:06}", agents.len() + 1),
+                };
+                let id = AgentId::new(name).map_err(|error| wrong_name("agents", error))?;
+                let attributes = group.attributes.clone();
+                agents.push(Machine { id, resources: resources.clone(), gpus, attributes });
+            }
+        }
+        if let Some(cluster) = &self.cluster {
+            let (file, whose) = (&cluster.nodes, "cluster.nodes");
+            let trace = self.open(whose, &file.file)?;
+            let nodes =
+                trace.nodes(file.format, file.malformed).map_err(|error| wrong_trace(whose, error))?;
+            inputs.push(input(&file.file, &trace, nodes.skipped.len()));
+            for node in nodes.rows.iter().take(file.limit.unwrap_or(usize::MAX)) {
+                let id = AgentId::new(node.id.as_str()).map_err(|error| wrong_name(whose, error))?;
+                let model = Some(&node.gpu_model).filter(|model| !model.is_empty());
+                let attributes =
+                    model.map(|model| (GPU_MODEL.to_owned(), model.clone())).into_iter().collect();
+                let gpus = GpuRequest { count: node.gpus, milli: 1000 };
+                agents.push(Machine { id, resources: node.resources(), gpus, attributes });
+            }
+        }
+        let mut names: Vec<&AgentId> = agents.iter().map(|agent| &agent.id).collect();
+        names.sort();
+        match names.windows(2).find(|pair| pair[0] == pair[1]) {
+            Some(pair) => Err(wrong_name("agents", format!("two agents are named '{}'", pair[0]))),
+            None => Ok(agents),
+        }
+    }
+
+    fn draw_workload(
+        &self,
+        table: &FrameworkTable,
+        until: Option<Span>,
+        inputs: &mut Vec<InputFile>,
+    ) -> Result<WorkloadBuilder, ModelError> {
+        let whose = format!("framework '{}'", table.name);
+        let mut draw = Draw {
+            whose: &whose,
+            table,
+            tasks: self.stream(table, "tasks"),
+            durations: self.stream(table, "durations"),
+            builder: WorkloadBuilder::default(),
+        };
+        for (place, job) in table.jobs.iter().enumerate() {
+            draw.listed(place, job)?;
+        }
+        if let Some(workload) = &table.workload {
+            match (&workload.file, workload.format, &workload.arrivals) {
+                (Some(file), Some(format), _) => {
+                    let trace = self.open(&whose, file)?;
+                    let skipped = draw.trace(workload, &trace, format)?;
+                    inputs.push(input(file, &trace, skipped));
+                }
+                (_, _, Some(arrivals)) => {
+                    let stream = self.stream(table, "arrivals");
+                    draw.arrivals(workload, arrivals, until, stream)?;
+                }
+                _ => {}
+            }
+        }
+        Ok(draw.builder)
+    }
+
+    fn stream(&self, framework: &FrameworkTable, purpose: &str) -> Stream {
+        Stream::named(self.seed, &format!("framework/{}/{purpose}", framework.name))
+    }
+}
+
+/// A machine whose GPUs are not yet known to be shared or not.
+struct Machine {
+    id: AgentId,
+    resources: Resources,
+    gpus: GpuRequest,
+    attributes: Attributes,
+}
+
+fn framework(table: &FrameworkTable, workload: Arc<Workload>) -> Result<FrameworkModel, ModelError> {
+    let whose = format!("framework '{}'", table.name);
+    Ok(FrameworkModel {
+        id: FrameworkId::new(table.name.as_str()).map_err(|error| wrong_name(&whose, error))?,
+        role: table.role.clone(),
+        options: QueueOptions {
+            policy: table.policy.unwrap_or(match table.kind {
+                Kind::Queue => QueuePolicy::Fifo,
+                Kind::Batch | Kind::Service => QueuePolicy::Skip,
+            }),
+            placement: table.placement,
+            per_offer: table.per_offer.0,
+            refuse: table.refuse,
+        },
+        decision: table.decision,
+        workload,
+    })
+}
+
+/// Draws the jobs of one framework.
+struct Draw<'a> {
+    whose: &'a str,
+    table: &'a FrameworkTable,
+    tasks: Stream,
+    durations: Stream,
+    builder: WorkloadBuilder,
+}
+
+impl Draw<'_> {
+    fn listed(&mut self, place: usize, job: &JobTable) -> Result<(), ModelError> {
+        let (resources, gpus) = parsed(self.whose, &job.resources)?;
+        let default = || format_compact!("{}-{}", self.table.name, place + 1);
+        let tasks = job.tasks.draw(&mut self.tasks);
+        let job = Job {
+            id: job.name.as_deref().map_or_else(default, CompactString::from),
+            at: Time::from_nanos(job.at.nanos()),
+            tasks,
+            class: self.builder.class(&resources, gpus, &[]),
+            lengths: self.lengths(job.duration.as_ref(), tasks),
+            limit: job.limit,
+            gang: job.gang,
+            priority: job.priority,
+        };
+        self.builder.push(job);
+        Ok(())
+    }
+
+    /// The number of lines that were skipped.
+    fn trace(
+        &mut self,
+        workload: &WorkloadTable,
+        file: &TraceFile,
+        format: Format,
+    ) -> Result<usize, ModelError> {
+        let trace = file.jobs(format, workload.malformed).map_err(|error| wrong_trace(self.whose, error))?;
+        let matches = |job: &TraceJob| {
+            workload.filter.iter().all(|(column, text)| job.text(column) == Some(text.as_str()))
+        };
+        let mut jobs: Vec<TraceJob> = trace.rows.into_iter().filter(matches).collect();
+        // Jobs that arrive together are in the order of their names, whatever the order of the file.
+        jobs.sort_by(|a, b| a.submit.cmp(&b.submit).then_with(|| natural(&a.id, &b.id)));
+        jobs.truncate(workload.limit.unwrap_or(usize::MAX));
+        for job in &jobs {
+            self.traced(workload, job)?;
+        }
+        Ok(trace.skipped.len())
+    }
+
+    fn traced(&mut self, workload: &WorkloadTable, job: &TraceJob) -> Result<(), ModelError> {
+        let class = match &workload.resources {
+            Some(text) => {
+                let (resources, gpus) = parsed(self.whose, text)?;
+                self.builder.class(&resources, gpus, &job.gpu_models)
+            }
+            None => {
+                let resources = job.resources();
+                if resources.is_empty() && job.gpus.count == 0 {
+                    let problem =
+                        format!("job '{}' needs no resources; give the workload 'resources'", job.id);
+                    return Err(ModelError::Incomplete { whose: self.whose.to_owned(), problem });
+                }
+                self.builder.class(&resources, job.gpus, &job.gpu_models)
+            }
+        };
+        let tasks = workload.tasks.as_ref().map_or(job.tasks, |tasks| tasks.draw(&mut self.tasks));
+        let lengths = match (&workload.duration, job.runtime) {
+            (Some(length), _) => self.lengths(Some(length), tasks),
+            (None, Some(span)) => Lengths::Same(span),
+            (None, None) if self.table.kind == Kind::Service => Lengths::Forever,
+            (None, None) => {
+                let problem = format!(
+                    "the trace does not say how long job '{}' runs; give the workload a 'duration', \
+                     or run it as kind = \"service\"",
+                    job.id
+                );
+                return Err(ModelError::Incomplete { whose: self.whose.to_owned(), problem });
+            }
+        };
+        let at = if workload.time_scale == 1.0 {
+            job.submit
+        } else {
+            Span::from_secs_f64(job.submit.secs() * workload.time_scale)
+        };
+        self.builder.push(Job {
+            id: CompactString::from(job.id.as_str()),
+            at: Time::from_nanos(at.nanos()),
+            tasks,
+            class,
+            lengths,
+            limit: job.limit,
+            gang: workload.gang.unwrap_or(job.gang),
+            priority: 0,
+        });
+        Ok(())
+    }
+
+    fn arrivals(
+        &mut self,
+        workload: &WorkloadTable,
+        arrivals: &Arrivals,
+        until: Option<Span>,
+        mut stream: Stream,
+    ) -> Result<(), ModelError> {
+        let (resources, gpus) = parsed(self.whose, workload.resources.as_deref().unwrap_or_default())?;
+        let class = self.builder.class(&resources, gpus, &[]);
+        let end = [arrivals.until, until].into_iter().flatten().min().unwrap_or(Span::MAX);
+        let one = Count::Same(1);
+        let mut at = arrivals.from;
+        for number in 1..=workload.limit.unwrap_or(usize::MAX) {
+            let gap = match arrivals.distribution {
+                ArrivalProcess::Poisson => stream.exponential(),
+                ArrivalProcess::Constant => 1.0,
+                ArrivalProcess::Uniform => 2.0 * stream.unit(),
+            };
+            at = Span::from_nanos(
+                at.nanos().saturating_add(Span::from_secs_f64(gap / arrivals.rate_per_s).nanos()),
+            );
+            if at > end || at == Span::MAX {
+                break;
+            }
+            let tasks = workload.tasks.as_ref().unwrap_or(&one).draw(&mut self.tasks);
+            let lengths = self.lengths(workload.duration.as_ref(), tasks);
+            self.builder.push(Job {
+                id: format_compact!("{}-{number}", self.table.name),
+                at: Time::from_nanos(at.nanos()),
+                tasks,
+                class,
+                lengths,
+                limit: None,
+                gang: workload.gang.unwrap_or(false),
+                priority: 0,
+            });
+        }
+        Ok(())
+    }
+
+    fn lengths(&mut self, length: Option<&Length>, tasks: u32) -> Lengths {
+        match length {
+            None => Lengths::Forever,
+            Some(Length::Same(span)) => Lengths::Same(*span),
+            Some(length) => Lengths::Each((0..tasks).map(|_| length.draw(&mut self.durations)).collect()),
+        }
+    }
+}
+
+/// Numbers by their value, other names by their letters, numbers first.
+fn natural(a: &str, b: &str) -> Ordering {
+    match (a.parse::<u64>(), b.parse::<u64>()) {
+        (Ok(a), Ok(b)) => a.cmp(&b),
+        (Ok(_), Err(_)) => Ordering::Less,
+        (Err(_), Ok(_)) => Ordering::Greater,
+        (Err(_), Err(_)) => a.cmp(b),
+    }
+}
+
+fn parsed(whose: &str, text: &str) -> Result<(Resources, GpuRequest), ModelError> {
+    gpus::read(text)
+        .map_err(|error| ModelError::Incomplete { whose: whose.to_owned(), problem: error.to_string() })
+}
+
+fn input(file: &Path, trace: &TraceFile, skipped_lines: usize) -> InputFile {
+    InputFile { file: file.to_owned(), hash: Digest::of(trace.bytes()), skipped_lines }
+}
+
+fn wrong_trace(whose: &str, error: TraceError) -> ModelError {
+    ModelError::Trace { whose: whose.to_owned(), error }
+}
+
+fn wrong_name(whose: &str, problem: impl ToString) -> ModelError {
+    ModelError::Name { whose: whose.to_owned(), problem: problem.to_string() }
+}

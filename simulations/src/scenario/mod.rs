@@ -1,0 +1,236 @@
+//! What people write: a cluster, who uses it and what for, as TOML or JSON.
+//!
+//! [`Scenario`] is the file as it is written; [`Scenario::parse`] tells all its mistakes with their places.
+//! [`Scenario::resolve`] reads the traces that it names and draws what is to be drawn: a [`Model`], ready to run.
+
+mod check;
+mod cluster;
+mod draw;
+mod framework;
+mod model;
+mod workload;
+
+use std::path::PathBuf;
+
+use apportion::protocol::Weight;
+use apportion::resources::Role;
+use apportion::spec::{Document, SpecErrors};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+pub use cluster::{AgentGroup, ClusterTable, NodeFile};
+pub use framework::{Decision, FrameworkTable, Kind, PerOffer};
+pub use model::{AgentModel, FrameworkModel, GPU_MODEL, InputFile, Model, ModelError, RoleModel};
+pub use workload::{ArrivalProcess, Arrivals, JobTable, WorkloadTable};
+
+use crate::digest::Digest;
+use crate::values::{Length, Span};
+
+/// The schema of scenarios that this version reads.
+pub const SCHEMA: u32 = 1;
+
+/// A cluster and its workload.
+///
+/// ```
+/// use apportion::spec::Document;
+/// use apportion_simulations::{Progress, Scenario};
+///
+/// let text = r#"
+///     schema = 1
+///     name = "two-users"
+///     until = "50s"
+///     [[agents]]
+///     resources = "cpus:9;mem:18432"
+///     [[frameworks]]
+///     name = "A"
+///     role = "a"
+///     jobs = [{ tasks = 100, resources = "cpus:1;mem:4096", duration = "100s" }]
+///     [[frameworks]]
+///     name = "B"
+///     role = "b"
+///     jobs = [{ tasks = 100, resources = "cpus:3;mem:1024", duration = "100s" }]
+/// "#;
+/// let scenario = Scenario::parse(&Document::new("two-users.toml", text))?;
+/// let run = scenario.resolve()?.run(&mut Progress::silent())?;
+/// assert_eq!(run.summary().frameworks["A"].running_max, 3);
+/// assert_eq!(run.summary().frameworks["B"].running_max, 2);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Scenario {
+    /// [`SCHEMA`].
+    pub schema: u32,
+    /// For people.
+    pub name: String,
+    /// What random streams are seeded with.
+    #[serde(default = "default_seed")]
+    pub seed: u64,
+    /// When the run ends.
+    #[serde(default)]
+    pub until: Until,
+    /// How much of production is simulated.
+    #[serde(default)]
+    pub fidelity: Fidelity,
+    /// How long each message takes.
+    #[serde(default = "no_latency")]
+    pub latency: Length,
+    /// What decides who is offered what.
+    #[serde(default)]
+    pub allocator: AllocatorTable,
+    /// The machines, as a trace has them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cluster: Option<ClusterTable>,
+    /// The machines, in groups that are alike.
+    #[serde(default)]
+    pub agents: Vec<AgentGroup>,
+    /// What is known of roles. Roles of frameworks need not be among them.
+    #[serde(default)]
+    pub roles: Vec<RoleTable>,
+    /// Who uses the machines.
+    pub frameworks: Vec<FrameworkTable>,
+    /// What is written beside the summary.
+    #[serde(default)]
+    pub output: OutputTable,
+    /// The folder that names of files are relative to.
+    #[serde(skip)]
+    pub folder: PathBuf,
+    /// The hash of the text that it was parsed from.
+    #[serde(skip)]
+    pub hash: Option<Digest>,
+}
+
+fn default_seed() -> u64 {
+    1
+}
+
+fn no_latency() -> Length {
+    Length::Same(Span::ZERO)
+}
+
+/// When a run ends: at a time, or when all jobs that end have ended. Written `"all-done"` or `"50s"`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Until {
+    /// When every task that ends by itself has ended.
+    #[default]
+    AllDone,
+    /// Then.
+    At(Span),
+}
+
+impl Serialize for Until {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Until::AllDone => serializer.serialize_str("all-done"),
+            Until::At(span) => span.serialize(serializer),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Until {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = std::borrow::Cow::<str>::deserialize(deserializer)?;
+        if text == "all-done" {
+            return Ok(Until::AllDone);
+        }
+        let until = text.parse().map(Until::At);
+        until.map_err(|error| serde::de::Error::custom(format!("{error}, or \"all-done\"")))
+    }
+}
+
+/// How much of production is simulated.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Fidelity {
+    /// Master, allocator, schedulers' processes and messages.
+    #[default]
+    Full,
+    /// The allocator and the schedulers' processes straight against a model of the cluster: no master, no messages, no latency.
+    Placement,
+}
+
+/// What decides who is offered what.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AllocatorTable {
+    /// When offers are made among simultaneous events.
+    #[serde(default)]
+    pub batch: Batch,
+}
+
+/// When offers are made among events of one time.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Batch {
+    /// After all of them: as in production, a batch of inputs costs one allocation.
+    #[default]
+    Instant,
+    /// After each of them, with all that follows from it.
+    Event,
+}
+
+/// What is known of a role.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RoleTable {
+    /// The role.
+    pub name: Role,
+    /// Its weight, with up to three decimals; 1 by default.
+    #[serde(default = "default_weight")]
+    pub weight: f64,
+    /// What it is guaranteed and limited to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub quota: Option<QuotaTable>,
+}
+
+fn default_weight() -> f64 {
+    1.0
+}
+
+impl RoleTable {
+    /// The weight, if it is one.
+    pub fn weight(&self) -> Option<Weight> {
+        let milli = (self.weight * 1000.0).round();
+        // The comparison is false for NaN too.
+        let fits = (1.0..=f64::from(u32::MAX)).contains(&milli);
+        fits.then(|| Weight::from_milli(milli as u32).ok()).flatten()
+    }
+}
+
+/// What a role is guaranteed and limited to.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct QuotaTable {
+    /// At least so much is kept for it, such as `"cpus:1"`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub guarantee: Option<String>,
+    /// At most so much is given to it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limit: Option<String>,
+}
+
+/// What is written beside the summary.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct OutputTable {
+    /// The length of the intervals of time series; by default about a two-hundredth of the run, in round numbers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub interval: Option<Span>,
+}
+
+impl Scenario {
+    /// Reads a scenario.
+    ///
+    /// # Errors
+    /// All that is wrong with it, each with its place in the file.
+    pub fn parse(document: &Document) -> Result<Self, SpecErrors> {
+        let mut scenario: Scenario = document.parse()?;
+        let mistakes = check::mistakes(&scenario, document);
+        if !mistakes.is_empty() {
+            return Err(SpecErrors(mistakes));
+        }
+        let folder = std::path::Path::new(document.file_name()).parent();
+        scenario.folder = folder.map(PathBuf::from).unwrap_or_default();
+        scenario.hash = Some(Digest::of(document.text().as_bytes()));
+        Ok(scenario)
+    }
+}

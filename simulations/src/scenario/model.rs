@@ -1,0 +1,125 @@
+//! A scenario with its traces read and its random numbers drawn.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use apportion::protocol::{AgentId, Attributes, FrameworkId, Weight};
+use apportion::resources::{Resources, Role};
+
+use super::{AllocatorTable, Decision, Fidelity, OutputTable, Scenario};
+use crate::digest::Digest;
+use crate::frameworks::QueueOptions;
+use crate::traces::TraceError;
+use crate::values::{Length, Span};
+use crate::workload::Workload;
+
+/// A scenario that is ready to run. The same model gives the same run.
+#[derive(Clone, Debug)]
+pub struct Model {
+    /// The scenario's name.
+    pub name: String,
+    /// What random streams are seeded with.
+    pub seed: u64,
+    /// When it ends at the latest; when all is done, by default.
+    pub until: Option<Span>,
+    /// How much of production is simulated.
+    pub fidelity: Fidelity,
+    /// How long each message takes.
+    pub latency: Length,
+    /// What decides who is offered what.
+    pub allocator: AllocatorTable,
+    /// The machines, in the order in which they register.
+    pub agents: Vec<AgentModel>,
+    /// Roles that something is known of.
+    pub roles: Vec<RoleModel>,
+    /// Who uses them, in the order in which they subscribe.
+    pub frameworks: Vec<FrameworkModel>,
+    /// What is written beside the summary.
+    pub output: OutputTable,
+    /// The hash of the scenario's text.
+    pub scenario_hash: Digest,
+    /// The scenario, as it was understood.
+    pub scenario: Scenario,
+    /// The files that were read.
+    pub inputs: Vec<InputFile>,
+}
+
+/// A machine.
+#[derive(Clone, Debug, PartialEq)]
+pub struct AgentModel {
+    /// Its name.
+    pub id: AgentId,
+    /// What it has.
+    pub resources: Resources,
+    /// What frameworks can choose by.
+    pub attributes: Attributes,
+    /// How many GPUs it has.
+    pub gpus: u32,
+}
+
+/// The attribute that tells the model of an agent's GPUs.
+pub const GPU_MODEL: &str = "gpu_model";
+
+/// A role.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RoleModel {
+    /// The role.
+    pub role: Role,
+    /// Its weight.
+    pub weight: Weight,
+}
+
+/// A framework.
+#[derive(Clone, Debug, PartialEq)]
+pub struct FrameworkModel {
+    /// Its name.
+    pub id: FrameworkId,
+    /// Its role.
+    pub role: Role,
+    /// How it queues and places.
+    pub options: QueueOptions,
+    /// How long it takes to decide.
+    pub decision: Decision,
+    /// What it runs.
+    pub workload: Arc<Workload>,
+}
+
+/// A file that was read.
+#[derive(Clone, Debug, PartialEq, serde::Serialize)]
+pub struct InputFile {
+    /// Its name, as the scenario has it.
+    pub file: PathBuf,
+    /// The hash of what is in it, decompressed.
+    pub hash: Digest,
+    /// Lines that could not be read and were left out.
+    pub skipped_lines: usize,
+}
+
+/// Why a scenario can't be made ready.
+#[derive(Debug, thiserror::Error)]
+pub enum ModelError {
+    /// One of its traces can't be used.
+    #[error("{whose}: {error}")]
+    Trace {
+        /// The part of the scenario that names it.
+        whose: String,
+        /// What is wrong with it.
+        error: TraceError,
+    },
+    /// A name from a trace can't be one.
+    #[error("{whose}: {problem}")]
+    Name {
+        /// The part of the scenario.
+        whose: String,
+        /// What is wrong.
+        problem: String,
+    },
+    /// A trace does not say what a task needs or how long it takes.
+    #[error("{whose}: {problem}")]
+    Incomplete {
+        /// The part of the scenario.
+        whose: String,
+        /// What is missing, and what to do.
+        problem: String,
+    },
+}

@@ -1,0 +1,149 @@
+//! Lines of tables: fields by the name of their column.
+
+use apportion::resources::Scalar;
+
+use super::{LineError, Problem, TraceError, TraceFile};
+use crate::values::Span;
+
+/// A line and its number.
+pub(super) struct Line<'a> {
+    number: u64,
+    columns: &'a Columns,
+    record: &'a csv::StringRecord,
+}
+
+/// Where each column is.
+pub(super) struct Columns(Vec<String>);
+
+impl Columns {
+    /// The position of the first of these columns that there is.
+    fn position(&self, names: &[&str]) -> Option<usize> {
+        names.iter().find_map(|name| self.0.iter().position(|column| column == name))
+    }
+}
+
+/// Reads a table with a line of headings, of which those of `required` must be there.
+pub(super) fn read_table<T>(
+    file: &TraceFile,
+    format: &'static str,
+    required: &[&str],
+    row: impl Fn(&Line<'_>) -> Result<T, Problem>,
+) -> Result<Vec<Result<T, LineError>>, TraceError> {
+    let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::All).flexible(true).from_reader(file.bytes());
+    let not_this =
+        |problem: String| TraceError::NotThisFormat { file: file.name().to_owned(), format, problem };
+    let headings = reader.headers().map_err(|error| not_this(error.to_string()))?;
+    let columns =
+        Columns(headings.iter().map(|heading| heading.trim_start_matches('\u{feff}').to_owned()).collect());
+    for column in required {
+        if columns.position(&[column]).is_none() {
+            return Err(not_this(format!("it has no column '{column}'")));
+        }
+    }
+    Ok(read_lines(reader, &columns, row))
+}
+
+/// Reads a table without headings, whose columns are these.
+pub(super) fn read_plain<T>(
+    file: &TraceFile,
+    delimiter: u8,
+    columns: &[&str],
+    row: impl Fn(&Line<'_>) -> Result<T, Problem>,
+) -> Vec<Result<T, LineError>> {
+    let reader = csv::ReaderBuilder::new()
+        .trim(csv::Trim::All)
+        .delimiter(delimiter)
+        .has_headers(false)
+        .flexible(true)
+        .from_reader(file.bytes());
+    let columns = Columns(columns.iter().map(|column| (*column).to_owned()).collect());
+    read_lines(reader, &columns, row)
+}
+
+fn read_lines<T>(
+    reader: csv::Reader<&[u8]>,
+    columns: &Columns,
+    row: impl Fn(&Line<'_>) -> Result<T, Problem>,
+) -> Vec<Result<T, LineError>> {
+    let each = |record: Result<csv::StringRecord, csv::Error>| match record {
+        Ok(record) => {
+            let number = record.position().map_or(0, csv::Position::line);
+            let (found, expected) = (record.len(), columns.0.len());
+            let read = if found == expected {
+                row(&Line { number, columns, record: &record })
+            } else {
+                Err(Problem::Fields { found, expected })
+            };
+            read.map_err(|problem| LineError { line: number, problem })
+        }
+        Err(error) => {
+            let line = error.position().map_or(0, csv::Position::line);
+            Err(LineError { line, problem: Problem::Text(error.to_string()) })
+        }
+    };
+    reader.into_records().map(each).collect()
+}
+
+impl Line<'_> {
+    /// The line's number, from 1.
+    pub(super) fn number(&self) -> u64 {
+        self.number
+    }
+
+    /// The first of these columns that there is; `None` when there is none of them or the field is empty.
+    pub(super) fn text(&self, names: &[&str]) -> Option<&str> {
+        let field = self.record.get(self.columns.position(names)?)?;
+        (!field.is_empty()).then_some(field)
+    }
+
+    /// A field that must not be empty.
+    pub(super) fn needed(&self, name: &str) -> Result<&str, Problem> {
+        self.text(&[name]).ok_or_else(|| Problem::Empty { column: name.to_owned() })
+    }
+
+    /// A whole number, if there is one.
+    pub(super) fn whole(&self, names: &[&str]) -> Result<Option<u64>, Problem> {
+        self.parsed(names, "a whole number of at least 0", |text| text.parse().ok())
+    }
+
+    /// An amount with up to three decimals, if there is one.
+    pub(super) fn amount(&self, names: &[&str]) -> Result<Option<Scalar>, Problem> {
+        self.parsed(names, "an amount of at least 0", |text| text.parse().ok())
+    }
+
+    /// An amount in thousandths, if there is one.
+    pub(super) fn milli(&self, names: &[&str]) -> Result<Option<Scalar>, Problem> {
+        let read = |text: &str| text.parse().ok().and_then(|milli| Scalar::from_milli(milli).ok());
+        self.parsed(names, "a whole number of thousandths of at least 0", read)
+    }
+
+    /// Seconds, if there are any.
+    pub(super) fn seconds(&self, names: &[&str]) -> Result<Option<Span>, Problem> {
+        self.parsed(names, "a number of seconds of at least 0", seconds)
+    }
+
+    pub(super) fn parsed<T>(
+        &self,
+        names: &[&str],
+        expected: &'static str,
+        parse: impl FnOnce(&str) -> Option<T>,
+    ) -> Result<Option<T>, Problem> {
+        let Some(text) = self.text(names) else { return Ok(None) };
+        match parse(text) {
+            Some(value) => Ok(Some(value)),
+            None => Err(self.wrong(names, expected)),
+        }
+    }
+
+    /// The field is not what it should be.
+    pub(super) fn wrong(&self, names: &[&str], expected: &'static str) -> Problem {
+        let column = self.columns.position(names).map_or(String::new(), |at| self.columns.0[at].clone());
+        Problem::Value { column, value: self.text(names).unwrap_or_default().to_owned(), expected }
+    }
+}
+
+/// A number of seconds, rounded to nanoseconds.
+pub(super) fn seconds(text: &str) -> Option<Span> {
+    let seconds: f64 = text.parse().ok()?;
+    (0.0..=Span::MAX.secs()).contains(&seconds).then(|| Span::from_secs_f64(seconds))
+}

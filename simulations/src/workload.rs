@@ -1,0 +1,148 @@
+//! What frameworks run: jobs of tasks, with all that was to be drawn drawn.
+
+use apportion::resources::{Quantities, Resources};
+use apportion::time::Time;
+use compact_str::CompactString;
+use rustc_hash::FxHashMap;
+
+use crate::gpus::with_gpus;
+use crate::traces::GpuRequest;
+use crate::values::Span;
+
+/// What all tasks of a class need. Classes are numbered by their first appearance in a workload.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TaskClass {
+    /// What each task takes of an offer.
+    pub resources: Resources,
+    /// The same in amounts.
+    pub amounts: Quantities,
+    /// The GPUs among them, by device.
+    pub gpus: GpuRequest,
+    /// Models of GPU that will do; any when there are none.
+    pub gpu_models: Vec<String>,
+}
+
+/// How long the tasks of a job run.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Lengths {
+    /// All so long.
+    Same(Span),
+    /// Each for itself, by its index.
+    Each(Box<[Span]>),
+    /// Until they are stopped.
+    Forever,
+}
+
+impl Lengths {
+    /// How long the task of that index runs; `None` for ever.
+    pub fn of(&self, index: u32) -> Option<Span> {
+        match self {
+            Lengths::Same(span) => Some(*span),
+            Lengths::Each(spans) => spans.get(index as usize).copied(),
+            Lengths::Forever => None,
+        }
+    }
+}
+
+/// Tasks that arrive together.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Job {
+    /// Its name.
+    pub id: CompactString,
+    /// When it arrives.
+    pub at: Time,
+    /// How many tasks it has; at least 1.
+    pub tasks: u32,
+    /// What each needs: the place of its class in the workload.
+    pub class: u32,
+    /// How long each runs.
+    pub lengths: Lengths,
+    /// How long each runs at most, as its owner says: what backfilling plans with.
+    pub limit: Option<Span>,
+    /// Whether all tasks start together or none does.
+    pub gang: bool,
+    /// The higher, the earlier, where the queue's policy looks at it.
+    pub priority: i32,
+}
+
+/// A framework's jobs, in the order of their arrival.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Workload {
+    /// The classes of their tasks.
+    pub classes: Vec<TaskClass>,
+    /// The jobs.
+    pub jobs: Vec<Job>,
+}
+
+impl Workload {
+    /// The class of a job's tasks.
+    pub fn class_of(&self, job: &Job) -> &TaskClass {
+        &self.classes[job.class as usize]
+    }
+
+    /// How many tasks all jobs have together.
+    pub fn tasks(&self) -> u64 {
+        self.jobs.iter().map(|job| u64::from(job.tasks)).sum()
+    }
+}
+
+/// A whole GPU, in thousandths.
+const WHOLE: u32 = 1000;
+
+/// Collects jobs into a [`Workload`].
+#[derive(Debug, Default)]
+pub struct WorkloadBuilder {
+    workload: Workload,
+    by_text: FxHashMap<(String, Vec<String>), u32>,
+}
+
+impl WorkloadBuilder {
+    /// The number of a class, new or known.
+    pub fn class(&mut self, resources: &Resources, gpus: GpuRequest, gpu_models: &[String]) -> u32 {
+        let key = (format!("{resources};{}x{}", gpus.count, gpus.milli), gpu_models.to_vec());
+        let classes = &mut self.workload.classes;
+        *self.by_text.entry(key).or_insert_with(|| {
+            let (resources, gpu_models) = (resources.clone(), gpu_models.to_vec());
+            classes.push(TaskClass { amounts: Quantities::new(), resources, gpus, gpu_models });
+            (classes.len() - 1) as u32
+        })
+    }
+
+    /// Adds a job. Jobs that have no tasks are left out: nothing could ever happen to them.
+    pub fn push(&mut self, job: Job) {
+        if job.tasks > 0 {
+            self.workload.jobs.push(job);
+        }
+    }
+
+    /// Whether any task asks for a part of a GPU.
+    pub fn shares_gpus(&self) -> bool {
+        self.workload.classes.iter().any(|class| class.gpus.count > 0 && class.gpus.milli != WHOLE)
+    }
+
+    /// The workload, in a cluster whose GPUs are shared or are not. Jobs that arrive together are in the order in which they were
+    /// added.
+    pub fn finish(mut self, gpus_are_shared: bool) -> Workload {
+        for class in &mut self.workload.classes {
+            class.resources = with_gpus(&class.resources, class.gpus, gpus_are_shared);
+            class.amounts = class.resources.quantities();
+        }
+        self.workload.jobs.sort_by_key(|job| job.at);
+        self.workload
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn alike_tasks_share_a_class() {
+        let mut builder = WorkloadBuilder::default();
+        let none = GpuRequest::default();
+        let one: Resources = "cpus:1;mem:2".parse().unwrap();
+        let same: Resources = "mem:2;cpus:1".parse().unwrap();
+        assert_eq!(builder.class(&one, none, &[]), builder.class(&same, none, &[]));
+        assert_ne!(builder.class(&one, none, &[]), builder.class(&one, none, &["T4".to_owned()]));
+    }
+}

@@ -1,0 +1,113 @@
+//! Latencies and decision times, against formulas.
+
+use crate::{assert_close, run};
+
+#[test]
+fn a_framework_is_busy_for_its_decisions() {
+    // A job every 2 s of 10 tasks: 0.1 s for the job and 0.005 s for each task (Omega, EuroSys 2013): 7.5 %.
+    let run = run(r#"
+        schema = 1
+        name = "busyness"
+        until = "2000s"
+        agents = [{ count = 10, resources = "cpus:100" }]
+        [[frameworks]]
+        name = "q"
+        role = "r"
+        decision = { per_job = "100ms", per_task = "5ms" }
+        workload = { arrivals = { distribution = "constant", rate_per_s = 0.5 }, tasks = 10, resources = "cpus:1", duration = "1s" }
+        "#);
+    assert_close(run.summary().frameworks["q"].busyness, 0.075, 0.001);
+    // The first of its tasks starts when the job has been decided on.
+    assert_close(run.summary().wait_s.p50, 0.15, 1e-9);
+}
+
+#[test]
+fn a_slow_framework_hears_what_was_said_when_it_has_decided() {
+    let run = run(r#"
+        schema = 1
+        name = "slow"
+        agents = [{ resources = "cpus:4" }]
+        [[frameworks]]
+        name = "q"
+        role = "r"
+        decision = { per_job = "1s" }
+        jobs = [
+            { resources = "cpus:1", duration = "1s" },
+            { resources = "cpus:1", duration = "1s" },
+            { at = "500ms", resources = "cpus:1", duration = "1s" },
+        ]
+        "#);
+    let starts: Vec<u64> = run.record().tasks.iter().map(|task| task.start.as_nanos() / 1_000_000).collect();
+    assert_eq!(starts, [1000, 2000, 3000]);
+}
+
+#[test]
+fn offers_that_are_held_keep_others_waiting() {
+    // Two-level scheduling's weakness: who thinks locks what it was offered.
+    let text = |per_job: &str| {
+        format!(
+            r#"
+            schema = 1
+            name = "hoarding"
+            agents = [{{ resources = "cpus:4" }}]
+            [[frameworks]]
+            name = "slow"
+            role = "a"
+            decision = {{ per_job = "{per_job}" }}
+            jobs = [{{ resources = "cpus:1", duration = "1s" }}]
+            [[frameworks]]
+            name = "quick"
+            role = "b"
+            jobs = [{{ at = "1ms", resources = "cpus:1", duration = "1s" }}]
+            "#
+        )
+    };
+    let wait = |per_job| run(&text(per_job)).summary().frameworks["quick"].wait_s.mean;
+    assert_close(wait("0s"), 0.0, 1e-9);
+    assert_close(wait("10s"), 9.999, 1e-9);
+}
+
+#[test]
+fn messages_take_their_time() {
+    let text = |latency: &str| {
+        format!(
+            r#"
+            schema = 1
+            name = "latency"
+            latency = {latency}
+            agents = [{{ resources = "cpus:4" }}]
+            [[frameworks]]
+            name = "q"
+            role = "r"
+            jobs = [{{ at = "10s", resources = "cpus:1", duration = "1s" }}]
+            "#
+        )
+    };
+    // Revive to the master, offer to the framework, accept to the master, launch to the agent.
+    assert_close(run(&text("\"50ms\"")).summary().wait_s.mean, 0.2, 1e-9);
+    let drawn =
+        run(&text(r#"{ distribution = "uniform", min = "10ms", max = "20ms" }"#)).summary().wait_s.mean;
+    assert!((0.04..0.08).contains(&drawn), "{drawn}");
+}
+
+#[test]
+fn waits_in_an_m_m_1_queue_are_those_of_the_formula() {
+    // Utilisation 0.8, mean service 1 s: the mean wait is 4 s, and 80 % of the jobs wait.
+    let run = run(r#"
+        schema = 1
+        name = "mm1"
+        seed = 5
+        agents = [{ resources = "cpus:1" }]
+        [[frameworks]]
+        name = "q"
+        role = "r"
+        [frameworks.workload]
+        arrivals = { distribution = "poisson", rate_per_s = 0.8 }
+        limit = 40000
+        resources = "cpus:1"
+        duration = { distribution = "exponential", mean = "1s" }
+        "#);
+    assert_close(run.summary().wait_s.mean, 4.0, 0.5);
+    let waited = run.jobs().iter().filter(|job| job.wait_s() > Some(0.0)).count();
+    assert_close(waited as f64 / run.jobs().len() as f64, 0.8, 0.02);
+}
