@@ -89,6 +89,11 @@ impl<E: Executor> ExecutorProcess<E> {
         self.timers.next_deadline()
     }
 
+    /// How many tasks it has that have not ended, or whose end is not safe.
+    pub fn tasks(&self) -> usize {
+        self.tasks.len()
+    }
+
     /// Takes note of what happened, and appends what is to be done.
     pub fn handle(
         &mut self,

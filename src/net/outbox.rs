@@ -1,6 +1,6 @@
 //! The sending side of a main stream: a bounded queue and the task that empties it.
 
-use std::{fmt, sync::Arc};
+use std::{fmt, sync::Arc, time::Duration};
 
 use parking_lot::Mutex;
 use serde::Serialize;
@@ -16,6 +16,9 @@ use crate::{
 
 /// Messages that an outbox holds unless told otherwise: a second's worth of a busy connection.
 pub(super) const DEFAULT_OUTBOX_MESSAGES: usize = 1 << 20;
+
+/// How long messages that nobody waits for may wait for others to go with.
+const LINGER: Duration = Duration::from_millis(3);
 
 /// Encoded bytes that go to the stream in one write; a batch larger than this takes several.
 const WRITE_BYTES: usize = 256 << 10;
@@ -37,13 +40,15 @@ pub enum OutboxError {
 
 struct Queue<M> {
     messages: Vec<M>,
+    /// Somebody waits for one of the messages.
+    urgent: bool,
     closed: bool,
 }
 
 struct Shared<M> {
     queue: Mutex<Queue<M>>,
     limit: usize,
-    /// Awakens the driver: on the first message after it emptied the queue, and on closing.
+    /// Awakens the driver: on the first message after it emptied the queue, on the first urgent one, and on closing.
     ready: Notify,
 }
 
@@ -58,7 +63,21 @@ impl<M> Shared<M> {
     fn take(&self, batch: &mut Vec<M>) -> bool {
         let mut queue = self.queue.lock();
         std::mem::swap(&mut queue.messages, batch);
+        queue.urgent = false;
         !queue.closed
+    }
+
+    /// Whether there are messages, and whether the driver is to go on without lingering.
+    fn look(&self) -> (bool, bool) {
+        let queue = self.queue.lock();
+        (!queue.messages.is_empty(), queue.urgent || queue.closed)
+    }
+
+    fn flush(&self) {
+        let was_urgent = std::mem::replace(&mut self.queue.lock().urgent, true);
+        if !was_urgent {
+            self.ready.notify_one();
+        }
     }
 }
 
@@ -106,23 +125,42 @@ impl<M> Outbox<M> {
         I: IntoIterator<Item = M, IntoIter: ExactSizeIterator>,
     {
         let messages = messages.into_iter();
-        let shared = &self.0.0;
-        let was_empty = {
-            let mut queue = shared.queue.lock();
-            if queue.closed {
-                return Err(OutboxError::Closed);
-            }
-            if messages.len() > shared.limit - queue.messages.len().min(shared.limit) {
-                return Err(OutboxError::Full { limit: shared.limit });
-            }
-            let was_empty = queue.messages.is_empty();
-            queue.messages.extend(messages);
-            was_empty
-        };
-        if was_empty {
-            shared.ready.notify_one();
+        if messages.len() > 0 {
+            self.queue(messages)?;
+            self.flush();
         }
         Ok(())
+    }
+
+    /// Queues a message that nobody waits for: it goes with the next that is pushed or flushed, after some milliseconds by itself.
+    ///
+    /// # Errors
+    /// [`OutboxError`]; the message is then dropped.
+    pub fn push_later(&self, message: M) -> Result<(), OutboxError> {
+        if self.queue([message].into_iter())? {
+            self.0.0.ready.notify_one();
+        }
+        Ok(())
+    }
+
+    /// Has what is queued sent now.
+    pub fn flush(&self) {
+        self.0.0.flush();
+    }
+
+    /// Whether these are the first messages that wait.
+    fn queue(&self, messages: impl ExactSizeIterator<Item = M>) -> Result<bool, OutboxError> {
+        let shared = &self.0.0;
+        let mut queue = shared.queue.lock();
+        if queue.closed {
+            return Err(OutboxError::Closed);
+        }
+        if messages.len() > shared.limit - queue.messages.len().min(shared.limit) {
+            return Err(OutboxError::Full { limit: shared.limit });
+        }
+        let was_empty = queue.messages.is_empty();
+        queue.messages.extend(messages);
+        Ok(was_empty)
     }
 
     /// How many messages wait to be sent.
@@ -163,7 +201,7 @@ impl<M> Drop for Sender<M> {
 impl<M: Serialize + Send + 'static> Sender<M> {
     /// The sender and its outbox, which holds up to `limit` messages.
     pub(super) fn new(link: Link, stream: quinn::SendStream, limit: usize) -> (Outbox<M>, Self) {
-        let queue = Mutex::new(Queue { messages: Vec::new(), closed: false });
+        let queue = Mutex::new(Queue { messages: Vec::new(), urgent: false, closed: false });
         let shared = Arc::new(Shared { queue, limit, ready: Notify::new() });
         (Outbox(Arc::new(Handle(shared.clone()))), Self { link, stream, shared })
     }
@@ -185,15 +223,10 @@ impl<M: Serialize + Send + 'static> Sender<M> {
     async fn send_all(&mut self) -> Result<(), NetError> {
         let (mut batch, mut buffer) = (Vec::new(), Vec::new());
         loop {
+            self.gather().await?;
             let open = self.shared.take(&mut batch);
-            if batch.is_empty() {
-                if !open {
-                    break;
-                }
-                tokio::select! {
-                    () = self.shared.ready.notified() => continue,
-                    error = self.link.closed() => return Err(error),
-                }
+            if batch.is_empty() && !open {
+                break;
             }
             for message in batch.drain(..) {
                 encode_frame(&message, &mut buffer)?;
@@ -204,6 +237,21 @@ impl<M: Serialize + Send + 'static> Sender<M> {
             self.write(&mut buffer).await?;
         }
         self.finish().await
+    }
+
+    /// Waits until there is something to send, and nothing more to wait for.
+    async fn gather(&self) -> Result<(), NetError> {
+        loop {
+            let (waiting, urgent) = self.shared.look();
+            if urgent {
+                return Ok(());
+            }
+            tokio::select! {
+                () = self.shared.ready.notified() => {}
+                () = tokio::time::sleep(LINGER), if waiting => return Ok(()),
+                error = self.link.closed() => return Err(error),
+            }
+        }
     }
 
     async fn write(&mut self, buffer: &mut Vec<u8>) -> Result<(), NetError> {

@@ -2,7 +2,7 @@
 
 use std::{net::IpAddr, sync::Arc, time::Duration};
 
-use quinn::{EndpointConfig, IdleTimeout, MtuDiscoveryConfig, TransportConfig, VarInt};
+use quinn::{AckFrequencyConfig, EndpointConfig, IdleTimeout, MtuDiscoveryConfig, TransportConfig, VarInt};
 
 /// Four of these fit into the idle timeout, so that three lost packets end nothing.
 const KEEP_ALIVE: Duration = Duration::from_secs(5);
@@ -26,6 +26,9 @@ const LOOPBACK_MTU_BYTES: u16 = 6400;
 /// Round trips are guessed at this before they are measured: machines of a cluster are near, and QUIC's own guess of 333 ms would delay
 /// each repair in a handshake by a second.
 const INITIAL_RTT: Duration = Duration::from_millis(20);
+
+/// So many packets are acknowledged together when they come thick and fast.
+const ACKNOWLEDGED_PACKETS: u32 = 16;
 
 /// Streams that a peer may have open: the main one, and those for logs and files. Times the window, what one peer can make us hold.
 const MAX_CONCURRENT_STREAMS: u32 = 64;
@@ -56,6 +59,13 @@ pub struct Settings {
     pub loopback_mtu_bytes: u16,
     /// Socket buffers to ask the system for, in bytes; it may grant less.
     pub socket_buffer_bytes: usize,
+}
+
+/// Fewer of QUIC's own acknowledgements: each costs as much as a packet with messages. Losses are found by time and by gaps as before.
+fn acknowledgements() -> AckFrequencyConfig {
+    let mut config = AckFrequencyConfig::default();
+    config.ack_eliciting_threshold(VarInt::from_u32(ACKNOWLEDGED_PACKETS));
+    config
 }
 
 impl Default for Settings {
@@ -100,6 +110,7 @@ impl Settings {
             .send_window(self.window_bytes.into())
             .initial_rtt(INITIAL_RTT)
             .mtu_discovery_config(Some(discovery))
+            .ack_frequency_config(Some(acknowledgements()))
             .enable_segmentation_offload(mtu < OFFLOAD_LIMIT_BYTES);
         Arc::new(config)
     }

@@ -158,8 +158,14 @@ impl<S: Scheduler> FrameworkRunner<S> {
             }
         }
         // Without a connection the process keeps what has to be said later.
-        if let Some(Err(error)) = outbox.map(|outbox| outbox.push_all(calls)) {
-            tracing::warn!(%error, "cannot send to the master");
+        let Some(outbox) = outbox else { return };
+        // An acknowledgement only ends a repetition that has not begun.
+        let is_urgent = calls.iter().any(|call| !matches!(call, SchedulerCall::Acknowledge { .. }));
+        if let Err(error) = calls.into_iter().try_for_each(|call| outbox.push_later(call)) {
+            return tracing::warn!(%error, "cannot send to the master");
+        }
+        if is_urgent {
+            outbox.flush();
         }
     }
 }

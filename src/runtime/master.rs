@@ -375,18 +375,24 @@ impl MachineDriver {
     }
 
     fn carry_out(&mut self) {
+        // Each connection is awakened once, when all that there is for it is queued.
+        let mut to_flush = Vec::new();
         for output in self.outputs.drain(..) {
-            let (connection, sent) = match output {
+            let (connection, sent, is_urgent) = match output {
                 Output::ToAgent { connection, event } => match self.peers.get(&connection) {
-                    Some((PeerOutbox::Agent(outbox), _)) => (connection, outbox.push(event)),
+                    Some((PeerOutbox::Agent(outbox), _)) => {
+                        // An acknowledgement only ends a repetition that has not begun.
+                        let is_urgent = !matches!(event, AgentEvent::Acknowledge { .. });
+                        (connection, outbox.push_later(event), is_urgent)
+                    }
                     _ => continue,
                 },
                 Output::ToScheduler { connection, event } => match self.peers.get(&connection) {
-                    Some((PeerOutbox::Scheduler(outbox), _)) => (connection, outbox.push(event)),
+                    Some((PeerOutbox::Scheduler(outbox), _)) => (connection, outbox.push_later(event), true),
                     _ => continue,
                 },
                 Output::ToOperator { connection, answer } => match self.peers.get(&connection) {
-                    Some((PeerOutbox::Operator(outbox), _)) => (connection, outbox.push(answer)),
+                    Some((PeerOutbox::Operator(outbox), _)) => (connection, outbox.push_later(answer), true),
                     _ => continue,
                 },
                 Output::Disconnect { connection, reason } => {
@@ -396,11 +402,28 @@ impl MachineDriver {
                     continue;
                 }
             };
-            if let Err(error) = sent
-                && let Some((_, link)) = self.peers.get(&connection)
-            {
-                link.close(CloseCode::Overflow, &error.to_string());
+            match sent {
+                Ok(()) if is_urgent && to_flush.last() != Some(&connection) => to_flush.push(connection),
+                Ok(()) => {}
+                Err(error) => {
+                    if let Some((_, link)) = self.peers.get(&connection) {
+                        link.close(CloseCode::Overflow, &error.to_string());
+                    }
+                }
             }
+        }
+        for (outbox, _) in to_flush.iter().filter_map(|connection| self.peers.get(connection)) {
+            outbox.flush();
+        }
+    }
+}
+
+impl PeerOutbox {
+    fn flush(&self) {
+        match self {
+            PeerOutbox::Agent(outbox) => outbox.flush(),
+            PeerOutbox::Scheduler(outbox) => outbox.flush(),
+            PeerOutbox::Operator(outbox) => outbox.flush(),
         }
     }
 }

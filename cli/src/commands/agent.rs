@@ -65,8 +65,10 @@ pub(crate) async fn agent(
 }
 
 /// Runs the command executor, as the agent that started this process says.
-pub(crate) async fn executor() -> Result<(), Failure> {
-    Ok(run_command_executor(ExecutorConfig::from_env()?).await?)
+pub(crate) fn executor() -> Result<(), Failure> {
+    // Its work is done by threads that start processes; one thread for all else costs the least of hand-overs.
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    Ok(runtime.block_on(run_command_executor(ExecutorConfig::from_env()?))?)
 }
 
 /// Executors are this very program.

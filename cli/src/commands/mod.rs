@@ -39,7 +39,7 @@ pub(crate) fn execute(Arguments { global, command }: Arguments) -> Result<(), Fa
         }
         Command::Up(arguments) => wait_for(up::up(&arguments, json)),
         Command::Agent(arguments) => wait_for(agent::agent(arguments, context)),
-        Command::Executor => wait_for(agent::executor()),
+        Command::Executor => agent::executor(),
         Command::Master(arguments) => wait_for(master::run(&arguments, json)),
         Command::Batch(arguments) => wait_for(framework::batch(&arguments, context)),
         Command::Service(arguments) => wait_for(framework::service(&arguments, context)),

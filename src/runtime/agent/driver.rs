@@ -192,14 +192,19 @@ impl Driver {
     }
 
     fn carry_out(&mut self) {
-        let mut calls = Vec::new();
+        let (mut calls, mut to_flush) = (Vec::new(), Vec::new());
         for output in self.outputs.drain(..) {
             match output {
                 AgentOutput::ToMaster(call) => calls.push(call),
                 AgentOutput::ToExecutor { connection, event } => {
                     let Some((outbox, link)) = self.executors.get(&connection) else { continue };
-                    if let Err(error) = outbox.push(event) {
+                    // An acknowledgement only ends a repetition that has not begun.
+                    let is_urgent = !matches!(event, ExecutorEvent::Acknowledge { .. });
+                    if let Err(error) = outbox.push_later(event) {
                         link.close(CloseCode::Overflow, &error.to_string());
+                    }
+                    if is_urgent && to_flush.last() != Some(&connection) {
+                        to_flush.push(connection);
                     }
                 }
                 AgentOutput::DisconnectExecutor { connection, reason } => {
@@ -215,6 +220,9 @@ impl Driver {
                 }
                 AgentOutput::Stop => self.ended = true,
             }
+        }
+        for (outbox, _) in to_flush.iter().filter_map(|connection| self.executors.get(connection)) {
+            outbox.flush();
         }
         if let Some(Err(error)) = self.master.as_ref().map(|master| master.push_all(calls)) {
             tracing::warn!(%error, "cannot send to the master");

@@ -86,6 +86,10 @@ pub async fn run_executor<E: Executor>(
     outcome
 }
 
+/// With so many tasks at work, an update waits some milliseconds for others to go with: each message of its own would cost every machine on
+/// its way more than the task's launch does.
+const MANY_TASKS: usize = 8;
+
 /// Reports of the world that are taken at a time.
 const MAX_REPORTS: usize = 1024;
 
@@ -128,10 +132,14 @@ impl<E: Executor> Driver<E> {
                 ExecutorOutput::Stop => self.ended = true,
             }
         }
-        if let Some(Err(error)) = self.agent.as_ref().map(|agent| agent.push_all(calls)) {
+        let Some(agent) = &self.agent else { return };
+        let is_first = calls.iter().any(|call| matches!(call, ExecutorCall::Register { .. }));
+        if let Err(error) = calls.into_iter().try_for_each(|call| agent.push_later(call)) {
             tracing::warn!(%error, "cannot send to the agent");
             // What was not sent is told again on the next connection, which begins when this one has no sender.
             self.agent = None;
+        } else if is_first || self.machine.tasks() < MANY_TASKS {
+            agent.flush();
         }
     }
 }
