@@ -136,6 +136,16 @@ impl Scene {
     }
 }
 
+/// Waits until a process with this text in its arguments is there: it runs a moment before the kernel shows them.
+async fn appears(marker: &str) {
+    let look = async {
+        while !is_running(marker) {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, look).await.expect("it appears");
+}
+
 /// Whether a process with this text in its arguments is there.
 fn is_running(marker: &str) -> bool {
     let processes = std::fs::read_dir("/proc").expect("procfs").flatten();
@@ -186,7 +196,7 @@ async fn a_cluster_that_stops_leaves_no_process_behind() {
     let marker = format!("left-behind-{}", std::process::id());
     let task = scene.run(&format!("trap '' TERM; : {marker}; while :; do sleep 0.05; done")).await;
     scene.until(&task, |state| state == TaskState::Running).await;
-    assert!(is_running(&marker));
+    appears(&marker).await;
     scene.cluster.stop().await.expect("it ends in order");
     assert!(!is_running(&marker));
 }

@@ -70,7 +70,7 @@ pub(super) fn open(root: &str) -> Result<Result<(IsolationKind, Arc<Pool>), Reas
         Err(error) => return Ok(Err((format!("can't read /proc/self: {error}"), "likewise".into()))),
     };
     runs::clean_up(&roots(&machine, root));
-    let run = runs::this_run();
+    let run = runs::new_run();
     let v2 = match v2::V2::open(&machine, root, &run).and_then(|v2| Pool::open(Box::new(v2))) {
         Ok(pool) => return Ok(Ok((IsolationKind::CgroupsV2, pool))),
         Err(reason) => reason,

@@ -3,6 +3,7 @@
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use super::files;
@@ -21,10 +22,12 @@ pub struct CleanUp {
     pub stuck: usize,
 }
 
-/// The name of this process' run: its pid and its start time, so that a reused pid is another run.
-pub(super) fn this_run() -> String {
+/// The name of a new run of this process: its pid and its start time, so that a reused pid is another run, and a number, so that several
+/// executors of one process do not meet.
+pub(super) fn new_run() -> String {
+    static LAST: AtomicU32 = AtomicU32::new(0);
     let pid = std::process::id();
-    format!("{pid}-{}", started(pid).unwrap_or(0))
+    format!("{pid}-{}-{}", started(pid).unwrap_or(0), LAST.fetch_add(1, Ordering::Relaxed) + 1)
 }
 
 /// When the process was started, in ticks since boot; `None` if it is gone.
@@ -36,8 +39,12 @@ fn started(pid: u32) -> Option<u64> {
 
 /// Whether a directory's name is that of a run whose process is gone. Directories that are no runs are not ours to judge.
 fn is_dead(name: &str) -> bool {
-    let run = name.split_once('-').and_then(|(pid, start)| Some((pid.parse().ok()?, start.parse().ok()?)));
-    run.is_some_and(|(pid, start): (u32, u64)| started(pid) != Some(start))
+    let mut parts = name.split('-');
+    let mut number = || parts.next()?.parse::<u64>().ok();
+    match (number().and_then(|pid| u32::try_from(pid).ok()), number()) {
+        (Some(pid), Some(start)) => started(pid) != Some(start),
+        _ => false,
+    }
 }
 
 /// Removes the cgroups of dead runs in each root, and the roots that are then empty.
@@ -89,10 +96,15 @@ mod tests {
     use super::*;
 
     #[test]
+    fn runs_of_one_process_have_names_of_their_own() {
+        assert_ne!(new_run(), new_run());
+    }
+
+    #[test]
     fn a_run_is_dead_when_its_process_is_gone_or_another() {
-        assert!(!is_dead(&this_run()));
+        assert!(!is_dead(&new_run()));
         assert!(is_dead(&format!("{}-1", std::process::id())));
-        assert!(is_dead("4194305-7"), "beyond the largest pid");
+        assert!(is_dead("4194305-7-1"), "beyond the largest pid");
         assert!(!is_dead("no-run"));
         assert!(!is_dead("tasks"));
     }
