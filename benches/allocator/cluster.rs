@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use apportion::allocator::{Allocation, Allocator, DrfAllocator};
-use apportion::protocol::{AgentId, Attributes, FrameworkId};
+use apportion::allocator::{AgentProfile, Allocation, Allocator, DrfAllocator, FrameworkProfile, Quota};
+use apportion::protocol::{AgentId, FrameworkId};
 use apportion::resources::{Resources, Role};
 use apportion::time::Time;
 
@@ -60,10 +60,29 @@ impl Cluster {
         };
         for agent in 0..agents {
             // Each agent tells its resources on its own: they share no memory.
-            cluster.allocator.add_agent(&cluster.agent(agent), &Attributes::new(), &parsed(BIG), &[]);
+            cluster.allocator.add_agent(&cluster.agent(agent), &AgentProfile::default(), &parsed(BIG), &[]);
         }
         cluster.agents = agents;
         cluster.add_frameworks(frameworks, roles);
+        cluster
+    }
+
+    /// Mesos' large and small quotas: roles that are guaranteed, and limited to, one or four cpus, and a framework in each.
+    pub(crate) fn with_quotas(small: usize, large: usize) -> Self {
+        let mut cluster = Cluster::of(0, small + large, Roles::Own);
+        for agent in 0..small / 5 + 5 * large {
+            let total = parsed("cpus:2;mem:2048;disk:2048");
+            cluster.allocator.add_agent(&cluster.agent(agent), &AgentProfile::default(), &total, &[]);
+            cluster.agents += 1;
+        }
+        for number in 0..small + large {
+            let amounts =
+                if number < small { "cpus:1;mem:1024;disk:1024" } else { "cpus:4;mem:4096;disk:4096" };
+            let guarantee = amounts.parse().expect("valid amounts");
+            let quota = Quota { guarantee, limit: amounts.parse().expect("valid limits") };
+            let role = role(number, Roles::Own);
+            cluster.allocator.set_quota(&role, &quota, false).expect("the cluster is large enough");
+        }
         cluster
     }
 
@@ -74,7 +93,7 @@ impl Cluster {
     pub(crate) fn add_frameworks(&mut self, count: usize, roles: Roles) {
         for number in 0..count {
             let id = FrameworkId::new(format!("framework{number}")).expect("a valid id");
-            self.allocator.add_framework(&id, &[role(number, roles)], &[]);
+            self.allocator.add_framework(&id, &FrameworkProfile::new(&[role(number, roles)]));
             self.frameworks.push(id);
         }
         self.most_frameworks = self.most_frameworks.max(self.frameworks.len());
@@ -91,7 +110,7 @@ impl Cluster {
         let agent = self.agent(number);
         let framework = self.frameworks[number % self.frameworks.len()].clone();
         let used = Allocation { framework, role: Role::any(), agent: agent.clone(), resources: parsed(used) };
-        self.allocator.add_agent(&agent, &Attributes::new(), &parsed(total), &[used]);
+        self.allocator.add_agent(&agent, &AgentProfile::default(), &parsed(total), &[used]);
         self.agents += 1;
     }
 

@@ -99,6 +99,24 @@ fn all_filtered(c: &mut Criterion<CpuTime>) {
     });
 }
 
+/// Many roles with small guarantees, some with large ones, and as many agents as the guarantees need and a few more.
+fn quota(c: &mut Criterion<CpuTime>) {
+    let cluster = || Cluster::with_quotas(2_500, 500);
+    measure::bench(c, "quota 2,500 + 500 roles, 3,000 agents", cluster, |cluster, figures| {
+        cluster.recover(Duration::ZERO);
+        figures.time(|| cluster.cycle());
+    });
+    let satisfied = || {
+        let mut cluster = Cluster::with_quotas(2_500, 500);
+        cluster.cycle();
+        cluster.cycle();
+        cluster
+    };
+    measure::bench(c, "quota 2,500 + 500 roles, 3,000 agents, idle", satisfied, |cluster, figures| {
+        figures.time(|| cluster.cycle());
+    });
+}
+
 /// A hundred of many agents change.
 fn few_change(c: &mut Criterion<CpuTime>) {
     let whole = || {
@@ -125,6 +143,6 @@ fn configured() -> Criterion<CpuTime> {
 criterion_group! {
     name = benches;
     config = configured();
-    targets = cycle, add_frameworks, recover, decline, all_filtered, few_change, million
+    targets = cycle, add_frameworks, recover, decline, all_filtered, quota, few_change, million
 }
 criterion_main!(benches);

@@ -1,22 +1,48 @@
 //! Agents: what each has, who has it, and what is free.
 
+use super::profile::{AgentProfile, Capabilities};
 use super::slots::{SlotSet, Slots};
 use super::tree::Leaf;
 use crate::protocol::AgentId;
-use crate::resources::{Quantities, Resources, Value};
+use crate::resources::{Quantities, Resource, Resources, Role, Value};
 
 /// An agent's place in [`Agents`]; given to another when the agent is gone.
 pub(super) type AgentSlot = usize;
 
-/// The amounts that shares are of. As in Mesos, scalars only: ports are not shared fairly.
-pub(super) fn scalars(resources: &Resources) -> Quantities {
-    let mut amounts = Quantities::new();
-    for resource in resources.iter() {
-        if let Value::Scalar(amount) = resource.value() {
-            amounts.push(resource.kind(), *amount);
+/// How much resources count for their role.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(super) struct Amounts {
+    /// What shares are of. As in Mesos, scalars only: ports are not shared fairly. Copies of a shared volume count once.
+    pub(super) scalars: Quantities,
+    /// The scalars of which quotas are not charged as they are allocated: what is reserved or revocable.
+    pub(super) exempt: Quantities,
+}
+
+impl Amounts {
+    pub(super) fn of(resources: &Resources) -> Self {
+        let mut amounts = Amounts::default();
+        let mut before: Option<&Resource> = None;
+        for resource in resources {
+            let is_copy = resource.is_shared() && before == Some(resource);
+            before = Some(resource);
+            if let (Value::Scalar(amount), false) = (resource.value(), is_copy) {
+                amounts.scalars.push(resource.kind(), *amount);
+                if is_exempt(resource) {
+                    amounts.exempt.push(resource.kind(), *amount);
+                }
+            }
         }
+        amounts
     }
-    amounts
+}
+
+fn is_exempt(resource: &Resource) -> bool {
+    resource.is_revocable() || resource.reserved_to().is_some()
+}
+
+/// Whether a resource is what quotas are about: a scalar that is neither reserved nor revocable.
+pub(super) fn is_charged(resource: &Resource) -> bool {
+    matches!(resource.value(), Value::Scalar(_)) && !is_exempt(resource)
 }
 
 /// Resources, with what allocation asks of them again and again.
@@ -24,21 +50,31 @@ pub(super) fn scalars(resources: &Resources) -> Quantities {
 pub(super) struct Measured {
     pub(super) resources: Resources,
     /// All amounts; ranges and sets count their items.
-    pub(super) amounts: Quantities,
-    /// The amounts that shares are of.
-    pub(super) scalars: Quantities,
-    /// Some of it is reserved, so that not everyone can have all of it.
-    pub(super) has_reserved: bool,
+    pub(super) quantities: Quantities,
+    pub(super) amounts: Amounts,
+    /// None of it is reserved or revocable, so that everyone can have all of it.
+    pub(super) is_plain: bool,
 }
 
 impl From<Resources> for Measured {
     fn from(resources: Resources) -> Self {
         Measured {
-            amounts: resources.quantities(),
-            scalars: scalars(&resources),
-            has_reserved: resources.iter().any(|resource| resource.reserved_to().is_some()),
+            quantities: resources.quantities(),
+            amounts: Amounts::of(&resources),
+            is_plain: !resources.iter().any(is_exempt),
             resources,
         }
+    }
+}
+
+impl Measured {
+    /// What of it is reserved to whom, and counts for quotas.
+    pub(super) fn reserved(&self) -> impl Iterator<Item = (&Role, Quantities)> {
+        self.resources.iter().filter_map(|resource| {
+            let amounts = Amounts::of(&Resources::from(resource.clone())).scalars;
+            let counts = !resource.is_revocable() && !amounts.is_empty();
+            Some((resource.reserved_to()?, amounts)).filter(|_| counts)
+        })
     }
 }
 
@@ -49,12 +85,25 @@ pub(super) struct Agent {
     /// How many had joined before: the order in which agents are looked at.
     pub(super) joined: u64,
     pub(super) active: bool,
+    /// Whether the allow-list has its machine, or there is none.
+    pub(super) allowed: bool,
+    pub(super) profile: AgentProfile,
+    /// What a framework must be capable of to be offered anything here.
+    pub(super) needed: Capabilities,
     total: Measured,
+    /// What is not in use, and what can be shared though it is.
     available: Measured,
     /// Who has what. They are few, in no order.
     allocated: Vec<(Leaf, Resources)>,
     /// More is in use than there is, since the total shrank: nothing is free until enough has come back.
     overcommitted: bool,
+}
+
+/// What a leaf has more or less of.
+pub(super) struct Change {
+    pub(super) amounts: Amounts,
+    /// It had nothing on the agent before, or has nothing any more.
+    pub(super) is_first_or_last: bool,
 }
 
 impl Agent {
@@ -64,6 +113,9 @@ impl Agent {
             id,
             joined,
             active: true,
+            allowed: true,
+            profile: AgentProfile::default(),
+            needed: Capabilities::NONE,
             available: total.clone(),
             total,
             allocated: Vec::new(),
@@ -84,7 +136,7 @@ impl Agent {
     }
 
     pub(super) fn can_offer(&self) -> bool {
-        self.active && !self.available.resources.is_empty()
+        self.active && self.allowed && !self.available.resources.is_empty()
     }
 
     /// Who has what, by leaf.
@@ -96,9 +148,10 @@ impl Agent {
         self.allocated.iter().find(|(holder, _)| *holder == leaf).map(|(_, held)| held)
     }
 
-    /// All that is allocated.
+    /// All that is allocated, but for shared volumes, which are free all the same.
     pub(super) fn in_use(&self) -> Resources {
-        self.allocated.iter().map(|(_, held)| held).sum()
+        let all: Resources = self.allocated.iter().map(|(_, held)| held).sum();
+        all.unshared()
     }
 
     pub(super) fn set_total(&mut self, total: Resources) {
@@ -106,44 +159,49 @@ impl Agent {
         self.settle();
     }
 
-    /// Gives a leaf resources, even more than there are: they may be in use already. Returns whether it had nothing here.
-    pub(super) fn take(&mut self, leaf: Leaf, resources: &Resources) -> bool {
-        let is_new = self.note_taken(leaf, resources);
+    /// Gives a leaf resources, even more than there are: they may be in use already.
+    pub(super) fn take(&mut self, leaf: Leaf, resources: &Resources) -> Change {
+        let change = self.note_taken(leaf, resources, || Amounts::of(resources));
         if !self.overcommitted {
             let mut left = std::mem::take(&mut self.available).resources;
-            self.overcommitted = left.try_subtract(resources).is_err();
+            self.overcommitted = left.try_subtract(&resources.unshared()).is_err();
             if !self.overcommitted {
                 self.make_available(left);
             }
         }
-        is_new
+        change
     }
 
-    /// Gives a leaf all that is available, and returns it, and whether the leaf had nothing here.
-    pub(super) fn take_all(&mut self, leaf: Leaf) -> (Measured, bool) {
+    /// Gives a leaf all that is available, which is plain, and returns it.
+    pub(super) fn take_all(&mut self, leaf: Leaf) -> (Resources, Change) {
         let all = std::mem::take(&mut self.available);
-        let is_new = self.note_taken(leaf, &all.resources);
-        (all, is_new)
+        let amounts = all.amounts;
+        let change = self.note_taken(leaf, &all.resources, || amounts);
+        (all.resources, change)
     }
 
-    /// Takes resources back from a leaf; `None`, and nothing changes, when it does not have them. Returns whether it has
-    /// nothing here any more.
-    pub(super) fn release(&mut self, leaf: Leaf, resources: &Resources) -> Option<bool> {
+    /// Takes resources back from a leaf; `None`, and nothing changes, when it does not have them.
+    pub(super) fn release(&mut self, leaf: Leaf, resources: &Resources) -> Option<Change> {
         let place = self.allocated.iter().position(|(holder, _)| *holder == leaf)?;
         let held = &mut self.allocated[place].1;
+        let before = resources.has_shared().then(|| Amounts::of(held));
         held.try_subtract(resources).ok()?;
-        let is_over = held.is_empty();
-        if is_over {
+        let amounts = match before {
+            None => Amounts::of(resources),
+            Some(before) => before.minus(&Amounts::of(held)),
+        };
+        let is_last = held.is_empty();
+        if is_last {
             self.allocated.swap_remove(place);
         }
         if self.overcommitted {
             self.settle();
         } else {
             let mut left = std::mem::take(&mut self.available).resources;
-            left.add(resources);
+            left.add(&resources.unshared());
             self.make_available(left);
         }
-        Some(is_over)
+        Some(Change { amounts, is_first_or_last: is_last })
     }
 
     /// Turns resources that a leaf has into others, in the total too; `false`, and nothing changes, when it has not got them.
@@ -161,17 +219,29 @@ impl Agent {
         true
     }
 
-    fn note_taken(&mut self, leaf: Leaf, resources: &Resources) -> bool {
-        match self.allocated.iter_mut().find(|(holder, _)| *holder == leaf) {
-            Some((_, held)) => {
-                held.add(resources);
-                false
-            }
-            None => {
-                self.allocated.push((leaf, resources.clone()));
-                true
-            }
+    /// Turns resources that are free into others; `false`, and nothing changes, when they are not.
+    pub(super) fn convert_free(&mut self, from: &Resources, into: &Resources) -> bool {
+        if !self.available.resources.contains(from) {
+            return false;
         }
+        let Ok(mut total) = self.total.resources.checked_sub(from) else { return false };
+        total.add(into);
+        self.set_total(total);
+        true
+    }
+
+    fn note_taken(&mut self, leaf: Leaf, resources: &Resources, amounts: impl FnOnce() -> Amounts) -> Change {
+        let Some((_, held)) = self.allocated.iter_mut().find(|(holder, _)| *holder == leaf) else {
+            self.allocated.push((leaf, resources.clone()));
+            return Change { amounts: amounts(), is_first_or_last: true };
+        };
+        let before = resources.has_shared().then(|| Amounts::of(held));
+        held.add(resources);
+        let amounts = match before {
+            None => amounts(),
+            Some(before) => Amounts::of(held).minus(&before),
+        };
+        Change { amounts, is_first_or_last: false }
     }
 
     /// Works out what is available from what there is and who has what.
@@ -189,6 +259,15 @@ impl Agent {
         } else {
             resources.into()
         };
+    }
+}
+
+impl Amounts {
+    fn minus(&self, other: &Self) -> Self {
+        Amounts {
+            scalars: self.scalars.minus_clamped(&other.scalars),
+            exempt: self.exempt.minus_clamped(&other.exempt),
+        }
     }
 }
 

@@ -1,126 +1,272 @@
-//! The allocation cycle: what is free on the agents that changed goes to whoever is furthest below its fair share.
+//! The allocation cycle: what is free on the agents that changed goes to whoever is furthest below its fair share, after
+//! guarantees have been met.
 
 use std::borrow::Cow;
 
-use super::agents::{Agent, AgentSlot, Agents, Measured};
-use super::slots::SlotSet;
-use super::tree::Leaf;
+use rustc_hash::FxHashMap;
+
+use super::agents::{Agent, AgentSlot, is_charged};
+use super::options::Sorter;
+use super::profile::Capabilities;
+use super::quota::{cut_to, cut_to_limits};
+use super::tree::{Lane, Leaf, Member, Walk};
 use super::{Allocation, DrfAllocator};
-use crate::resources::{Quantities, Resources, Role};
+use crate::resources::{Quantities, Resources, Value};
 use crate::time::Time;
 
-/// Which agents to look at in the next cycle.
-#[derive(Debug, Default)]
-pub(super) struct Candidates {
-    /// Something changed for everyone.
-    all: bool,
-    some: SlotSet,
+/// What a cycle has done so far.
+#[derive(Debug)]
+struct Cycle {
+    lane: Lane,
+    /// Where in `offers` who was offered something of which agent.
+    made: FxHashMap<(Leaf, AgentSlot), usize>,
+    /// Amounts of which nobody took anything in this stage. Since rooms only shrink within a cycle, nobody will take
+    /// anything of less either.
+    barren: Vec<Quantities>,
+    /// Shared volumes that were offered already; they are not offered twice in a cycle.
+    shared_out: FxHashMap<AgentSlot, Resources>,
 }
 
-impl Candidates {
-    pub(super) fn add(&mut self, agent: AgentSlot) {
-        self.some.insert(agent);
-    }
-
-    pub(super) fn add_all(&mut self) {
-        self.all = true;
-    }
-
-    /// Whether any agent that has something to offer is to be looked at.
-    pub(super) fn are_any(&self, agents: &Agents) -> bool {
-        let offers = |slot: &AgentSlot| agents.get(*slot).is_some_and(Agent::can_offer);
-        if self.all { !agents.offering().is_empty() } else { self.some.members().iter().any(offers) }
-    }
-
-    /// Those that have something to offer, in the order in which they joined; there are none then.
-    fn take(&mut self, agents: &Agents) -> Vec<AgentSlot> {
-        let slots = if self.all { agents.offering().members() } else { self.some.members() };
-        let joined = |slot: &AgentSlot| {
-            agents.get(*slot).filter(|agent| agent.can_offer()).map(|agent| (agent.joined, *slot))
-        };
-        let mut taken: Vec<_> = slots.iter().filter_map(joined).collect();
-        taken.sort_unstable();
-        self.all = false;
-        self.some.clear();
-        taken.into_iter().map(|(_, slot)| slot).collect()
-    }
+/// What a framework is given of an agent.
+enum Gift {
+    /// All that is free, and plain.
+    All,
+    Part(Resources),
 }
 
 impl DrfAllocator {
     /// Looks at each candidate once. Those that nobody took from are candidates again when something changes.
     pub(super) fn run_cycle(&mut self, now: Time, offers: &mut Vec<Allocation>) {
-        self.filters.expire(now, |agent| self.candidates.add(agent));
-        let candidates = self.candidates.take(&self.agents);
-        if candidates.is_empty() {
+        if self.paused {
             return;
         }
-        self.tree.rank_for(&self.total);
-        for agent in candidates {
-            while let Some(offer) = self.offer(agent) {
-                offers.push(offer);
+        self.filters.expire(now, |agent| self.waiting.add(agent));
+        let mut candidates = std::mem::take(&mut self.urgent);
+        if self.batches.begin(now) {
+            // What one agent gives towards a guarantee makes room for offers of others.
+            if self.tree.has_quota() && self.waiting.are_any(&self.agents) {
+                self.waiting.add_all();
             }
+            candidates.absorb(&mut self.waiting);
+        }
+        let mut agents = candidates.take(&self.agents);
+        if agents.is_empty() || !self.tree.is_anyone_wanting() {
+            return;
+        }
+        let total = self.share_total().into_owned();
+        self.tree.rank_for(&total);
+        let before = offers.len();
+        let mut cycle = Cycle {
+            lane: Lane::All,
+            made: FxHashMap::default(),
+            barren: Vec::new(),
+            shared_out: FxHashMap::default(),
+        };
+        for lane in [Lane::Needy, Lane::All] {
+            if lane == Lane::Needy && !self.tree.is_anyone_needy() {
+                continue;
+            }
+            if let Some(random) = &mut self.agent_order {
+                random.shuffle(&mut agents);
+            }
+            cycle.lane = lane;
+            cycle.barren.clear();
+            for agent in &agents {
+                self.serve(*agent, &mut cycle, offers);
+            }
+        }
+        // What was given towards a guarantee need not be kept back any more, so that there may be room for others.
+        if self.tree.has_quota() && offers.len() > before {
+            self.waiting.add_all();
         }
     }
 
-    /// Gives what is free on an agent to the first who can have any of it: all that its role can have.
-    fn offer(&mut self, slot: AgentSlot) -> Option<Allocation> {
-        let agent = self.agents.get(slot).filter(|agent| agent.can_offer())?;
-        let leaf = self.taker(slot, agent)?;
-        let (framework, role) = self.tree.member(leaf)?;
-        let framework = self.frameworks.get_mut(framework)?;
-        let part = match for_role(agent, role) {
-            Cow::Borrowed(_) => None,
-            Cow::Owned(part) => Some(Measured::from(part)),
+    /// Gives what is free on an agent to those who can have any of it, one after the other.
+    fn serve(&mut self, slot: AgentSlot, cycle: &mut Cycle, offers: &mut Vec<Allocation>) {
+        let Some(agent) = self.agents.get(slot).filter(|agent| agent.can_offer()) else { return };
+        let free = agent.available();
+        // Nothing about the agent itself decides about who can have it.
+        let is_ordinary = free.is_plain
+            && agent.needed == Capabilities::NONE
+            && !self.tree.has_constraints()
+            && self.filters.none_at(slot);
+        if is_ordinary && cycle.barren.iter().any(|barren| barren.contains(&free.quantities)) {
+            return;
+        }
+        let untaken = is_ordinary.then(|| free.quantities.clone());
+        let mut walk = match &mut self.role_order {
+            None => Walk::new(cycle.lane),
+            Some(random) => self.tree.random_walk(cycle.lane, random),
         };
-        let id = agent.id.clone();
-        let (taken, is_new) = self.agents.change(slot, |agent| match part {
-            None => agent.take_all(leaf),
-            Some(part) => {
-                let is_new = agent.take(leaf, &part.resources);
-                (part, is_new)
+        let mut gave = false;
+        while let Some((leaf, gift)) = self.next_taker(slot, cycle, &mut walk) {
+            gave = true;
+            self.give(slot, leaf, gift, &mut walk, cycle, offers);
+            if !self.agents.get(slot).is_some_and(Agent::can_offer) {
+                break;
             }
-        })?;
-        let name = framework.id.clone();
-        let membership = framework.membership_at(leaf)?;
-        membership.held_on += usize::from(is_new);
-        self.tree.add(leaf, &taken.scalars);
-        let role = membership.role.clone();
-        Some(Allocation { framework: name, role, agent: id, resources: taken.resources })
+        }
+        if !gave {
+            cycle.barren.extend(untaken);
+        }
     }
 
-    fn taker(&self, slot: AgentSlot, agent: &Agent) -> Option<Leaf> {
-        let free = agent.available();
-        if !self.is_allocatable(&free.amounts) {
+    fn next_taker(&self, slot: AgentSlot, cycle: &Cycle, walk: &mut Walk) -> Option<(Leaf, Gift)> {
+        let agent = self.agents.get(slot)?;
+        let mut gift = None;
+        let leaf = self.tree.next(walk, |leaf| {
+            gift = self.tree.member(leaf).and_then(|member| self.gift(slot, agent, leaf, member, cycle));
+            gift.is_some()
+        })?;
+        Some((leaf, gift?))
+    }
+
+    fn give(
+        &mut self,
+        slot: AgentSlot,
+        leaf: Leaf,
+        gift: Gift,
+        walk: &mut Walk,
+        cycle: &mut Cycle,
+        offers: &mut Vec<Allocation>,
+    ) {
+        let given = self.agents.change(slot, |agent| match gift {
+            Gift::All => agent.take_all(leaf),
+            Gift::Part(part) => {
+                let change = agent.take(leaf, &part);
+                (part, change)
+            }
+        });
+        let Some((resources, change)) = given else { return };
+        if resources.has_shared() {
+            cycle.shared_out.entry(slot).or_default().add(&resources);
+        }
+        let Some(member) = self.tree.member(leaf) else { return };
+        let Some(framework) = self.frameworks.get_mut(member.slot) else { return };
+        let Some(agent) = self.agents.get(slot) else { return };
+        match cycle.made.get(&(leaf, slot)) {
+            Some(offer) => offers[*offer].resources.add(&resources),
+            None => {
+                // The stage of fair shares is the last.
+                if cycle.lane == Lane::Needy {
+                    cycle.made.insert((leaf, slot), offers.len());
+                }
+                let (framework, role) = (framework.id.clone(), member.role.clone());
+                offers.push(Allocation { framework, role, agent: agent.id.clone(), resources });
+            }
+        }
+        if let Some(membership) = framework.membership_at(leaf) {
+            membership.held_on += usize::from(change.is_first_or_last);
+        }
+        if agent.can_offer() {
+            self.tree.took(walk, leaf);
+        }
+        self.tree.add(leaf, &change.amounts);
+    }
+
+    /// What a framework can have of what is free on an agent; `None` when that is nothing, or not worth an offer.
+    fn gift(
+        &self,
+        slot: AgentSlot,
+        agent: &Agent,
+        leaf: Leaf,
+        member: &Member,
+        cycle: &Cycle,
+    ) -> Option<Gift> {
+        if !member.capabilities.contain(agent.needed)
+            || !member.constraints.as_ref().is_none_or(|constraints| constraints.allow(&agent.profile))
+        {
             return None;
         }
-        if !free.has_reserved && self.filters.none_at(slot) {
-            return self.tree.first(|_| true);
+        let free = agent.available();
+        let is_wanted = |resources: &Resources| self.filters.hidden_until(slot, leaf, resources).is_none();
+        if free.is_plain && !self.tree.has_quota() {
+            let gives = self.is_enough(member, &free.quantities) && is_wanted(&free.resources);
+            return gives.then_some(Gift::All);
         }
-        self.tree.first(|leaf| {
-            self.tree.member(leaf).is_some_and(|(_, role)| {
-                let offered = for_role(agent, role);
-                let enough = match &offered {
-                    Cow::Borrowed(_) => true,
-                    Cow::Owned(part) => self.is_allocatable(&part.quantities()),
-                };
-                enough && self.filters.hidden_until(slot, leaf, &offered).is_none()
-            })
-        })
+        let visible = visible(agent, member, cycle.shared_out.get(&slot));
+        if !self.is_enough(member, &visible.quantities()) {
+            return None;
+        }
+        let part = match cycle.lane {
+            Lane::Needy => self.guaranteed(leaf, member, &visible)?,
+            Lane::All => self.fair(leaf, visible),
+        };
+        (self.is_enough(member, &part.quantities()) && is_wanted(&part)).then_some(Gift::Part(part))
+    }
+
+    /// What meets a role's guarantee, with what comes with it: what is reserved to the role, what is no scalar, what is
+    /// revocable, and more scalars as far as its limits and other guarantees allow. As in Mesos, nothing comes alone.
+    fn guaranteed(&self, leaf: Leaf, member: &Member, visible: &Resources) -> Option<Resources> {
+        let charged = visible.filter(is_charged);
+        let room = self.tree.room(leaf);
+        let mut part = cut_to(&charged, &self.tree.lacking(leaf));
+        if let Some(room) = &room {
+            part = cut_to_limits(&part, room);
+        }
+        if part.is_empty() {
+            return None;
+        }
+        let mut more = charged.checked_sub(&part).unwrap_or_default();
+        if let Some(room) = &room {
+            more = cut_to_limits(&more, &room.minus(&part.quantities()));
+        }
+        part.add(&cut_to(&more, &self.surplus()));
+        part.add(&visible.filter(|resource| {
+            let is_scalar = matches!(resource.value(), Value::Scalar(_));
+            resource.reserved_to() == Some(&member.role) || resource.is_revocable() || !is_scalar
+        }));
+        Some(part)
+    }
+
+    /// All but the scalars that a role's limits and others' guarantees keep from it.
+    fn fair(&self, leaf: Leaf, visible: Cow<'_, Resources>) -> Resources {
+        let room = self.tree.room(leaf);
+        if room.is_none() && self.tree.kept_back().is_empty() {
+            return visible.into_owned();
+        }
+        let mut charged = visible.filter(is_charged);
+        if let Some(room) = room {
+            charged = cut_to_limits(&charged, &room);
+        }
+        if !self.tree.kept_back().is_empty() {
+            charged = cut_to(&charged, &self.surplus());
+        }
+        charged.add(&visible.filter(|resource| !is_charged(resource)));
+        charged
+    }
+
+    /// What is free in the cluster beyond what must be kept back for guarantees that are not met.
+    fn surplus(&self) -> Quantities {
+        self.chargeable.minus_clamped(&self.tree.unexempt()).minus_clamped(self.tree.kept_back())
     }
 
     /// Whether it is enough to be worth an offer.
-    fn is_allocatable(&self, amounts: &Quantities) -> bool {
-        let least = &self.options.min_allocatable;
-        least.is_empty() || least.iter().any(|least| amounts.contains(least))
+    fn is_enough(&self, member: &Member, amounts: &Quantities) -> bool {
+        let least = member.min_allocatable.as_ref().unwrap_or(&self.options.min_allocatable);
+        !amounts.is_empty() && (least.is_empty() || least.iter().any(|least| amounts.contains(least)))
     }
 }
 
-/// What a role can have of what is free on an agent; borrowed when it is all.
-pub(super) fn for_role<'a>(agent: &'a Agent, role: &Role) -> Cow<'a, Resources> {
+/// What is free on an agent and may be shown to a framework for a role: what the role may have, and the framework can deal
+/// with, without what was shared out already.
+pub(super) fn visible<'a>(agent: &'a Agent, member: &Member, out: Option<&Resources>) -> Cow<'a, Resources> {
     let free = agent.available();
-    if free.has_reserved {
-        Cow::Owned(free.resources.allocatable_to(role))
-    } else {
-        Cow::Borrowed(&free.resources)
+    if free.is_plain {
+        return Cow::Borrowed(&free.resources);
+    }
+    Cow::Owned(free.resources.filter(|resource| {
+        let is_out = resource.is_shared() && out.is_some_and(|out| out.iter().any(|out| out == resource));
+        resource.allocatable_to(&member.role) && member.capabilities.allow(resource) && !is_out
+    }))
+}
+
+impl Sorter {
+    /// The seed, when it has one.
+    pub(super) fn seed(self) -> Option<u64> {
+        match self {
+            Sorter::Drf => None,
+            Sorter::Random { seed } => Some(seed),
+        }
     }
 }

@@ -1,50 +1,42 @@
 //! Hierarchical dominant-resource fairness, driven by what changed.
 
+use std::borrow::Cow;
+use std::collections::BTreeSet;
 use std::time::Duration;
 
-use super::agents::{Agent, Agents, scalars};
-use super::cycle::Candidates;
+use super::agents::{Agent, AgentSlot, Agents, Amounts, Measured};
+use super::candidates::{Batches, Candidates};
 use super::filters::Filters;
 use super::frameworks::{FrameworkSlot, Frameworks, Membership};
+use super::options::DrfOptions;
+use super::profile::needed_of;
+use super::quota::check_quota;
+use super::random::Random;
 use super::tree::{Leaf, RoleTree, RoleView};
-use super::{Allocation, Allocator, RoleShare};
-use crate::protocol::{AgentId, Attributes, Explanation, FrameworkId, Weight};
-use crate::resources::{Kind, Quantities, Resources, Role};
+use super::{AgentProfile, Allocation, Allocator, FrameworkProfile, Quota, QuotaError, RoleShare};
+use crate::protocol::framework::MAX_REFUSE;
+use crate::protocol::{AgentId, Explanation, FrameworkId, Weight};
+use crate::resources::{Kind, Quantities, Resources, Role, Scalar, Share};
 use crate::time::Time;
-
-/// What can be set about a [`DrfAllocator`].
-#[derive(Clone, Debug, PartialEq)]
-pub struct DrfOptions {
-    /// Less than this is not offered: one of these amounts suffices, and without any, everything is offered. Mesos'
-    /// default: 0.01 cpus or 32 MiB.
-    pub min_allocatable: Vec<Quantities>,
-}
-
-impl Default for DrfOptions {
-    fn default() -> Self {
-        let cpus = Resources::cpus_mem(10, 0).quantities();
-        let memory = Resources::cpus_mem(0, 32).quantities();
-        DrfOptions { min_allocatable: vec![cpus, memory] }
-    }
-}
 
 /// Offers an agent's free resources to the framework that is furthest below its fair share of the cluster.
 ///
 /// Semantics are those of Mesos' hierarchical allocator: the role with the lowest weighted dominant share is served first,
 /// then its child or framework with the lowest, and so on; among equals the one with fewer allocations, then by name. The
 /// frameworks of a role that has child roles too compete with these as one. A framework gets all that is free on the
-/// agent for its role. Only agents that changed are looked at.
+/// agent for its role, as far as quotas allow; roles whose guarantee is not met come before all others. Only agents that
+/// changed are looked at.
 ///
 /// ```
-/// use apportion::allocator::{Allocator, DrfAllocator, DrfOptions};
-/// use apportion::protocol::{AgentId, Attributes, FrameworkId};
+/// use apportion::allocator::{AgentProfile, Allocator, DrfAllocator, DrfOptions, FrameworkProfile};
+/// use apportion::protocol::{AgentId, FrameworkId};
 /// use apportion::resources::Resources;
 /// use apportion::time::Time;
 ///
 /// let mut allocator = DrfAllocator::new(DrfOptions::default());
 /// let resources = Resources::cpus_mem(4000, 1024);
-/// allocator.add_agent(&AgentId::new("agent1")?, &Attributes::new(), &resources, &[]);
-/// allocator.add_framework(&FrameworkId::new("batch")?, &["eng".parse()?], &[]);
+/// allocator.add_agent(&AgentId::new("agent1")?, &AgentProfile::default(), &resources, &[]);
+/// allocator.add_framework(&FrameworkId::new("batch")?, &FrameworkProfile::new(&["eng".parse()?]));
 /// let mut offers = Vec::new();
 /// allocator.allocate(Time::ZERO, &mut offers);
 /// assert_eq!(offers[0].resources, resources);
@@ -57,16 +49,126 @@ pub struct DrfAllocator {
     pub(super) frameworks: Frameworks,
     pub(super) tree: RoleTree,
     pub(super) filters: Filters,
-    pub(super) candidates: Candidates,
-    /// All scalars of the cluster; what shares are of.
+    /// Agents to look at in the next cycle.
+    pub(super) urgent: Candidates,
+    /// Agents to look at in the next batch.
+    pub(super) waiting: Candidates,
+    pub(super) batches: Batches,
+    pub(super) paused: bool,
+    /// Shuffles agents, when that is wanted.
+    pub(super) agent_order: Option<Random>,
+    /// Shuffles roles and frameworks, when that is wanted.
+    pub(super) role_order: Option<Random>,
+    /// All scalars of the cluster.
     pub(super) total: Quantities,
+    /// Those of which quotas are charged when they are allocated: neither reserved nor revocable.
+    pub(super) chargeable: Quantities,
+    allow_list: Option<BTreeSet<String>>,
+    /// The master's region.
+    region: Option<String>,
 }
 
 impl DrfAllocator {
     /// An allocator of an empty cluster.
     #[must_use]
     pub fn new(options: DrfOptions) -> Self {
-        DrfAllocator { options, ..DrfAllocator::default() }
+        DrfAllocator {
+            batches: Batches::every(options.allocation_interval),
+            agent_order: options.shuffle_agents.map(Random::new),
+            role_order: options.sorter.seed().map(Random::new),
+            region: options.region.clone(),
+            options,
+            ..DrfAllocator::default()
+        }
+    }
+
+    /// What shares are of.
+    pub(super) fn share_total(&self) -> Cow<'_, Quantities> {
+        if self.options.fairness_excluded.is_empty() {
+            return Cow::Borrowed(&self.total);
+        }
+        let mut total = self.total.clone();
+        for kind in &self.options.fairness_excluded {
+            total.set(kind, Scalar::ZERO);
+        }
+        Cow::Owned(total)
+    }
+
+    /// A framework's dominant share in a role, not divided by a weight; `None` when it is not in the role.
+    pub fn framework_share(&self, framework: &FrameworkId, role: &Role) -> Option<Share> {
+        let leaf = self.leaf(framework, role)?;
+        Some(self.tree.allocated(leaf).dominant_share(&self.share_total()))
+    }
+
+    /// Something happened to an agent that does not wait for the next batch.
+    fn agent_changed(&mut self, slot: AgentSlot) {
+        if self.options.allocate_on_events && !self.paused {
+            self.urgent.add(slot);
+        }
+        self.agent_freed(slot);
+    }
+
+    /// Something happened that concerns all agents and does not wait for the next batch.
+    fn all_changed(&mut self) {
+        if self.options.allocate_on_events && !self.paused {
+            self.urgent.add_all();
+        }
+        self.waiting.add_all();
+    }
+
+    /// An agent has more to offer. Where there are quotas, that can make room for offers of others.
+    fn agent_freed(&mut self, slot: AgentSlot) {
+        self.waiting.add(slot);
+        if self.tree.has_quota() {
+            self.waiting.add_all();
+        }
+    }
+
+    /// Counts an agent's total in, or out, for shares and quotas.
+    fn count(&mut self, total: &Measured, is_in: bool) {
+        let amounts = &total.amounts;
+        if is_in {
+            self.total.add(&amounts.scalars);
+            self.chargeable.add(&amounts.charged());
+        } else {
+            self.total.subtract_clamped(&amounts.scalars);
+            self.chargeable.subtract_clamped(&amounts.charged());
+        }
+        if total.is_plain {
+            return;
+        }
+        for (role, amounts) in total.reserved() {
+            if is_in {
+                self.tree.add_reserved(role, &amounts);
+            } else {
+                self.tree.subtract_reserved(role, &amounts);
+            }
+        }
+    }
+
+    /// Changes an agent's total.
+    fn change_total<T>(&mut self, slot: AgentSlot, change: impl FnOnce(&mut Agent) -> T) -> Option<T> {
+        let before = self.agents.get(slot)?.total().clone();
+        let changed = self.agents.change(slot, change);
+        let after = self.agents.get(slot)?.total().clone();
+        // In this order, so that roles that are in both are not forgotten between.
+        self.count(&after, true);
+        self.count(&before, false);
+        changed
+    }
+
+    fn set_profile(&mut self, slot: AgentSlot, profile: &AgentProfile) {
+        let region = profile.domain.as_ref().map(|domain| &domain.region);
+        if self.region.is_none() {
+            self.region = region.cloned();
+        }
+        let is_remote = region.is_some_and(|region| self.region.as_ref() != Some(region));
+        let is_allowed = self.allow_list.as_ref().is_none_or(|list| list.contains(&profile.hostname));
+        self.agents.change(slot, |agent| {
+            agent.needed = needed_of(&agent.total().resources, is_remote);
+            agent.allowed = is_allowed;
+            agent.profile = profile.clone();
+        });
     }
 
     fn leaf(&self, framework: &FrameworkId, role: &Role) -> Option<Leaf> {
@@ -89,17 +191,19 @@ impl DrfAllocator {
         let slot = self.frameworks.slot_or_new(&allocation.framework);
         let leaf = self.leaf(&allocation.framework, &allocation.role);
         let Some(leaf) = leaf.or_else(|| self.join(slot, &allocation.role, true)) else { return };
-        let is_new = self.agents.change(agent, |agent| agent.take(leaf, &allocation.resources));
+        let Some(change) = self.agents.change(agent, |agent| agent.take(leaf, &allocation.resources)) else {
+            return;
+        };
         let framework = self.frameworks.get_mut(slot);
         if let Some(membership) = framework.and_then(|framework| framework.membership_at(leaf)) {
-            membership.held_on += usize::from(is_new == Some(true));
+            membership.held_on += usize::from(change.is_first_or_last);
         }
-        self.tree.note(leaf, &scalars(&allocation.resources));
+        self.tree.note(leaf, &change.amounts);
     }
 
     /// A leaf has nothing on some agent any more.
     fn note_emptied(&mut self, leaf: Leaf) {
-        let Some((slot, _)) = self.tree.member(leaf) else { return };
+        let Some(slot) = self.tree.member(leaf).map(|member| member.slot) else { return };
         let Some(framework) = self.frameworks.get_mut(slot) else { return };
         if let Some(membership) = framework.membership_at(leaf) {
             membership.held_on -= 1;
@@ -138,15 +242,15 @@ impl DrfAllocator {
         let holdings: Vec<_> = self.agents.iter().filter_map(holds).collect();
         for (slot, held) in holdings {
             self.agents.change(slot, |agent| agent.release(leaf, &held));
-            self.candidates.add(slot);
+            self.agent_freed(slot);
         }
     }
 
     fn role_share(&self, view: &RoleView<'_>) -> RoleShare {
-        let share = view.allocated.dominant_share(&self.total);
+        let share = view.allocated.dominant_share(&self.share_total());
         let alone = |kind: &Kind, amount| Quantities::from_iter([(kind.clone(), amount)]);
         let is_dominant =
-            |(kind, amount): &(&Kind, _)| alone(kind, *amount).dominant_share(&self.total) == share;
+            |(kind, amount): &(&Kind, _)| alone(kind, *amount).dominant_share(&self.share_total()) == share;
         RoleShare {
             role: view.role.clone(),
             weight: view.weight,
@@ -159,10 +263,11 @@ impl DrfAllocator {
 }
 
 impl Allocator for DrfAllocator {
-    fn add_agent(&mut self, id: &AgentId, _attributes: &Attributes, total: &Resources, used: &[Allocation]) {
+    fn add_agent(&mut self, id: &AgentId, profile: &AgentProfile, total: &Resources, used: &[Allocation]) {
         self.remove_agent(id);
         let slot = self.agents.insert(id, total.clone());
-        self.total.add(&scalars(total));
+        self.set_profile(slot, profile);
+        self.count(&Measured::from(total.clone()), true);
         for allocation in used {
             if allocation.agent == *id {
                 self.note_used(allocation);
@@ -170,58 +275,69 @@ impl Allocator for DrfAllocator {
                 tracing::warn!(agent = %id, other = %allocation.agent, "in use on another agent than the one added");
             }
         }
-        self.candidates.add(slot);
+        self.agent_changed(slot);
     }
 
     fn update_agent(&mut self, id: &AgentId, total: &Resources) {
         let Some(slot) = self.agents.slot(id) else { return };
-        let before = self.agents.get(slot).map(|agent| agent.total().scalars.clone()).unwrap_or_default();
-        self.agents.change(slot, |agent| agent.set_total(total.clone()));
-        self.total.subtract_clamped(&before);
-        self.total.add(&scalars(total));
-        self.candidates.add(slot);
+        self.change_total(slot, |agent| agent.set_total(total.clone()));
+        let profile = self.agents.get(slot).map(|agent| agent.profile.clone()).unwrap_or_default();
+        self.set_profile(slot, &profile);
+        self.agent_changed(slot);
+    }
+
+    fn update_agent_profile(&mut self, id: &AgentId, profile: &AgentProfile) {
+        let Some(slot) = self.agents.slot(id) else { return };
+        if self.agents.get(slot).is_some_and(|agent| agent.profile != *profile) {
+            self.set_profile(slot, profile);
+            self.filters.clear_agent(slot);
+            self.agent_changed(slot);
+        }
     }
 
     fn remove_agent(&mut self, id: &AgentId) {
         let Some((slot, agent)) = self.agents.remove(id) else { return };
         self.filters.clear_agent(slot);
-        self.total.subtract_clamped(&agent.total().scalars);
+        self.count(agent.total(), false);
         for (leaf, held) in agent.allocated() {
-            self.tree.subtract(*leaf, &scalars(held));
+            self.tree.subtract(*leaf, &Amounts::of(held));
             self.note_emptied(*leaf);
         }
+        self.agent_freed(slot);
     }
 
     fn set_agent_active(&mut self, id: &AgentId, active: bool) {
         let Some(slot) = self.agents.slot(id) else { return };
         self.agents.change(slot, |agent| agent.active = active);
-        self.candidates.add(slot);
+        self.agent_freed(slot);
     }
 
-    fn add_framework(&mut self, id: &FrameworkId, roles: &[Role], suppressed: &[Role]) {
+    fn add_framework(&mut self, id: &FrameworkId, profile: &FrameworkProfile) {
         let slot = self.frameworks.slot_or_new(id);
         if let Some(framework) = self.frameworks.get_mut(slot) {
             framework.active = true;
         }
-        self.update_framework(id, roles, suppressed);
+        self.update_framework(id, profile);
+        self.all_changed();
     }
 
-    fn update_framework(&mut self, id: &FrameworkId, roles: &[Role], suppressed: &[Role]) {
+    fn update_framework(&mut self, id: &FrameworkId, profile: &FrameworkProfile) {
         let Some(slot) = self.frameworks.slot(id) else { return };
-        for role in roles {
+        for role in &profile.roles {
             if self.leaf(id, role).is_none() {
                 self.join(slot, role, false);
             }
         }
         if let Some(framework) = self.frameworks.get_mut(slot) {
             for membership in &mut framework.memberships {
-                membership.left = !roles.contains(&membership.role);
-                membership.suppressed = suppressed.contains(&membership.role);
+                membership.left = !profile.roles.contains(&membership.role);
+                membership.suppressed = profile.suppressed.contains(&membership.role);
+                self.tree.set_profile(membership.leaf, profile);
             }
             framework.tell_wants(&mut self.tree);
         }
         self.forget_left(slot);
-        self.candidates.add_all();
+        self.waiting.add_all();
     }
 
     fn remove_framework(&mut self, id: &FrameworkId) {
@@ -241,7 +357,7 @@ impl Allocator for DrfAllocator {
         framework.active = active;
         framework.tell_wants(&mut self.tree);
         if active {
-            self.candidates.add_all();
+            self.all_changed();
         } else {
             for membership in &framework.memberships {
                 self.filters.clear_leaf(membership.leaf);
@@ -261,12 +377,42 @@ impl Allocator for DrfAllocator {
         for leaf in leaves {
             self.filters.clear_leaf(leaf);
         }
-        self.candidates.add_all();
+        self.all_changed();
     }
 
     fn set_weight(&mut self, role: &Role, weight: Weight) {
         self.tree.set_weight(role, weight);
-        self.candidates.add_all();
+        self.waiting.add_all();
+    }
+
+    fn set_quota(&mut self, role: &Role, quota: &Quota, force: bool) -> Result<(), QuotaError> {
+        let mut capacity = Quantities::new();
+        for (_, agent) in self.agents.iter() {
+            capacity.add(&Amounts::of(&agent.total().resources.non_revocable()).scalars);
+        }
+        check_quota(&self.tree, role, quota, (!force).then_some(&capacity))?;
+        self.tree.set_quota(role, quota.clone());
+        self.waiting.add_all();
+        Ok(())
+    }
+
+    fn set_allow_list(&mut self, hostnames: Option<BTreeSet<String>>) {
+        let is_allowed =
+            |agent: &Agent| hostnames.as_ref().is_none_or(|list| list.contains(&agent.profile.hostname));
+        let allowed: Vec<_> = self.agents.iter().map(|(slot, agent)| (slot, is_allowed(agent))).collect();
+        for (slot, allowed) in allowed {
+            self.agents.change(slot, |agent| agent.allowed = allowed);
+        }
+        self.allow_list = hostnames;
+        self.waiting.add_all();
+    }
+
+    fn pause(&mut self) {
+        self.paused = true;
+    }
+
+    fn resume(&mut self) {
+        self.paused = false;
     }
 
     fn add_allocation(&mut self, allocation: &Allocation) {
@@ -278,16 +424,17 @@ impl Allocator for DrfAllocator {
         let Some(slot) = self.agents.slot(agent) else { return };
         let Some(leaf) = self.leaf(framework, role) else { return };
         let released = self.agents.change(slot, |agent| agent.release(leaf, resources)).flatten();
-        let Some(is_over) = released else {
+        let Some(change) = released else {
             tracing::warn!(%agent, %framework, %role, %resources, "not allocated, so not recovered");
             return;
         };
-        self.tree.subtract(leaf, &scalars(resources));
-        if let Some(refuse) = refuse {
-            self.filters.refuse(now, slot, leaf, resources, refuse);
+        self.tree.subtract(leaf, &change.amounts);
+        if let Some(refuse) = refuse.filter(|refuse| !refuse.is_zero()) {
+            let until = self.batches.hidden_until(now, refuse.min(MAX_REFUSE));
+            self.filters.refuse(slot, leaf, resources, until);
         }
-        self.candidates.add(slot);
-        if is_over {
+        self.agent_freed(slot);
+        if change.is_first_or_last {
             self.note_emptied(leaf);
         }
     }
@@ -296,14 +443,21 @@ impl Allocator for DrfAllocator {
         let Allocation { framework, role, agent, resources } = allocation;
         let Some(slot) = self.agents.slot(agent) else { return };
         let Some(leaf) = self.leaf(framework, role) else { return };
-        if self.agents.change(slot, |agent| agent.convert(leaf, resources, into)) != Some(true) {
+        let before = self.agents.get(slot).and_then(|agent| agent.held_by(leaf)).map(Amounts::of);
+        if self.change_total(slot, |agent| agent.convert(leaf, resources, into)) != Some(true) {
             tracing::warn!(%agent, %framework, %role, %resources, "not allocated, so not converted");
             return;
         }
-        let (from, into) = (scalars(resources), scalars(into));
-        self.total.subtract_clamped(&from);
-        self.total.add(&into);
-        self.tree.convert(leaf, &from, &into);
+        let after = self.agents.get(slot).and_then(|agent| agent.held_by(leaf)).map(Amounts::of);
+        self.tree.convert(leaf, &before.unwrap_or_default(), &after.unwrap_or_default());
+        self.agent_freed(slot);
+    }
+
+    fn convert_free(&mut self, agent: &AgentId, from: &Resources, into: &Resources) -> bool {
+        let Some(slot) = self.agents.slot(agent) else { return false };
+        let converted = self.change_total(slot, |agent| agent.convert_free(from, into)) == Some(true);
+        self.agent_freed(slot);
+        converted
     }
 
     fn allocate(&mut self, now: Time, offers: &mut Vec<Allocation>) {
@@ -311,11 +465,17 @@ impl Allocator for DrfAllocator {
     }
 
     fn next_deadline(&self) -> Option<Time> {
-        if self.candidates.are_any(&self.agents) && self.tree.is_anyone_wanting() {
-            Some(Time::ZERO)
-        } else {
-            self.filters.next_expiry()
+        if self.paused {
+            return None;
         }
+        let wants = self.tree.is_anyone_wanting();
+        if wants && self.urgent.are_any(&self.agents) {
+            return Some(Time::ZERO);
+        }
+        if wants && self.waiting.are_any(&self.agents) {
+            return Some(self.batches.next(Time::ZERO));
+        }
+        self.filters.next_expiry().map(|expiry| self.batches.next(expiry))
     }
 
     fn shares(&self) -> Vec<RoleShare> {

@@ -2,7 +2,7 @@
 
 use super::DrfAllocator;
 use super::agents::Agent;
-use super::cycle::for_role;
+use super::cycle::visible;
 use super::frameworks::Membership;
 use crate::protocol::{Explanation, FrameworkId, Obstacle};
 use crate::resources::{Quantities, Role};
@@ -30,7 +30,7 @@ impl DrfAllocator {
         }
         obstacles.extend(self.too_small(role, wanted));
         obstacles.extend(membership.and_then(|membership| self.refused(now, membership, wanted)));
-        if let Some((rank, roles)) = self.tree.rank(role, &self.total).filter(|(rank, _)| *rank > 1) {
+        if let Some((rank, roles)) = self.tree.rank(role, &self.share_total()).filter(|(rank, _)| *rank > 1) {
             obstacles.push(Obstacle::BelowFairShare { rank, roles });
         }
         Explanation { task: None, wants: Some((role.clone(), wanted.clone())), obstacles }
@@ -39,7 +39,7 @@ impl DrfAllocator {
     /// Agents that have enough, but of which the framework refused this much lately.
     fn refused(&self, now: Time, membership: &Membership, wanted: &Quantities) -> Option<Obstacle> {
         let hidden = |(slot, agent): (_, &Agent)| {
-            let offered = for_role(agent, &membership.role);
+            let offered = visible(agent, self.tree.member(membership.leaf)?, None);
             let enough = agent.active && offered.quantities().contains(wanted);
             enough
                 .then(|| self.filters.hidden_until(slot, membership.leaf, &offered))?
@@ -63,7 +63,7 @@ impl DrfAllocator {
             } else {
                 keep_smaller(&mut closest_when_empty, wanted.minus_clamped(&whole));
             }
-            let free = for_role(agent, role).quantities();
+            let free = agent.available().resources.allocatable_to(role).quantities();
             if !free.contains(wanted) {
                 now_short += 1;
                 keep_smaller(&mut closest, wanted.minus_clamped(&free));

@@ -1,11 +1,9 @@
 //! What frameworks refused lately.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use super::agents::AgentSlot;
 use super::tree::Leaf;
-use crate::protocol::framework::MAX_REFUSE;
 use crate::resources::Resources;
 use crate::time::Time;
 
@@ -42,19 +40,8 @@ pub(super) struct Filters {
 const FEW: usize = 1024;
 
 impl Filters {
-    /// Hides what was refused for so long; for no time, it hides nothing.
-    pub(super) fn refuse(
-        &mut self,
-        now: Time,
-        agent: AgentSlot,
-        leaf: Leaf,
-        resources: &Resources,
-        refuse: Duration,
-    ) {
-        if refuse.is_zero() {
-            return;
-        }
-        let until = now + refuse.min(MAX_REFUSE);
+    /// Hides what was refused until then.
+    pub(super) fn refuse(&mut self, agent: AgentSlot, leaf: Leaf, resources: &Resources, until: Time) {
         let generation = self.generation(leaf);
         if self.refused.len() <= agent {
             self.refused.resize_with(agent + 1, Vec::new);
@@ -167,16 +154,12 @@ impl Filters {
 mod tests {
     use super::*;
 
-    fn hour() -> Duration {
-        Duration::from_secs(3600)
-    }
-
     #[test]
     fn refusing_and_reviving_for_ever_keeps_little() {
         let mut filters = Filters::default();
         let resources = Resources::cpus_mem(1000, 64);
         for round in 0..10 * FEW as u64 {
-            filters.refuse(Time::from_nanos(round), 3, 7, &resources, hour());
+            filters.refuse(3, 7, &resources, Time::from_nanos(round + 1_000_000));
             assert!(filters.hidden_until(3, 7, &resources).is_some());
             filters.clear_leaf(7);
             assert_eq!(filters.hidden_until(3, 7, &resources), None);
@@ -189,8 +172,8 @@ mod tests {
     fn an_agent_is_free_again_when_its_refusals_expire() {
         let mut filters = Filters::default();
         let (little, much) = (Resources::cpus_mem(1000, 64), Resources::cpus_mem(2000, 64));
-        filters.refuse(Time::ZERO, 0, 1, &much, Duration::from_secs(1));
-        filters.refuse(Time::ZERO, 0, 1, &little, Duration::from_secs(2));
+        filters.refuse(0, 1, &much, Time::from_secs(1));
+        filters.refuse(0, 1, &little, Time::from_secs(2));
         assert_eq!(filters.hidden_until(0, 1, &little), Some(Time::from_secs(2)));
         let mut freed = Vec::new();
         filters.expire(Time::from_secs(1), |agent| freed.push(agent));

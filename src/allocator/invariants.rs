@@ -3,7 +3,7 @@
 use rustc_hash::FxHashMap;
 
 use super::DrfAllocator;
-use super::agents::scalars;
+use super::agents::Amounts;
 use super::tree::Leaf;
 use crate::protocol::AgentId;
 use crate::resources::{Quantities, Resources};
@@ -52,9 +52,9 @@ impl DrfAllocator {
         let mut cluster = Quantities::new();
         let mut held: FxHashMap<Leaf, Quantities> = FxHashMap::default();
         for (_, agent) in self.agents.iter() {
-            cluster.add(&agent.total().scalars);
+            cluster.add(&agent.total().amounts.scalars);
             for (leaf, resources) in agent.allocated() {
-                held.entry(*leaf).or_default().add(&scalars(resources));
+                held.entry(*leaf).or_default().add(&Amounts::of(resources).scalars);
             }
             let (total, available) = (&agent.total().resources, &agent.available().resources);
             let in_use = agent.in_use();

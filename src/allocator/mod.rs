@@ -7,23 +7,34 @@
 //! [`DrfAllocator`] is the one in the box: hierarchical dominant-resource fairness (Ghodsi et al., NSDI 2011).
 
 mod agents;
+mod candidates;
+mod constraints;
 mod cycle;
 mod drf;
 mod explain;
 mod filters;
 mod frameworks;
 mod invariants;
+mod options;
+mod profile;
+mod quota;
+mod random;
 mod slots;
 #[cfg(test)]
 mod tests;
 mod tree;
 
-pub use drf::{DrfAllocator, DrfOptions};
+pub use constraints::{AttributeConstraint, OfferConstraints, Predicate, Selector};
+pub use drf::DrfAllocator;
 pub use invariants::Inconsistency;
+pub use options::{DrfOptions, Sorter};
+pub use profile::{AgentProfile, Capabilities, Capability, FaultDomain, FrameworkProfile};
+pub use quota::{Limits, Quota, QuotaError};
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
-use crate::protocol::{AgentId, Attributes, Explanation, FrameworkId, Weight};
+use crate::protocol::{AgentId, Explanation, FrameworkId, Weight};
 use crate::resources::{Kind, Quantities, Resources, Role, Share};
 use crate::time::Time;
 
@@ -63,10 +74,13 @@ pub struct RoleShare {
 /// the master may have removed it a moment ago.
 pub trait Allocator: Send {
     /// A new agent, and what is in use on it already.
-    fn add_agent(&mut self, agent: &AgentId, attributes: &Attributes, total: &Resources, used: &[Allocation]);
+    fn add_agent(&mut self, agent: &AgentId, profile: &AgentProfile, total: &Resources, used: &[Allocation]);
 
     /// The agent has other resources than before.
     fn update_agent(&mut self, agent: &AgentId, total: &Resources);
+
+    /// The agent has another profile than before. If so, all that was refused of it is forgotten.
+    fn update_agent_profile(&mut self, agent: &AgentId, profile: &AgentProfile);
 
     /// The agent is gone, with all that was allocated on it.
     fn remove_agent(&mut self, agent: &AgentId);
@@ -74,11 +88,11 @@ pub trait Allocator: Send {
     /// Whether the agent's free resources may be offered; an agent that is not connected keeps what is allocated on it.
     fn set_agent_active(&mut self, agent: &AgentId, active: bool);
 
-    /// A new framework. Roles in `suppressed` want no offers for now.
-    fn add_framework(&mut self, framework: &FrameworkId, roles: &[Role], suppressed: &[Role]);
+    /// A new framework.
+    fn add_framework(&mut self, framework: &FrameworkId, profile: &FrameworkProfile);
 
-    /// The framework uses other roles than before. What it has in roles that it left stays allocated until recovered.
-    fn update_framework(&mut self, framework: &FrameworkId, roles: &[Role], suppressed: &[Role]);
+    /// The framework has another profile than before. What it has in roles that it left stays allocated until recovered.
+    fn update_framework(&mut self, framework: &FrameworkId, profile: &FrameworkProfile);
 
     /// The framework is gone, with all that it had.
     fn remove_framework(&mut self, framework: &FrameworkId);
@@ -95,6 +109,22 @@ pub trait Allocator: Send {
     /// Sets a role's weight; the role need not be in use.
     fn set_weight(&mut self, role: &Role, weight: Weight);
 
+    /// Sets a role's quota; the role need not be in use. The default quota takes it away.
+    ///
+    /// # Errors
+    /// [`QuotaError`], and nothing changes. With `force`, the cluster may have less than all guarantees together, and the role
+    /// more than its limit.
+    fn set_quota(&mut self, role: &Role, quota: &Quota, force: bool) -> Result<(), QuotaError>;
+
+    /// Offers only of agents on these machines; `None`: of all.
+    fn set_allow_list(&mut self, hostnames: Option<BTreeSet<String>>);
+
+    /// Nothing is offered until [`resume`](Self::resume).
+    fn pause(&mut self);
+
+    /// Offers go on.
+    fn resume(&mut self);
+
     /// Part of an allocation is in other hands than the allocator's: a framework came back with tasks after a failover.
     fn add_allocation(&mut self, allocation: &Allocation);
 
@@ -104,6 +134,10 @@ pub trait Allocator: Send {
 
     /// Allocated resources turn into others of the same amounts (reserve, unreserve), in the agent's total too.
     fn convert(&mut self, allocation: &Allocation, into: &Resources);
+
+    /// Free resources of an agent turn into others of the same amounts (an operator reserves them, say), in the agent's total
+    /// too. `false`, and nothing changes, when they are not free.
+    fn convert_free(&mut self, agent: &AgentId, from: &Resources, into: &Resources) -> bool;
 
     /// Hands out what can be handed out at `now`, appending to `offers`.
     fn allocate(&mut self, now: Time, offers: &mut Vec<Allocation>);

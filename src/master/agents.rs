@@ -6,7 +6,7 @@ use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::machine::{Master, Output, Timer};
 use super::tasks::Task;
-use crate::allocator::Allocation;
+use crate::allocator::{AgentProfile, Allocation};
 use crate::protocol::{
     AgentCall, AgentEvent, AgentId, AgentInfo, ConnectionId, ExecutorId, FrameworkId, HeldTask, OfferId,
     Reason, SchedulerEvent, TaskId, TaskState, TaskStatus,
@@ -103,7 +103,7 @@ impl Master {
             self.adopt_task(now, &id, &mut agent, &mut used, held);
         }
         out.push(Output::ToAgent { connection, event: AgentEvent::Registered { agent: id.clone() } });
-        self.allocator.add_agent(&id, &agent.info.attributes, &agent.info.resources, &used);
+        self.allocator.add_agent(&id, &AgentProfile::from(&agent.info), &agent.info.resources, &used);
         self.agents.insert(id.clone(), agent);
         self.timers.set(Timer::Ping(id.clone()), now + AGENT_PING_INTERVAL);
 

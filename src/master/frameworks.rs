@@ -7,6 +7,7 @@ use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::machine::{Master, Output, Timer};
 use super::tasks::Task;
+use crate::allocator::FrameworkProfile;
 use crate::protocol::operator::TaskSummary;
 use crate::protocol::{
     AgentEvent, AgentId, ConnectionId, FrameworkId, FrameworkInfo, OfferId, SchedulerCall, SchedulerEvent,
@@ -108,10 +109,10 @@ impl Master {
         tracing::info!(framework = %id, resumed, "framework subscribes");
         if resumed {
             self.replace_subscription(now, connection, &id, out);
-            self.allocator.update_framework(&id, &info.roles, suppressed);
+            self.allocator.update_framework(&id, &FrameworkProfile::new(&info.roles).suppressing(suppressed));
         } else {
             self.frameworks.insert(id.clone(), Framework::new(info.clone()));
-            self.allocator.add_framework(&id, &info.roles, suppressed);
+            self.allocator.add_framework(&id, &FrameworkProfile::new(&info.roles).suppressing(suppressed));
         }
         if let Some(framework) = self.frameworks.get_mut(&id) {
             framework.info = info;
@@ -136,7 +137,7 @@ impl Master {
     ) {
         let Some(framework) = self.frameworks.get_mut(id) else { return };
         let stays = framework.info.roles.iter().all(|role| roles.contains(role));
-        self.allocator.update_framework(id, &roles, suppressed);
+        self.allocator.update_framework(id, &FrameworkProfile::new(&roles).suppressing(suppressed));
         framework.info.roles = roles;
         if !stays {
             self.rescind_framework(now, id, out);
@@ -169,7 +170,7 @@ impl Master {
         let (allocator, timers) = (&mut self.allocator, &mut self.timers);
         self.frameworks.entry(id.clone()).or_insert_with(|| {
             let info = FrameworkInfo::new(id.as_str(), role.clone());
-            allocator.add_framework(id, &info.roles, &[]);
+            allocator.add_framework(id, &FrameworkProfile::new(&info.roles));
             allocator.set_framework_active(id, false);
             timers.set(Timer::Failover(id.clone()), now + RECOVERED_FRAMEWORK_TIMEOUT);
             Framework::new(info)

@@ -68,6 +68,18 @@ impl Resources {
         self.filter(|resource| !resource.is_revocable())
     }
 
+    /// What only one may hold at a time.
+    #[must_use]
+    pub fn unshared(&self) -> Self {
+        if self.has_shared() { self.filter(|resource| !resource.is_shared()) } else { self.clone() }
+    }
+
+    /// Whether several may hold any of it at once.
+    #[must_use]
+    pub fn has_shared(&self) -> bool {
+        self.iter().any(Resource::is_shared)
+    }
+
     /// The concrete resources that give `wanted` to the role, or `None` when there aren't enough.
     ///
     /// What is wanted with a reservation or a volume is taken just so, if the role may have it. The rest is taken first from what
@@ -89,7 +101,7 @@ impl Resources {
         Some(search.found)
     }
 
-    fn filter(&self, keep: impl Fn(&Resource) -> bool) -> Self {
+    pub(crate) fn filter(&self, keep: impl Fn(&Resource) -> bool) -> Self {
         self.iter().filter(|resource| keep(resource)).cloned().collect()
     }
 }

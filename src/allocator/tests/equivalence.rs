@@ -6,9 +6,11 @@ use proptest::prelude::*;
 
 use super::reference::Reference;
 use super::{agent, framework, role};
-use crate::allocator::{Allocation, Allocator, DrfAllocator};
-use crate::protocol::{Attributes, Weight};
-use crate::resources::Resources;
+use crate::allocator::{
+    AgentProfile, Allocation, Allocator, Capabilities, DrfAllocator, FrameworkProfile, Limits, Quota,
+};
+use crate::protocol::Weight;
+use crate::resources::{Quantities, Resource, Resources};
 use crate::time::Time;
 
 #[derive(Clone, Debug)]
@@ -33,6 +35,7 @@ enum Event {
         framework: u8,
         roles: Vec<u8>,
         suppressed: Vec<u8>,
+        capable: bool,
     },
     RemoveFramework {
         framework: u8,
@@ -53,6 +56,11 @@ enum Event {
         role: u8,
         milli: u32,
     },
+    SetQuota {
+        role: u8,
+        guarantee: Quantities,
+        limit: Limits,
+    },
     /// The n-th holding comes back, in whole or half.
     Recover {
         nth: prop::sample::Index,
@@ -66,11 +74,25 @@ enum Event {
 
 const ROLES: [&str; 6] = ["*", "a", "a/x", "a/y", "b", "a/x/z"];
 
-const MORE: [&str; 6] = ["", "cpus(a):1", "mem(a/x):64", "cpus(b):2;mem(b):32", "ports:[1-9]", "acres:3"];
+const MORE: [&str; 7] =
+    ["cpus{REV}:2", "", "cpus(a):1", "mem(a/x):64", "cpus(b):2;mem(b):32", "ports:[1-9]", "acres:3"];
 
 fn resources() -> impl Strategy<Value = Resources> {
     let amounts = (0..6_u32, 0..6_u32).prop_map(|(cpus, mem)| Resources::cpus_mem(cpus * 500, mem * 32));
     (amounts, prop::sample::select(&MORE[..])).prop_map(|(amounts, more)| amounts + &more.parse().unwrap())
+}
+
+fn quota() -> impl Strategy<Value = (Quantities, Limits)> {
+    let quotas = [
+        ("", ""),
+        ("cpus:1;mem:64", ""),
+        ("cpus:3", "cpus:3;mem:96"),
+        ("", "cpus:1"),
+        ("mem:32", "cpus:0"),
+        ("", "cpus:2;mem:64;disk:0"),
+    ];
+    prop::sample::select(quotas.to_vec())
+        .prop_map(|(guarantee, limit)| (guarantee.parse().unwrap(), limit.parse().unwrap()))
 }
 
 fn event() -> impl Strategy<Value = Event> {
@@ -83,8 +105,9 @@ fn event() -> impl Strategy<Value = Event> {
         1 => (agent(), resources()).prop_map(|(agent, total)| Event::UpdateAgent { agent, total }),
         1 => agent().prop_map(|agent| Event::RemoveAgent { agent }),
         1 => (agent(), any::<bool>()).prop_map(|(agent, active)| Event::SetAgentActive { agent, active }),
-        4 => (framework(), roles(), roles())
-            .prop_map(|(framework, roles, suppressed)| Event::AddFramework { framework, roles, suppressed }),
+        4 => (framework(), roles(), roles(), any::<bool>()).prop_map(|(framework, roles, suppressed, capable)| {
+            Event::AddFramework { framework, roles, suppressed, capable }
+        }),
         1 => framework().prop_map(|framework| Event::RemoveFramework { framework }),
         1 => (framework(), any::<bool>())
             .prop_map(|(framework, active)| Event::SetFrameworkActive { framework, active }),
@@ -92,6 +115,7 @@ fn event() -> impl Strategy<Value = Event> {
         1 => (framework(), roles()).prop_map(|(framework, roles)| Event::Revive { framework, roles }),
         1 => (role(), prop::sample::select(&[500_u32, 1000, 2000, 3000][..]))
             .prop_map(|(role, milli)| Event::SetWeight { role, milli }),
+        2 => (role(), quota()).prop_map(|(role, (guarantee, limit))| Event::SetQuota { role, guarantee, limit }),
         8 => (any::<prop::sample::Index>(), any::<bool>(), prop::option::of(0..4_u64))
             .prop_map(|(nth, whole, refuse)| Event::Recover { nth, whole, refuse }),
         6 => (0..3_u64).prop_map(|after| Event::Allocate { after }),
@@ -122,7 +146,7 @@ impl Both {
                     resources,
                 });
                 let used: Vec<_> = used.into_iter().filter(|used| !used.resources.is_empty()).collect();
-                fast.add_agent(&agent(id), &Attributes::new(), &total, &used);
+                fast.add_agent(&agent(id), &AgentProfile::default(), &total, &used);
                 reference.add_agent(&agent(id), &total, &used);
             }
             Event::UpdateAgent { agent: id, total } => {
@@ -137,10 +161,14 @@ impl Both {
                 fast.set_agent_active(&agent(id), active);
                 reference.set_agent_active(&agent(id), active);
             }
-            Event::AddFramework { framework: id, roles: used, suppressed } => {
+            Event::AddFramework { framework: id, roles: used, suppressed, capable } => {
                 let (used, suppressed) = (roles(used), roles(suppressed));
-                fast.add_framework(&framework(id), &used, &suppressed);
-                reference.add_framework(&framework(id), &used, &suppressed);
+                let mut profile = FrameworkProfile::new(&used).suppressing(&suppressed);
+                if !capable {
+                    profile.capabilities = Capabilities::NONE;
+                }
+                fast.add_framework(&framework(id), &profile);
+                reference.add_framework(&framework(id), &profile);
             }
             Event::RemoveFramework { framework: id } => {
                 fast.remove_framework(&framework(id));
@@ -165,13 +193,19 @@ impl Both {
                 fast.set_weight(&role(of), weight);
                 reference.set_weight(&role(of), weight);
             }
+            Event::SetQuota { role: of, guarantee, limit } => {
+                let quota = Quota { guarantee, limit };
+                if fast.set_quota(&role(of), &quota, true).is_ok() {
+                    reference.set_quota(&role(of), &quota);
+                }
+            }
             Event::Recover { nth, whole, refuse } => {
                 if reference.holdings().is_empty() {
                     return Ok(());
                 }
                 let mut back = nth.get(reference.holdings()).clone();
                 if !whole {
-                    let half = |resource: &crate::resources::Resource| resource.kind().as_str() == "cpus";
+                    let half = |resource: &Resource| resource.kind().as_str() == "cpus";
                     back.resources = back.resources.into_iter().filter(half).collect();
                 }
                 let refuse = refuse.map(Duration::from_secs);
@@ -182,7 +216,15 @@ impl Both {
             }
             Event::Allocate { after } => {
                 self.now = self.now + Duration::from_secs(after);
+                let before = reference.charges_of_limited();
                 let expected = reference.allocate(self.now);
+                for ((role, limit, before), (.., after)) in before.iter().zip(reference.charges_of_limited())
+                {
+                    for (kind, most) in limit.iter() {
+                        let most = most.max(before.get(kind));
+                        prop_assert!(after.get(kind) <= most, "{role} has {after}, limited to {limit}");
+                    }
+                }
                 let due = fast.next_deadline().is_some_and(|deadline| deadline <= self.now);
                 let mut offers = Vec::new();
                 fast.allocate(self.now, &mut offers);

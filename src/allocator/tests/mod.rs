@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 
-use super::{Allocation, Allocator, DrfAllocator};
-use crate::protocol::{AgentId, Attributes, FrameworkId, Obstacle, Weight};
+use super::{AgentProfile, Allocation, Allocator, DrfAllocator, FrameworkProfile};
+use crate::protocol::{AgentId, FrameworkId, Obstacle, Weight};
 use crate::resources::{Quantities, Resources, Role};
 use crate::time::Time;
 
@@ -27,9 +27,9 @@ fn role(name: &str) -> Role {
 /// An allocator with one agent and, for each user, a framework in a role of its own.
 fn cluster(total: &Resources, users: &[&str]) -> DrfAllocator {
     let mut allocator = DrfAllocator::default();
-    allocator.add_agent(&agent("agent1"), &Attributes::new(), total, &[]);
+    allocator.add_agent(&agent("agent1"), &AgentProfile::default(), total, &[]);
     for user in users {
-        allocator.add_framework(&framework(user), &[role(user)], &[]);
+        allocator.add_framework(&framework(user), &FrameworkProfile::new(&[role(user)]));
     }
     allocator
 }
@@ -82,9 +82,9 @@ fn children_share_what_their_parent_is_due() {
     let total = Resources::cpus_mem(8000, 8 * 1024);
     let one = Resources::cpus_mem(1000, 1024);
     let mut allocator = DrfAllocator::default();
-    allocator.add_agent(&agent("agent1"), &Attributes::new(), &total, &[]);
+    allocator.add_agent(&agent("agent1"), &AgentProfile::default(), &total, &[]);
     for (name, in_role) in [("a", "eng/a"), ("b", "eng/b"), ("c", "ops")] {
-        allocator.add_framework(&framework(name), &[role(in_role)], &[]);
+        allocator.add_framework(&framework(name), &FrameworkProfile::new(&[role(in_role)]));
     }
     assert_eq!(fill(&mut allocator, &[("a", one.clone()), ("b", one.clone()), ("c", one)]), [2, 2, 4]);
 }

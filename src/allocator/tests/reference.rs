@@ -3,9 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use crate::allocator::{Allocation, DrfOptions};
+use crate::allocator::quota::{cut_to, cut_to_limits};
+use crate::allocator::{Allocation, Capabilities, DrfOptions, FrameworkProfile, Limits, Quota};
 use crate::protocol::{AgentId, FrameworkId, Weight};
-use crate::resources::{Quantities, Resources, Role, Share, Value};
+use crate::resources::{Quantities, Resource, Resources, Role, Share, Value};
 use crate::time::Time;
 
 struct Agent {
@@ -19,6 +20,7 @@ struct Framework {
     active: bool,
     roles: BTreeSet<Role>,
     suppressed: BTreeSet<Role>,
+    capabilities: Capabilities,
 }
 
 struct Refusal {
@@ -37,6 +39,7 @@ pub(super) struct Reference {
     agents: Vec<Agent>,
     frameworks: BTreeMap<FrameworkId, Framework>,
     weights: BTreeMap<Role, Weight>,
+    quotas: BTreeMap<Role, Quota>,
     allocated: Vec<Allocation>,
     refusals: Vec<Refusal>,
     /// How many allocations there were: per path, where a role's own frameworks are below `role/.`.
@@ -44,11 +47,28 @@ pub(super) struct Reference {
 }
 
 fn scalars(resources: &Resources) -> Quantities {
-    let scalar = |resource: &crate::resources::Resource| match resource.value() {
+    let scalar = |resource: &Resource| match resource.value() {
         Value::Scalar(amount) => Some((resource.kind().clone(), *amount)),
         _ => None,
     };
     resources.iter().filter_map(scalar).collect()
+}
+
+/// Whether quotas are about it.
+fn is_charged(resource: &Resource) -> bool {
+    let is_scalar = matches!(resource.value(), Value::Scalar(_));
+    is_scalar && !resource.is_revocable() && resource.reserved_to().is_none()
+}
+
+fn is_in(role: &Role, other: &Role) -> bool {
+    role == other || role.is_ancestor_of(other)
+}
+
+fn sum<'a>(all: impl Iterator<Item = &'a Quantities>) -> Quantities {
+    all.fold(Quantities::new(), |mut sum, each| {
+        sum.add(each);
+        sum
+    })
 }
 
 /// The nodes from the top-level role down to the framework: each a path.
@@ -73,6 +93,7 @@ impl Reference {
         if let Some(agent) = self.agents.iter_mut().find(|agent| agent.id == *id) {
             agent.total = total.clone();
         }
+        self.forget_unused();
     }
 
     pub(super) fn remove_agent(&mut self, id: &AgentId) {
@@ -88,11 +109,12 @@ impl Reference {
         }
     }
 
-    pub(super) fn add_framework(&mut self, id: &FrameworkId, roles: &[Role], suppressed: &[Role]) {
+    pub(super) fn add_framework(&mut self, id: &FrameworkId, profile: &FrameworkProfile) {
         let framework = self.frameworks.entry(id.clone()).or_default();
         framework.active = true;
-        framework.roles = roles.iter().cloned().collect();
-        framework.suppressed = suppressed.iter().cloned().collect();
+        framework.roles = profile.roles.iter().cloned().collect();
+        framework.suppressed = profile.suppressed.iter().cloned().collect();
+        framework.capabilities = profile.capabilities;
         self.forget_unused();
     }
 
@@ -129,6 +151,12 @@ impl Reference {
         self.forget_unused();
     }
 
+    pub(super) fn set_quota(&mut self, role: &Role, quota: &Quota) {
+        self.quotas.insert(role.clone(), quota.clone());
+        self.quotas.retain(|_, quota| !quota.is_default());
+        self.forget_unused();
+    }
+
     pub(super) fn recover(&mut self, now: Time, allocation: &Allocation, refuse: Option<Duration>) {
         let same = |other: &&mut Allocation| {
             other.framework == allocation.framework
@@ -149,23 +177,117 @@ impl Reference {
         self.refusals.retain(|refusal| refusal.until > now);
         let agents: Vec<AgentId> =
             self.agents.iter().filter(|agent| agent.active).map(|agent| agent.id.clone()).collect();
-        let mut offers = Vec::new();
-        for agent in agents {
-            for (role, framework) in self.order() {
-                let available = self.available(&agent).allocatable_to(&role);
-                let offer = Allocation { framework, role, agent: agent.clone(), resources: available };
-                if self.is_allocatable(&offer.resources) && !self.is_refused(&offer) {
-                    self.allocated(offer.clone());
-                    offers.push(offer);
+        let mut offers: Vec<Allocation> = Vec::new();
+        for stage in [Self::guaranteed, Self::fair] {
+            for agent in &agents {
+                for (role, framework) in self.order() {
+                    let capabilities = self.frameworks[&framework].capabilities;
+                    let visible = self
+                        .available(agent)
+                        .filter(|resource| resource.allocatable_to(&role) && capabilities.allow(resource));
+                    let resources = if self.is_allocatable(&visible) {
+                        stage(self, &role, &visible)
+                    } else {
+                        Resources::new()
+                    };
+                    let offer = Allocation { framework, role, agent: agent.clone(), resources };
+                    if self.is_allocatable(&offer.resources) && !self.is_refused(&offer) {
+                        self.allocated(offer.clone());
+                        let same = |other: &&mut Allocation| {
+                            other.framework == offer.framework
+                                && other.role == offer.role
+                                && other.agent == offer.agent
+                        };
+                        match offers.iter_mut().find(same) {
+                            Some(before) => before.resources += &offer.resources,
+                            None => offers.push(offer),
+                        }
+                    }
                 }
             }
         }
         offers
     }
 
+    fn guaranteed(&self, role: &Role, visible: &Resources) -> Resources {
+        let charged = visible.filter(is_charged);
+        let lacking = self.unmet(role).minus_clamped(&self.required_below(Some(role)));
+        let room = self.room(role);
+        let part = cut_to_limits(&cut_to(&charged, &lacking), &room);
+        if part.is_empty() {
+            return Resources::new();
+        }
+        let more = charged.checked_sub(&part).unwrap();
+        let more = cut_to(&cut_to_limits(&more, &room.minus(&part.quantities())), &self.surplus());
+        let others = visible.filter(|resource| {
+            let is_scalar = matches!(resource.value(), Value::Scalar(_));
+            resource.reserved_to() == Some(role) || resource.is_revocable() || !is_scalar
+        });
+        part + &more + &others
+    }
+
+    fn fair(&self, role: &Role, visible: &Resources) -> Resources {
+        let charged = cut_to_limits(&visible.filter(is_charged), &self.room(role));
+        let is_any_required = !self.required_below(None).is_empty();
+        let charged = if is_any_required { cut_to(&charged, &self.surplus()) } else { charged };
+        charged + &visible.filter(|resource| !is_charged(resource))
+    }
+
+    /// What a role and those below it have of what is not reserved, and all that is reserved to them.
+    fn charged(&self, role: &Role) -> Quantities {
+        let allocated = self.allocated.iter().filter(|held| is_in(role, &held.role));
+        let mut charged =
+            sum(allocated.map(|held| scalars(&held.resources.filter(is_charged))).collect::<Vec<_>>().iter());
+        for agent in &self.agents {
+            let reserved = agent.total.filter(|resource| {
+                !resource.is_revocable() && resource.reserved_to().is_some_and(|holder| is_in(role, holder))
+            });
+            charged.add(&scalars(&reserved));
+        }
+        charged
+    }
+
+    fn unmet(&self, role: &Role) -> Quantities {
+        let guarantee = self.quotas.get(role).map(|quota| quota.guarantee.clone()).unwrap_or_default();
+        guarantee.minus_clamped(&self.charged(role))
+    }
+
+    /// What is kept back for the roles just below one, or for the top-level roles.
+    fn required_below(&self, parent: Option<&Role>) -> Quantities {
+        let known: BTreeSet<Role> =
+            self.quotas.keys().flat_map(|role| role.ancestors().chain([role.clone()])).collect();
+        let children = known.iter().filter(|role| role.parent().as_ref() == parent);
+        let required: Vec<Quantities> =
+            children.map(|role| self.unmet(role).max(&self.required_below(Some(role)))).collect();
+        sum(required.iter())
+    }
+
+    fn room(&self, role: &Role) -> Limits {
+        let limited = role.ancestors().chain([role.clone()]);
+        limited.fold(Limits::default(), |room, role| match self.quotas.get(&role) {
+            Some(quota) => room.and(quota.limit.minus(&self.charged(&role))),
+            None => room,
+        })
+    }
+
+    fn surplus(&self) -> Quantities {
+        let totals: Vec<_> =
+            self.agents.iter().map(|agent| scalars(&agent.total.filter(is_charged))).collect();
+        let held: Vec<_> =
+            self.allocated.iter().map(|held| scalars(&held.resources.filter(is_charged))).collect();
+        sum(totals.iter()).minus_clamped(&sum(held.iter())).minus_clamped(&self.required_below(None))
+    }
+
     /// What is out or in use, summed up per framework, role and agent.
     pub(super) fn holdings(&self) -> &[Allocation] {
         &self.allocated
+    }
+
+    /// Each limited role with its limit and what it is charged for.
+    pub(super) fn charges_of_limited(&self) -> Vec<(Role, Limits, Quantities)> {
+        let charges =
+            |(role, quota): (&Role, &Quota)| (role.clone(), quota.limit.clone(), self.charged(role));
+        self.quotas.iter().map(charges).collect()
     }
 
     fn allocated(&mut self, allocation: Allocation) {
@@ -256,6 +378,14 @@ impl Reference {
         }
         used.extend(self.allocated.iter().flat_map(|held| path(&held.role, &held.framework)));
         for (role, _) in self.weights.iter().filter(|(_, weight)| **weight != Weight::ONE) {
+            used.extend(role.ancestors().chain([role.clone()]).map(|role| role.to_string()));
+        }
+        let reserved = self
+            .agents
+            .iter()
+            .flat_map(|agent| agent.total.iter())
+            .filter(|resource| !resource.is_revocable() && matches!(resource.value(), Value::Scalar(_)));
+        for role in reserved.filter_map(Resource::reserved_to).chain(self.quotas.keys()) {
             used.extend(role.ancestors().chain([role.clone()]).map(|role| role.to_string()));
         }
         self.counts.retain(|node, _| used.contains(node));

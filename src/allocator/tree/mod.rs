@@ -1,11 +1,22 @@
-//! The role tree: who has what, and who is furthest below its fair share.
+//! The role tree: who has what, who is furthest below its fair share, and what quotas leave to whom.
+//!
+//! Top-level roles stand below an invisible root, child roles below their parents. The frameworks of a role stand together
+//! below one node of their own beside its child roles, as behind Mesos' virtual leaf. Amounts are counted on all nodes from
+//! a framework up; [`order`] keeps siblings in the order in which they are served, [`quota`] what is guaranteed and limited.
 
-use std::collections::BTreeSet;
+mod order;
+mod quota;
 
 use compact_str::CompactString;
 use rustc_hash::FxHashMap;
 
+use self::order::Order;
+pub(super) use self::order::{Lane, Walk};
+use self::quota::Charges;
+use super::agents::Amounts;
 use super::frameworks::FrameworkSlot;
+use super::profile::{Capabilities, FrameworkProfile};
+use crate::allocator::constraints::OfferConstraints;
 use crate::protocol::{FrameworkId, Weight};
 use crate::resources::{Quantities, Role};
 
@@ -32,10 +43,18 @@ enum Kind {
     },
     /// The frameworks of the role above, as one.
     Own,
-    Framework {
-        role: Role,
-        slot: FrameworkSlot,
-    },
+    Framework(Box<Member>),
+}
+
+/// A framework in a role, and what of it decides about offers.
+#[derive(Debug)]
+pub(super) struct Member {
+    pub(super) slot: FrameworkSlot,
+    pub(super) role: Role,
+    pub(super) capabilities: Capabilities,
+    /// One of these amounts suffices for an offer; `None`: the cluster's.
+    pub(super) min_allocatable: Option<Vec<Quantities>>,
+    pub(super) constraints: Option<OfferConstraints>,
 }
 
 /// A role, the frameworks of a role, or a framework in a role.
@@ -47,60 +66,14 @@ struct Node {
     parent: Place,
     children: usize,
     weight: Weight,
+    /// What it has, offered or in use.
     allocated: Quantities,
     /// How many allocations were made: the round-robin among equals, as in Mesos' sorter.
     count: u64,
     /// How many frameworks want offers, here and below.
     wanting: usize,
-    /// Its rank among its siblings, when anyone here wants offers.
-    rank: Option<Rank>,
-    /// Its rank may not be right any more.
-    stale: bool,
-    /// The children where anyone wants offers, furthest below their fair share first.
-    ranked: BTreeSet<Rank>,
-}
-
-/// What siblings are ordered by: share divided by weight, then number of allocations, then name.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct Rank {
-    weighted_share: u64,
-    count: u64,
-    name: CompactString,
-    place: Place,
-}
-
-/// A role as others see it.
-pub(super) struct RoleView<'a> {
-    pub(super) role: &'a Role,
-    pub(super) weight: Weight,
-    pub(super) allocated: &'a Quantities,
-    pub(super) frameworks: usize,
-}
-
-/// Roles and their frameworks, in the order in which they are served.
-///
-/// Between cycles, changes only mark the nodes that they concern; [`rank_for`](Self::rank_for) ranks these anew before the
-/// order is asked for. Within a cycle each [`add`](Self::add) moves the nodes that it concerns at once.
-#[derive(Debug)]
-pub(super) struct RoleTree {
-    nodes: Vec<Node>,
-    unused: Vec<Place>,
-    roles: FxHashMap<Role, Place>,
-    /// The cluster's total for which the nodes are ranked.
-    total: Quantities,
-    stale: Vec<Place>,
-}
-
-impl Default for RoleTree {
-    fn default() -> Self {
-        RoleTree {
-            nodes: vec![Node::new(Kind::Root, CompactString::default(), ROOT)],
-            unused: Vec::new(),
-            roles: FxHashMap::default(),
-            total: Quantities::new(),
-            stale: Vec::new(),
-        }
-    }
+    order: Order,
+    charges: Charges,
 }
 
 impl Node {
@@ -114,34 +87,76 @@ impl Node {
             allocated: Quantities::new(),
             count: 0,
             wanting: 0,
-            rank: None,
-            stale: false,
-            ranked: BTreeSet::new(),
+            order: Order::default(),
+            charges: Charges::default(),
         }
     }
+}
 
-    fn rank(&self, place: Place, total: &Quantities) -> Rank {
-        Rank {
-            weighted_share: self.allocated.dominant_share(total).weighted_key(self.weight.milli()),
-            count: self.count,
-            name: self.name.clone(),
-            place,
+/// A role as others see it.
+pub(super) struct RoleView<'a> {
+    pub(super) role: &'a Role,
+    pub(super) weight: Weight,
+    pub(super) allocated: &'a Quantities,
+    pub(super) frameworks: usize,
+}
+
+/// Roles and their frameworks.
+///
+/// Between cycles, changes only mark the nodes that they concern; [`rank_for`](Self::rank_for) ranks these anew before the
+/// order is asked for. Within a cycle each [`add`](Self::add) moves the nodes that it concerns at once.
+#[derive(Debug)]
+pub(super) struct RoleTree {
+    nodes: Vec<Node>,
+    unused: Vec<Place>,
+    roles: FxHashMap<Role, Place>,
+    /// The cluster's total for which the nodes are ranked.
+    total: Quantities,
+    stale: Vec<Place>,
+    /// How many roles are guaranteed something.
+    guaranteed: usize,
+    /// How many roles are limited.
+    limited: usize,
+    /// How many leaves have constraints.
+    constrained: usize,
+}
+
+impl Default for RoleTree {
+    fn default() -> Self {
+        RoleTree {
+            nodes: vec![Node::new(Kind::Root, CompactString::default(), ROOT)],
+            unused: Vec::new(),
+            roles: FxHashMap::default(),
+            total: Quantities::new(),
+            stale: Vec::new(),
+            guaranteed: 0,
+            limited: 0,
+            constrained: 0,
         }
     }
 }
 
 impl RoleTree {
-    /// A new leaf for a framework in a role. It wants nothing yet.
+    /// A new leaf for a framework in a role. It wants nothing yet, and can deal with nothing special.
     pub(super) fn add_leaf(&mut self, role: &Role, id: &FrameworkId, slot: FrameworkSlot) -> Leaf {
         let own = self.own(role);
-        self.insert(Kind::Framework { role: role.clone(), slot }, id.as_str().into(), own)
+        let member = Member {
+            slot,
+            role: role.clone(),
+            capabilities: Capabilities::NONE,
+            min_allocatable: None,
+            constraints: None,
+        };
+        self.insert(Kind::Framework(Box::new(member)), id.as_str().into(), own)
     }
 
     /// Removes a leaf, and its role when nothing is left of it. What the leaf had is taken off its ancestors.
     pub(super) fn remove_leaf(&mut self, leaf: Leaf) {
         self.set_wants(leaf, false);
-        let allocated = self.nodes[leaf].allocated.clone();
-        self.subtract(leaf, &allocated);
+        let node = &self.nodes[leaf];
+        let held = Amounts { scalars: node.allocated.clone(), exempt: node.charges.exempt.clone() };
+        self.subtract(leaf, &held);
+        self.constrained -= usize::from(self.member(leaf).is_some_and(|member| member.constraints.is_some()));
         let own = self.remove(leaf);
         if self.nodes[own].children == 0 {
             let above = self.remove(own);
@@ -152,12 +167,28 @@ impl RoleTree {
         }
     }
 
-    /// The framework and the role of a leaf.
-    pub(super) fn member(&self, leaf: Leaf) -> Option<(FrameworkSlot, &Role)> {
+    /// What decides about a leaf's offers.
+    pub(super) fn member(&self, leaf: Leaf) -> Option<&Member> {
         match &self.nodes[leaf].kind {
-            Kind::Framework { role, slot } => Some((*slot, role)),
+            Kind::Framework(member) => Some(member),
             _ => None,
         }
+    }
+
+    /// Takes over what a framework says about itself.
+    pub(super) fn set_profile(&mut self, leaf: Leaf, profile: &FrameworkProfile) {
+        if let Kind::Framework(member) = &mut self.nodes[leaf].kind {
+            member.capabilities = profile.capabilities;
+            member.min_allocatable = profile.min_allocatable.get(&member.role).cloned();
+            self.constrained -= usize::from(member.constraints.is_some());
+            member.constraints = profile.constraints.get(&member.role).cloned();
+            self.constrained += usize::from(member.constraints.is_some());
+        }
+    }
+
+    /// Whether any framework wants offers of some agents only.
+    pub(super) fn has_constraints(&self) -> bool {
+        self.constrained > 0
     }
 
     /// What a leaf has, offered or in use.
@@ -193,113 +224,49 @@ impl RoleTree {
     }
 
     /// A leaf got one more allocation, outside a cycle.
-    pub(super) fn note(&mut self, leaf: Leaf, amounts: &Quantities) {
+    pub(super) fn note(&mut self, leaf: Leaf, amounts: &Amounts) {
         self.change(leaf, |node| {
-            node.allocated.add(amounts);
             node.count += 1;
+            node.gain(amounts);
         });
     }
 
     /// A leaf got one more allocation, within a cycle: it and those above it move back in the order.
-    pub(super) fn add(&mut self, leaf: Leaf, amounts: &Quantities) {
+    pub(super) fn add(&mut self, leaf: Leaf, amounts: &Amounts) {
+        if self.guaranteed > 0 {
+            self.note(leaf, amounts);
+            self.rank_stale();
+            return;
+        }
         let mut place = leaf;
         while place != ROOT {
             let node = &mut self.nodes[place];
-            node.allocated.add(amounts);
             node.count += 1;
+            node.gain(amounts);
             let parent = node.parent;
             // Whoever has no competitor needs no new rank before there is one.
-            if self.nodes[parent].ranked.len() > 1 {
+            if self.has_competitors(place) {
                 self.rank_again(place);
             } else {
                 self.mark_stale(place);
             }
             place = parent;
         }
-        self.nodes[ROOT].allocated.add(amounts);
+        self.nodes[ROOT].gain(amounts);
     }
 
     /// A leaf has less.
-    pub(super) fn subtract(&mut self, leaf: Leaf, amounts: &Quantities) {
-        self.change(leaf, |node| node.allocated.subtract_clamped(amounts));
+    pub(super) fn subtract(&mut self, leaf: Leaf, amounts: &Amounts) {
+        self.change(leaf, |node| node.lose(amounts));
     }
 
     /// What a leaf has turned into something else; that is no new allocation.
-    pub(super) fn convert(&mut self, leaf: Leaf, from: &Quantities, into: &Quantities) {
+    pub(super) fn convert(&mut self, leaf: Leaf, from: &Amounts, into: &Amounts) {
         if from != into {
             self.change(leaf, |node| {
-                node.allocated.subtract_clamped(from);
-                node.allocated.add(into);
+                node.lose(from);
+                node.gain(into);
             });
-        }
-    }
-
-    /// Brings all ranks up to date, for this total of the cluster.
-    pub(super) fn rank_for(&mut self, total: &Quantities) {
-        let stale = std::mem::take(&mut self.stale);
-        if self.total == *total {
-            for place in stale {
-                if std::mem::take(&mut self.nodes[place].stale) {
-                    self.rank_again(place);
-                }
-            }
-            return;
-        }
-        self.total = total.clone();
-        for place in &stale {
-            self.nodes[*place].stale = false;
-            self.rank_again(*place);
-        }
-        let mut below = vec![ROOT];
-        while let Some(place) = below.pop() {
-            let children = std::mem::take(&mut self.nodes[place].ranked);
-            below.extend(children.iter().map(|rank| rank.place));
-            let mut again = |rank: Rank| {
-                let rank = self.nodes[rank.place].rank(rank.place, &self.total);
-                self.nodes[rank.place].rank = Some(rank.clone());
-                rank
-            };
-            let ranked = children.into_iter().map(&mut again).collect();
-            self.nodes[place].ranked = ranked;
-        }
-    }
-
-    /// The first leaf that wants offers and that `takes` agrees to, those furthest below their fair share first. As of the
-    /// last [`rank_for`](Self::rank_for).
-    pub(super) fn first(&self, mut takes: impl FnMut(Leaf) -> bool) -> Option<Leaf> {
-        self.first_below(ROOT, &mut takes)
-    }
-
-    fn first_below(&self, place: Place, takes: &mut impl FnMut(Leaf) -> bool) -> Option<Leaf> {
-        self.nodes[place].ranked.iter().find_map(|rank| match self.nodes[rank.place].kind {
-            Kind::Framework { .. } => takes(rank.place).then_some(rank.place),
-            _ => self.first_below(rank.place, takes),
-        })
-    }
-
-    /// A role's place in the order in which roles that want offers are served, from 1, and how many they are.
-    pub(super) fn rank(&self, role: &Role, total: &Quantities) -> Option<(usize, usize)> {
-        let mut siblings: FxHashMap<Place, BTreeSet<Rank>> = FxHashMap::default();
-        for (place, node) in self.nodes.iter().enumerate().skip(1).filter(|(_, node)| node.wanting > 0) {
-            siblings.entry(node.parent).or_default().insert(node.rank(place, total));
-        }
-        let mut order = Vec::new();
-        self.order_below(ROOT, &siblings, &mut order);
-        let before = order.iter().position(|other| *other == role)?;
-        Some((before + 1, order.len()))
-    }
-
-    fn order_below<'a>(
-        &'a self,
-        place: Place,
-        siblings: &FxHashMap<Place, BTreeSet<Rank>>,
-        order: &mut Vec<&'a Role>,
-    ) {
-        for rank in siblings.get(&place).into_iter().flatten() {
-            match (&self.nodes[rank.place].kind, &self.nodes[place].kind) {
-                (Kind::Own, Kind::Role { role, .. }) => order.push(role),
-                _ => self.order_below(rank.place, siblings, order),
-            }
         }
     }
 
@@ -361,18 +328,17 @@ impl RoleTree {
     /// Takes a node without children out, and returns its parent.
     fn remove(&mut self, place: Place) -> Place {
         let parent = self.nodes[place].parent;
-        if let Some(rank) = self.nodes[place].rank.take() {
-            self.nodes[parent].ranked.remove(&rank);
-        }
+        self.leave_order(place);
         self.nodes[parent].children -= 1;
         self.unused.push(place);
         parent
     }
 
-    /// Forgets roles that are neither in use nor have a weight of their own, from here up.
+    /// Forgets roles that are not in use and about which nothing is set, from here up.
     fn prune(&mut self, mut place: Place) {
         while let Kind::Role { role, own: None } = &self.nodes[place].kind {
-            if self.nodes[place].children > 0 || self.nodes[place].weight != Weight::ONE {
+            let node = &self.nodes[place];
+            if node.children > 0 || node.weight != Weight::ONE || !node.charges.are_default() {
                 return;
             }
             self.roles.remove(role);
@@ -386,34 +352,27 @@ impl RoleTree {
         loop {
             change(&mut self.nodes[place]);
             if place == ROOT {
-                return;
+                break;
             }
             self.mark_stale(place);
             place = self.nodes[place].parent;
         }
+        self.settle_guarantees(leaf);
+    }
+}
+
+impl Node {
+    fn gain(&mut self, amounts: &Amounts) {
+        self.allocated.add(&amounts.scalars);
+        if !amounts.exempt.is_empty() {
+            self.charges.exempt.add(&amounts.exempt);
+        }
     }
 
-    fn mark_stale(&mut self, place: Place) {
-        let node = &mut self.nodes[place];
-        if !node.stale {
-            node.stale = true;
-            self.stale.push(place);
+    fn lose(&mut self, amounts: &Amounts) {
+        self.allocated.subtract_clamped(&amounts.scalars);
+        if !amounts.exempt.is_empty() {
+            self.charges.exempt.subtract_clamped(&amounts.exempt);
         }
-    }
-
-    /// Moves a node to where it belongs among its siblings.
-    fn rank_again(&mut self, place: Place) {
-        let node = &mut self.nodes[place];
-        let parent = node.parent;
-        let rank = (node.wanting > 0).then(|| node.rank(place, &self.total));
-        if node.rank == rank {
-            return;
-        }
-        let before = std::mem::replace(&mut node.rank, rank.clone());
-        let siblings = &mut self.nodes[parent].ranked;
-        if let Some(before) = before {
-            siblings.remove(&before);
-        }
-        siblings.extend(rank);
     }
 }

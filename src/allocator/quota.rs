@@ -1,0 +1,270 @@
+//! Quota: how much a role is guaranteed, and how much it may have at most.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+use super::tree::RoleTree;
+use crate::resources::{Kind, ParseError, Quantities, Resource, Resources, Role, Scalar, Value};
+
+/// What a role and its children are guaranteed together, and the most that they may have.
+///
+/// Charged are the scalars that they have of what is neither reserved nor revocable, offered or in use, and all that is
+/// reserved to them, used or not.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Quota {
+    /// Set aside for the role until it has as much.
+    pub guarantee: Quantities,
+    /// Never exceeded.
+    pub limit: Limits,
+}
+
+impl Quota {
+    /// Whether nothing is guaranteed and nothing limited.
+    #[must_use]
+    pub fn is_default(&self) -> bool {
+        self.guarantee.is_empty() && self.limit.is_none()
+    }
+}
+
+/// The most of each kind; kinds that are not named are not limited, and nothing of a kind may be the limit.
+///
+/// ```
+/// use apportion::allocator::Limits;
+/// use apportion::resources::{Kind, Scalar};
+///
+/// let limits: Limits = "cpus:4;gpus:0".parse()?;
+/// assert_eq!(limits.get(&Kind::Gpus), Some(Scalar::ZERO));
+/// assert_eq!(limits.get(&Kind::Mem), None);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Limits(BTreeMap<Kind, Scalar>);
+
+impl Limits {
+    /// Whether no kind is limited.
+    #[must_use]
+    pub fn is_none(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The most of a kind; `None` when it is not limited.
+    #[must_use]
+    pub fn get(&self, kind: &Kind) -> Option<Scalar> {
+        self.0.get(kind).copied()
+    }
+
+    /// The kinds that are limited, with their limits.
+    pub fn iter(&self) -> impl Iterator<Item = (&Kind, Scalar)> {
+        self.0.iter().map(|(kind, most)| (kind, *most))
+    }
+
+    /// What may still be had by whoever has `held`.
+    #[must_use]
+    pub fn minus(&self, held: &Quantities) -> Self {
+        let left = |(kind, most): (&Kind, &Scalar)| {
+            (kind.clone(), most.checked_sub(held.get(kind)).unwrap_or_default())
+        };
+        Limits(self.0.iter().map(left).collect())
+    }
+
+    /// The narrower limit of each kind.
+    #[must_use]
+    pub fn and(mut self, other: Self) -> Self {
+        for (kind, most) in other.0 {
+            let narrower = self.0.entry(kind).or_insert(most);
+            *narrower = most.min(*narrower);
+        }
+        self
+    }
+}
+
+impl FromIterator<(Kind, Scalar)> for Limits {
+    fn from_iter<I: IntoIterator<Item = (Kind, Scalar)>>(limits: I) -> Self {
+        Limits(limits.into_iter().collect())
+    }
+}
+
+impl FromStr for Limits {
+    type Err = ParseError;
+
+    /// Reads `cpus:1;mem:512;gpus:0`; each kind at most once.
+    fn from_str(text: &str) -> Result<Self, ParseError> {
+        let amounts: Quantities = text.parse()?;
+        let named = text.split(';').filter_map(|item| item.split_once(':'));
+        let limit = |(kind, _): (&str, &str)| {
+            let kind: Kind = kind.trim().parse().ok()?;
+            let most = amounts.get(&kind);
+            Some((kind, most))
+        };
+        Ok(named.filter_map(limit).collect())
+    }
+}
+
+impl fmt::Display for Limits {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, (kind, most)) in self.0.iter().enumerate() {
+            let semicolon = if index == 0 { "" } else { ";" };
+            write!(f, "{semicolon}{kind}:{most}")?;
+        }
+        Ok(())
+    }
+}
+
+/// Why a quota is refused.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+pub enum QuotaError {
+    /// More is guaranteed than may be had.
+    #[error("{role} can't be guaranteed {guaranteed} of {kind} when it is limited to {limit}")]
+    AboveLimit {
+        /// The role.
+        role: Role,
+        /// The kind.
+        kind: Kind,
+        /// Its guarantee.
+        guaranteed: Scalar,
+        /// Its limit.
+        limit: Scalar,
+    },
+    /// The roles just below another are guaranteed more than it is itself.
+    #[error("the roles below {role} are guaranteed {children} together, but it only {guarantee}")]
+    AboveParent {
+        /// The parent.
+        role: Role,
+        /// The sum of its children's guarantees.
+        children: Box<Quantities>,
+        /// Its own guarantee.
+        guarantee: Box<Quantities>,
+    },
+    /// The cluster has less than all guarantees together; forcing it is possible.
+    #[error(
+        "{guaranteed} would be guaranteed in all, but the cluster has {capacity}; force it if that is wanted"
+    )]
+    Overcommitted {
+        /// All guarantees together.
+        guaranteed: Box<Quantities>,
+        /// What the cluster has that is not revocable.
+        capacity: Box<Quantities>,
+    },
+    /// The role has more already; forcing it is possible.
+    #[error("{role} has {held} already; force a limit of {limit} if that is wanted")]
+    AlreadyAbove {
+        /// The role.
+        role: Role,
+        /// What it is charged for.
+        held: Box<Quantities>,
+        /// The limit.
+        limit: Limits,
+    },
+}
+
+/// Checks a role's quota against those of the others; against the cluster's capacity and what the role has, too, when that
+/// is given.
+pub(super) fn check_quota(
+    tree: &RoleTree,
+    role: &Role,
+    quota: &Quota,
+    capacity: Option<&Quantities>,
+) -> Result<(), QuotaError> {
+    for (kind, guaranteed) in quota.guarantee.iter() {
+        if let Some(limit) = quota.limit.get(kind).filter(|limit| guaranteed > *limit) {
+            return Err(QuotaError::AboveLimit { role: role.clone(), kind: kind.clone(), guaranteed, limit });
+        }
+    }
+    let mut guarantees: BTreeMap<&Role, &Quantities> =
+        tree.quotas().map(|(role, quota)| (role, &quota.guarantee)).collect();
+    guarantees.insert(role, &quota.guarantee);
+    let below = |parent: Option<&Role>| {
+        guarantees.iter().filter(|(role, _)| role.parent().as_ref() == parent).fold(
+            Quantities::new(),
+            |mut sum, (_, guarantee)| {
+                sum.add(guarantee);
+                sum
+            },
+        )
+    };
+    for (parent, guarantee) in &guarantees {
+        let children = below(Some(parent));
+        // A role without a guarantee of its own guarantees what its children are.
+        if !guarantee.is_empty() && !guarantee.contains(&children) {
+            let guarantee = Box::new((*guarantee).clone());
+            return Err(QuotaError::AboveParent {
+                role: (*parent).clone(),
+                children: Box::new(children),
+                guarantee,
+            });
+        }
+    }
+    let Some(capacity) = capacity else { return Ok(()) };
+    let is_topmost = |role: &Role| {
+        !role.ancestors().any(|above| guarantees.get(&above).is_some_and(|above| !above.is_empty()))
+    };
+    let mut guaranteed = Quantities::new();
+    for (role, guarantee) in &guarantees {
+        if is_topmost(role) {
+            guaranteed.add(guarantee);
+        }
+    }
+    if !quota.guarantee.is_empty() && !capacity.contains(&guaranteed) {
+        let (guaranteed, capacity) = (Box::new(guaranteed), Box::new(capacity.clone()));
+        return Err(QuotaError::Overcommitted { guaranteed, capacity });
+    }
+    let held = tree.charged(role);
+    if quota.limit.iter().any(|(kind, limit)| held.get(kind) > limit) {
+        let (role, limit) = (role.clone(), quota.limit.clone());
+        return Err(QuotaError::AlreadyAbove { role, held: Box::new(held), limit });
+    }
+    Ok(())
+}
+
+/// As much of scalar resources as `most` allows of each kind: nothing of a kind that it does not know when `unknown` is
+/// `None`, and all of it otherwise. Gpus are cut to whole ones.
+fn cut(resources: &Resources, most: impl Fn(&Kind) -> Option<Scalar>) -> Resources {
+    let part = |resource: &Resource| {
+        let (Value::Scalar(held), Some(most)) = (resource.value(), most(resource.kind())) else {
+            return Some(resource.clone());
+        };
+        if *held <= most {
+            return Some(resource.clone());
+        }
+        let whole = |amount: Scalar| Scalar::from_milli(amount.milli() / 1000 * 1000).unwrap_or_default();
+        let amount = if *resource.kind() == Kind::Gpus { whole(most) } else { most };
+        Resource::new(resource.kind().clone(), Value::Scalar(amount)).ok()
+    };
+    resources.iter().filter_map(part).collect()
+}
+
+/// As much of plain scalars as fits in these amounts, nothing of kinds that these do not have.
+pub(super) fn cut_to(resources: &Resources, amounts: &Quantities) -> Resources {
+    cut(resources, |kind| Some(amounts.get(kind)))
+}
+
+/// As much of plain scalars as the limits allow.
+pub(super) fn cut_to_limits(resources: &Resources, limits: &Limits) -> Resources {
+    cut(resources, |kind| limits.get(kind))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_limit_of_nothing_is_a_limit() {
+        let limits: Limits = "cpus:1; mem:0".parse().unwrap();
+        assert_eq!(limits.to_string(), "cpus:1;mem:0");
+        assert_eq!(limits.minus(&"cpus:3".parse().unwrap()).to_string(), "cpus:0;mem:0");
+        let narrower = limits.and("cpus:0.5;disk:3".parse().unwrap());
+        assert_eq!(narrower.to_string(), "cpus:0.5;mem:0;disk:3");
+    }
+
+    #[test]
+    fn scalars_are_cut_and_gpus_stay_whole() {
+        let held: Resources = "cpus:4;mem:64;gpus:2".parse().unwrap();
+        let cut = cut_to(&held, &"cpus:1.5;gpus:1.5".parse().unwrap());
+        assert_eq!(cut.to_string(), "cpus:1.5;gpus:1");
+        let cut = cut_to_limits(&held, &"cpus:1.5;mem:100;gpus:0".parse().unwrap());
+        assert_eq!(cut.to_string(), "cpus:1.5;mem:64");
+    }
+}
