@@ -309,6 +309,16 @@ seed give the same tables and the same hash of events, on any machine.
 Example: apportion sim run examples/scenarios/drf.toml --json
 With tables: apportion sim run examples/scenarios/drf.toml --seed 7 --out results")]
     Run(SimRunArguments),
+    /// Drive the allocator alone by a script, and compare its offers to those that the script expects
+    #[command(after_help = "\
+Prints each step with the offers that it brought about; with --json, as one line of JSON each. Ends with exit code 1 at the \
+first expectation that is not met, and tells what was expected, what was found, and why.
+
+Example: apportion sim allocator simulations/tests/scripts/drf-unreserved.toml")]
+    Allocator {
+        /// The script, as TOML or JSON
+        script: PathBuf,
+    },
     /// Say whether scenarios are right, traces included; if not, where and what to do
     #[command(after_help = "Example: apportion sim check examples/scenarios/drf.toml")]
     Check {

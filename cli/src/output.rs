@@ -22,6 +22,11 @@ pub(crate) fn print_json(value: &impl Serialize) -> Result<(), Failure> {
     print(&format!("{}\n", serde_json::to_string_pretty(value)?))
 }
 
+/// Writes a value as JSON, on one line.
+pub(crate) fn print_json_line(value: &impl Serialize) -> Result<(), Failure> {
+    print(&format!("{}\n", serde_json::to_string(value)?))
+}
+
 /// Writes rows under a heading; when there are none, says so instead.
 pub(crate) fn print_table<const N: usize>(
     heading: [&str; N],

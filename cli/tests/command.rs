@@ -67,4 +67,28 @@ fn help_and_completions_are_there() {
     assert!(stdout(&apportion(&["completions", "bash"])).contains("apportion"));
     assert_eq!(apportion(&["no-such-command"]).status.code(), Some(2));
     assert_eq!(apportion(&["sim", "run", "no-such-file.toml"]).status.code(), Some(2));
+    assert_eq!(apportion(&["sim", "allocator", "no-such-file.toml"]).status.code(), Some(2));
+}
+
+#[test]
+fn allocator_scripts_print_each_step_and_fail_where_an_expectation_is_not_met() {
+    let output = apportion(&["sim", "allocator", "simulations/tests/scripts/paper-example.toml", "--json"]);
+    assert!(output.status.success());
+    let lines: Vec<serde_json::Value> = output
+        .stdout
+        .split(|byte| *byte == b'\n')
+        .filter_map(|line| serde_json::from_slice(line).ok())
+        .collect();
+    assert_eq!(lines[2]["action"], "add_agent");
+    assert_eq!(lines[2]["offers"][0]["resources"], "cpus:9;mem:18");
+
+    let folder = tempfile::tempdir().unwrap();
+    let script = folder.path().join("unmet.toml");
+    let text = "schema = 1\nname = \"unmet\"\n[[step]]\nexpect_shares = {}\n[[step]]\n\
+        expect = [{ framework = \"f\", role = \"r\", agent = \"a\", resources = \"cpus:1\" }]\n";
+    std::fs::write(&script, text).unwrap();
+    let output = apportion(&["sim", "allocator", script.to_str().unwrap()]);
+    assert_eq!(output.status.code(), Some(1));
+    let message = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(message.contains("unmet.toml:6:1") && message.contains("missing"), "{message}");
 }

@@ -7,6 +7,7 @@
 //! | room | what is in it |
 //! | --- | --- |
 //! | [`scenario`] | what people write, its mistakes, and the [`scenario::Model`] that is made of it |
+//! | [`script`] | the allocator alone, driven step by step |
 //! | [`traces`] | clusters and workloads of the real world: openb, SWF, SWIM, Philly, Batsim, and a table of our own |
 //! | [`gpus`] | GPUs, whole and in parts |
 //! | [`workload`] | jobs, ready to be played |
@@ -27,6 +28,7 @@ pub mod output;
 pub mod random;
 mod run;
 pub mod scenario;
+pub mod script;
 pub mod traces;
 pub mod values;
 pub mod workload;

@@ -23,6 +23,11 @@ impl Candidates {
         self.all = true;
     }
 
+    /// Whether none was named, not even such as have nothing to offer.
+    pub(super) fn is_empty(&self) -> bool {
+        !self.all && self.some.is_empty()
+    }
+
     /// Whether any agent that has something to offer is to be looked at.
     pub(super) fn are_any(&self, agents: &Agents) -> bool {
         let offers = |slot: &AgentSlot| agents.get(*slot).is_some_and(Agent::can_offer);

@@ -37,12 +37,13 @@ enum Gift {
 impl DrfAllocator {
     /// Looks at each candidate once. Those that nobody took from are candidates again when something changes.
     pub(super) fn run_cycle(&mut self, now: Time, offers: &mut Vec<Allocation>) {
+        let is_batch = self.batches.begin(now);
         if self.paused {
             return;
         }
         self.filters.expire(now, |agent| self.waiting.add(agent));
         let mut candidates = std::mem::take(&mut self.urgent);
-        if self.batches.begin(now) {
+        if is_batch {
             // What one agent gives towards a guarantee makes room for offers of others.
             if self.tree.has_quota() && self.waiting.are_any(&self.agents) {
                 self.waiting.add_all();

@@ -8,6 +8,7 @@ use super::agents::{Agent, AgentSlot, Agents, Amounts, Measured};
 use super::candidates::{Batches, Candidates};
 use super::filters::Filters;
 use super::frameworks::{FrameworkSlot, Frameworks, Membership};
+use super::maintenance::{InverseOffer, Maintenance, Unavailability};
 use super::options::DrfOptions;
 use super::profile::needed_of;
 use super::quota::check_quota;
@@ -54,6 +55,7 @@ pub struct DrfAllocator {
     /// Agents to look at in the next batch.
     pub(super) waiting: Candidates,
     pub(super) batches: Batches,
+    pub(super) maintenance: Maintenance,
     pub(super) paused: bool,
     /// Shuffles agents, when that is wanted.
     pub(super) agent_order: Option<Random>,
@@ -98,6 +100,11 @@ impl DrfAllocator {
     pub fn framework_share(&self, framework: &FrameworkId, role: &Role) -> Option<Share> {
         let leaf = self.leaf(framework, role)?;
         Some(self.tree.allocated(leaf).dominant_share(&self.share_total()))
+    }
+
+    /// What is free on an agent; `None` when there is no such agent.
+    pub fn available(&self, agent: &AgentId) -> Option<Resources> {
+        Some(self.agents.get(self.agents.slot(agent)?)?.available().resources.clone())
     }
 
     /// Something happened to an agent that does not wait for the next batch.
@@ -298,6 +305,7 @@ impl Allocator for DrfAllocator {
     fn remove_agent(&mut self, id: &AgentId) {
         let Some((slot, agent)) = self.agents.remove(id) else { return };
         self.filters.clear_agent(slot);
+        self.maintenance.set(slot, None);
         self.count(agent.total(), false);
         for (leaf, held) in agent.allocated() {
             self.tree.subtract(*leaf, &Amounts::of(held));
@@ -341,7 +349,8 @@ impl Allocator for DrfAllocator {
     }
 
     fn remove_framework(&mut self, id: &FrameworkId) {
-        let Some(framework) = self.frameworks.remove(id) else { return };
+        let Some((slot, framework)) = self.frameworks.remove(id) else { return };
+        self.maintenance.forget(slot);
         for membership in &framework.memberships {
             if membership.held_on > 0 {
                 self.release_everywhere(membership.leaf);
@@ -464,15 +473,38 @@ impl Allocator for DrfAllocator {
         self.run_cycle(now, offers);
     }
 
+    fn set_unavailability(&mut self, agent: &AgentId, unavailability: Option<Unavailability>) {
+        if let Some(slot) = self.agents.slot(agent) {
+            self.maintenance.set(slot, unavailability);
+            self.agent_changed(slot);
+        }
+    }
+
+    fn inverse_offers(&mut self, now: Time, inverse_offers: &mut Vec<InverseOffer>) {
+        self.ask_to_leave(now, inverse_offers);
+    }
+
+    fn answer_inverse_offer(
+        &mut self,
+        now: Time,
+        framework: &FrameworkId,
+        agent: &AgentId,
+        refuse: Duration,
+    ) {
+        if let (Some(agent), Some(framework)) = (self.agents.slot(agent), self.frameworks.slot(framework)) {
+            self.maintenance.answered(agent, framework, now + refuse.min(MAX_REFUSE));
+        }
+    }
+
     fn next_deadline(&self) -> Option<Time> {
         if self.paused {
             return None;
         }
-        let wants = self.tree.is_anyone_wanting();
-        if wants && self.urgent.are_any(&self.agents) {
+        // An event is over with the cycle that it causes, whether that has something to offer or not.
+        if !self.urgent.is_empty() {
             return Some(Time::ZERO);
         }
-        if wants && self.waiting.are_any(&self.agents) {
+        if self.tree.is_anyone_wanting() && self.waiting.are_any(&self.agents) {
             return Some(self.batches.next(Time::ZERO));
         }
         self.filters.next_expiry().map(|expiry| self.batches.next(expiry))

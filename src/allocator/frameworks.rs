@@ -81,7 +81,7 @@ impl Frameworks {
         }
     }
 
-    pub(super) fn remove(&mut self, id: &FrameworkId) -> Option<Framework> {
-        self.0.remove(id).map(|(_, framework)| framework)
+    pub(super) fn remove(&mut self, id: &FrameworkId) -> Option<(FrameworkSlot, Framework)> {
+        self.0.remove(id)
     }
 }

@@ -15,6 +15,7 @@ mod explain;
 mod filters;
 mod frameworks;
 mod invariants;
+mod maintenance;
 mod options;
 mod profile;
 mod quota;
@@ -27,6 +28,7 @@ mod tree;
 pub use constraints::{AttributeConstraint, OfferConstraints, Predicate, Selector};
 pub use drf::DrfAllocator;
 pub use invariants::Inconsistency;
+pub use maintenance::{InverseOffer, Unavailability};
 pub use options::{DrfOptions, Sorter};
 pub use profile::{AgentProfile, Capabilities, Capability, FaultDomain, FrameworkProfile};
 pub use quota::{Limits, Quota, QuotaError};
@@ -141,6 +143,16 @@ pub trait Allocator: Send {
 
     /// Hands out what can be handed out at `now`, appending to `offers`.
     fn allocate(&mut self, now: Time, offers: &mut Vec<Allocation>);
+
+    /// When an agent will be away; `None`: it will not.
+    fn set_unavailability(&mut self, agent: &AgentId, unavailability: Option<Unavailability>);
+
+    /// Asks those who have something on agents that will be away to leave them, appending to `inverse_offers`. Nobody is asked
+    /// twice before it has answered.
+    fn inverse_offers(&mut self, now: Time, inverse_offers: &mut Vec<InverseOffer>);
+
+    /// A framework has answered an inverse offer, and is asked again after `refuse`, if it has something there then.
+    fn answer_inverse_offer(&mut self, now: Time, framework: &FrameworkId, agent: &AgentId, refuse: Duration);
 
     /// When [`allocate`](Allocator::allocate) may have something to hand out: at once ([`Time::ZERO`]) after a change, later
     /// when a refusal expires, `None` when only a change can bring anything.

@@ -57,6 +57,7 @@ pub(crate) fn execute(Arguments { global, command }: Arguments) -> Result<(), Fa
         Command::Token(TokenCommand::Create { kind }) => {
             wait_for(control::create_token(&context()?, kind, json))
         }
+        Command::Sim(SimCommand::Allocator { script }) => sim::allocator(&script, &global),
         Command::Sim(SimCommand::Run(arguments)) => sim::run(&arguments, &global),
         Command::Sim(SimCommand::Check { scenarios }) => sim::check(&scenarios),
         Command::Spec(SpecCommand::Check { files }) => spec::check(&files),

@@ -4,13 +4,14 @@ use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
+use apportion_simulations::script::Script;
 use apportion_simulations::{Progress, Scenario};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::read;
 use crate::arguments::{Global, SimRunArguments};
 use crate::failure::Failure;
-use crate::output::{print, print_json};
+use crate::output::{print, print_json, print_json_line};
 
 /// Runs a scenario, prints its summary, and writes its tables where it is asked to.
 pub(crate) fn run(arguments: &SimRunArguments, global: &Global) -> Result<(), Failure> {
@@ -35,6 +36,19 @@ pub(crate) fn run(arguments: &SimRunArguments, global: &Global) -> Result<(), Fa
         run.write(folder)?;
     }
     if global.json { print_json(run.summary()) } else { print(&run.summary().to_string()) }
+}
+
+/// Plays an allocator script, printing each step, to its end or to the first expectation that is not met.
+pub(crate) fn allocator(script: &Path, global: &Global) -> Result<(), Failure> {
+    let script = Script::parse(read(script)?)?;
+    let mut printed = Ok(());
+    let played = script.play(|step| {
+        if printed.is_ok() {
+            printed = if global.json { print_json_line(step) } else { print(&format!("{step}\n")) };
+        }
+    });
+    printed?;
+    played.map_err(|unmet| Failure::Unsuccessful(unmet.to_string()))
 }
 
 /// Says of each scenario whether it can be run.

@@ -1,0 +1,329 @@
+//! What people write.
+
+use std::collections::BTreeMap;
+
+use apportion::allocator::{AttributeConstraint, Limits, OfferConstraints, Predicate, Selector};
+use apportion::protocol::{AgentId, FrameworkId};
+use apportion::resources::{Quantities, Resources, Role};
+use apportion::spec::{Delay, Document, SpecErrors};
+use serde::Deserialize;
+
+use super::text::{Attribute, Hosts, Name, Plainly, Text};
+
+/// The schema of scripts that this version reads.
+const SCHEMA: u32 = 1;
+
+/// A script, ready to be [played](Script::play).
+///
+/// ```
+/// use apportion::spec::Document;
+/// use apportion_simulations::script::Script;
+///
+/// let text = r#"
+///     schema = 1
+///     name = "one-framework"
+///     [[step]]
+///     add_agent = { id = "agent1", resources = "cpus:2;mem:1024" }
+///     [[step]]
+///     add_framework = { id = "fw1", roles = ["role1"] }
+///     [[step]]
+///     expect = [{ framework = "fw1", role = "role1", agent = "agent1", resources = "cpus:2;mem:1024" }]
+/// "#;
+/// let script = Script::parse(Document::new("one.toml", text))?;
+/// script.play(|step| println!("{step}"))?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct Script {
+    pub(super) document: Document,
+    pub(super) table: ScriptTable,
+}
+
+impl Script {
+    /// Reads a script.
+    ///
+    /// # Errors
+    /// Its mistakes, with their places.
+    pub fn parse(document: Document) -> Result<Self, SpecErrors> {
+        let table: ScriptTable = document.parse()?;
+        if table.schema != SCHEMA {
+            let message = format!("schema {} is not known; this version reads schema {SCHEMA}", table.schema);
+            return Err(document.error_at(&["schema"], message).into());
+        }
+        Ok(Script { document, table })
+    }
+
+    /// The script's name.
+    pub fn name(&self) -> &str {
+        &self.table.name
+    }
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ScriptTable {
+    schema: u32,
+    name: String,
+    #[serde(default)]
+    pub(super) options: Options,
+    #[serde(default)]
+    pub(super) step: Vec<Step>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Options {
+    pub(super) allocation_interval: Option<Delay>,
+    pub(super) event: Option<bool>,
+    pub(super) min_allocatable: Option<Vec<Text<Quantities>>>,
+    #[serde(default)]
+    pub(super) sorter: Sorter,
+    #[serde(default)]
+    pub(super) shuffle_agents: bool,
+    #[serde(default)]
+    pub(super) seed: u64,
+    #[serde(default)]
+    pub(super) fairness_excluded: Vec<Text<apportion::resources::Kind>>,
+    pub(super) region: Option<String>,
+}
+
+#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Sorter {
+    #[default]
+    Drf,
+    Random,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Step {
+    AddAgent(AddAgent),
+    UpdateAgent(UpdateAgent),
+    RemoveAgent(Name),
+    AddFramework(AddFramework),
+    RemoveFramework(Name),
+    Suppress(Roles),
+    Revive(Roles),
+    Decline(Decline),
+    Accept(Accept),
+    Finish(Name),
+    Advance(Delay),
+    SetQuota(SetQuota),
+    SetWeight(SetWeight),
+    Reserve(Reserve),
+    Unreserve(Reserve),
+    SetConstraints(SetConstraints),
+    SetMaintenance(SetMaintenance),
+    SetAllowList(Hosts),
+    Explain(Explain),
+    Pause(Plainly),
+    Resume(Plainly),
+    Expect(Vec<Expected>),
+    ExpectShares(BTreeMap<String, f64>),
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct AddAgent {
+    pub(super) id: Text<AgentId>,
+    pub(super) resources: Text<Resources>,
+    #[serde(default)]
+    pub(super) attributes: BTreeMap<String, Attribute>,
+    pub(super) hostname: Option<String>,
+    pub(super) region: Option<String>,
+    pub(super) zone: Option<String>,
+    #[serde(default)]
+    pub(super) used: BTreeMap<String, Text<Resources>>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct UpdateAgent {
+    #[serde(alias = "agent")]
+    pub(super) id: Text<AgentId>,
+    pub(super) resources: Option<Text<Resources>>,
+    pub(super) attributes: Option<BTreeMap<String, Attribute>>,
+    pub(super) region: Option<String>,
+    pub(super) zone: Option<String>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct AddFramework {
+    pub(super) id: Text<FrameworkId>,
+    pub(super) roles: Vec<Text<Role>>,
+    #[serde(default)]
+    pub(super) suppressed: Vec<Text<Role>>,
+    #[serde(default)]
+    pub(super) capabilities: Vec<Capability>,
+    #[serde(default)]
+    pub(super) min_allocatable: BTreeMap<String, Vec<Text<Quantities>>>,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub(super) enum Capability {
+    GpuResources,
+    RevocableResources,
+    RegionAware,
+    SharedResources,
+    ReservationRefinement,
+    /// Every framework can have several roles here.
+    MultiRole,
+    /// Every agent has roles in a tree here.
+    HierarchicalRole,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Roles {
+    #[serde(alias = "id")]
+    pub(super) framework: Text<FrameworkId>,
+    #[serde(default)]
+    pub(super) roles: Vec<Text<Role>>,
+    pub(super) role: Option<Text<Role>>,
+}
+
+impl Roles {
+    pub(super) fn all(&self) -> Vec<Role> {
+        self.roles.iter().chain(&self.role).map(|role| role.0.clone()).collect()
+    }
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Decline {
+    pub(super) framework: Text<FrameworkId>,
+    pub(super) agent: Text<AgentId>,
+    pub(super) role: Option<Text<Role>>,
+    pub(super) resources: Option<Text<Resources>>,
+    pub(super) refuse: Option<Delay>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Accept {
+    pub(super) framework: Text<FrameworkId>,
+    pub(super) agent: Text<AgentId>,
+    pub(super) role: Option<Text<Role>>,
+    pub(super) task: String,
+    pub(super) resources: Text<Resources>,
+    pub(super) refuse: Option<Delay>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct SetQuota {
+    pub(super) role: Text<Role>,
+    #[serde(default)]
+    pub(super) guarantee: Text<Quantities>,
+    #[serde(default)]
+    pub(super) limit: Text<Limits>,
+    /// As the allocators of Mesos' tests take any quota, one is not checked against the cluster unless this is false.
+    pub(super) force: Option<bool>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct SetWeight {
+    pub(super) role: Text<Role>,
+    pub(super) weight: f64,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Reserve {
+    /// Whose offer they are from; without one, they must be free: an operator reserves them.
+    pub(super) framework: Option<Text<FrameworkId>>,
+    pub(super) agent: Text<AgentId>,
+    pub(super) role: Option<Text<Role>>,
+    pub(super) resources: Text<Resources>,
+    #[serde(default)]
+    pub(super) labels: BTreeMap<String, String>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct SetConstraints {
+    pub(super) framework: Text<FrameworkId>,
+    /// All roles of the framework when none is named.
+    pub(super) role: Option<Text<Role>>,
+    /// Any group suffices; without any, there are no constraints.
+    #[serde(default)]
+    groups: Vec<Vec<Constraint>>,
+}
+
+impl SetConstraints {
+    pub(super) fn constraints(&self) -> Result<OfferConstraints, String> {
+        let group = |group: &Vec<Constraint>| group.iter().map(Constraint::to_constraint).collect();
+        Ok(OfferConstraints { groups: self.groups.iter().map(group).collect::<Result<_, String>>()? })
+    }
+}
+
+/// A rule about an attribute, or about hostname, region or zone.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Constraint {
+    attribute: Option<String>,
+    pseudo_attribute: Option<PseudoAttribute>,
+    exists: Option<bool>,
+    text_equals: Option<String>,
+    text_not_equals: Option<String>,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum PseudoAttribute {
+    Hostname,
+    Region,
+    Zone,
+}
+
+impl Constraint {
+    fn to_constraint(&self) -> Result<AttributeConstraint, String> {
+        let selector = match (&self.attribute, self.pseudo_attribute) {
+            (Some(name), None) => Selector::Attribute(name.clone()),
+            (None, Some(PseudoAttribute::Hostname)) => Selector::Hostname,
+            (None, Some(PseudoAttribute::Region)) => Selector::Region,
+            (None, Some(PseudoAttribute::Zone)) => Selector::Zone,
+            _ => return Err("a constraint needs either an attribute or a pseudo_attribute".to_owned()),
+        };
+        let predicate = match (self.exists, &self.text_equals, &self.text_not_equals) {
+            (Some(true), None, None) => Predicate::Exists,
+            (Some(false), None, None) => Predicate::NotExists,
+            (None, Some(text), None) => Predicate::TextEquals(text.clone()),
+            (None, None, Some(text)) => Predicate::TextNotEquals(text.clone()),
+            _ => return Err("a constraint needs one of exists, text_equals and text_not_equals".to_owned()),
+        };
+        Ok(AttributeConstraint { selector, predicate })
+    }
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct SetMaintenance {
+    #[serde(alias = "id")]
+    pub(super) agent: Text<AgentId>,
+    /// From now on, in so long; without it, there is no maintenance any more.
+    pub(super) start: Option<Delay>,
+    pub(super) duration: Option<Delay>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Explain {
+    pub(super) framework: Text<FrameworkId>,
+    pub(super) role: Option<Text<Role>>,
+    #[serde(default)]
+    pub(super) resources: Text<Resources>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Expected {
+    pub(super) framework: Text<FrameworkId>,
+    pub(super) role: Option<Text<Role>>,
+    pub(super) agent: Text<AgentId>,
+    pub(super) resources: Text<Resources>,
+}

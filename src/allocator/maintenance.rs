@@ -1,0 +1,102 @@
+//! Maintenance: agents that will be away, and frameworks asked to leave them.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use rustc_hash::FxHashMap;
+
+use super::DrfAllocator;
+use super::agents::AgentSlot;
+use super::frameworks::FrameworkSlot;
+use crate::protocol::{AgentId, FrameworkId};
+use crate::time::Time;
+
+/// When an agent will be away.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Unavailability {
+    /// From when on.
+    pub start: Time,
+    /// For how long; `None`: for ever.
+    pub duration: Option<Duration>,
+}
+
+/// A framework is asked to give back all that it has on an agent, since that will be away.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InverseOffer {
+    /// Who is asked.
+    pub framework: FrameworkId,
+    /// Where.
+    pub agent: AgentId,
+    /// When the agent will be away.
+    pub unavailability: Unavailability,
+}
+
+/// Who was asked to leave which agent.
+#[derive(Debug, Default)]
+pub(super) struct Maintenance {
+    windows: BTreeMap<AgentSlot, Window>,
+}
+
+#[derive(Debug)]
+struct Window {
+    unavailability: Unavailability,
+    /// Who was asked, and until when it is not asked again; `None`: it has not answered yet.
+    asked: FxHashMap<FrameworkSlot, Option<Time>>,
+}
+
+impl Maintenance {
+    /// Sets when an agent will be away; whoever was asked about another window is asked anew.
+    pub(super) fn set(&mut self, agent: AgentSlot, unavailability: Option<Unavailability>) {
+        match unavailability {
+            Some(unavailability) => {
+                self.windows.insert(agent, Window { unavailability, asked: FxHashMap::default() });
+            }
+            None => drop(self.windows.remove(&agent)),
+        }
+    }
+
+    /// A framework is gone: its slot may become another's.
+    pub(super) fn forget(&mut self, framework: FrameworkSlot) {
+        for window in self.windows.values_mut() {
+            window.asked.remove(&framework);
+        }
+    }
+
+    /// A framework has answered; it is asked again after this time.
+    pub(super) fn answered(&mut self, agent: AgentSlot, framework: FrameworkSlot, until: Time) {
+        if let Some(window) = self.windows.get_mut(&agent) {
+            window.asked.insert(framework, Some(until));
+        }
+    }
+}
+
+impl DrfAllocator {
+    /// Asks every framework that has something on an agent that will be away, unless it was asked already.
+    pub(super) fn ask_to_leave(&mut self, now: Time, inverse_offers: &mut Vec<InverseOffer>) {
+        for (slot, window) in &mut self.maintenance.windows {
+            let Some(agent) = self.agents.get(*slot) else { continue };
+            let mut holders: Vec<FrameworkSlot> = agent
+                .allocated()
+                .iter()
+                .filter_map(|(leaf, _)| Some(self.tree.member(*leaf)?.slot))
+                .filter(|framework| match window.asked.get(framework) {
+                    None => true,
+                    Some(until) => until.is_some_and(|until| until <= now),
+                })
+                .collect();
+            holders.sort_unstable();
+            holders.dedup();
+            for framework in holders {
+                let Some(holder) = self.frameworks.get(framework).filter(|holder| holder.active) else {
+                    continue;
+                };
+                window.asked.insert(framework, None);
+                inverse_offers.push(InverseOffer {
+                    framework: holder.id.clone(),
+                    agent: agent.id.clone(),
+                    unavailability: window.unavailability,
+                });
+            }
+        }
+    }
+}
