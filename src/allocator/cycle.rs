@@ -238,7 +238,7 @@ impl DrfAllocator {
     }
 
     /// What is free in the cluster beyond what must be kept back for guarantees that are not met.
-    fn surplus(&self) -> Quantities {
+    pub(super) fn surplus(&self) -> Quantities {
         self.chargeable.minus_clamped(&self.tree.unexempt()).minus_clamped(self.tree.kept_back())
     }
 

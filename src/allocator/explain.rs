@@ -1,12 +1,47 @@
 //! Why a framework is not offered something now.
 
 use super::DrfAllocator;
-use super::agents::Agent;
+use super::agents::{Agent, AgentSlot};
 use super::cycle::visible;
 use super::frameworks::Membership;
+use super::tree::Member;
 use crate::protocol::{Explanation, FrameworkId, Obstacle};
-use crate::resources::{Quantities, Role};
+use crate::resources::{Kind, Quantities, Role, Scalar};
 use crate::time::Time;
+
+/// What stands in the way on one agent: the first that applies.
+enum Reason {
+    NotAllowed,
+    Incapable,
+    Constraint,
+    /// Too small even when empty; what is lacking then.
+    TooSmall(Quantities),
+    ReservedToOthers,
+    /// Too little is free; what is lacking.
+    Insufficient(Quantities),
+    Refused(Time),
+}
+
+/// How many agents have which reason.
+#[derive(Default)]
+struct Tally {
+    agents: usize,
+    not_allowed: usize,
+    incapable: usize,
+    constrained: usize,
+    too_small: Lacking,
+    reserved: usize,
+    insufficient: Lacking,
+    refused: usize,
+    refused_until: Option<Time>,
+}
+
+/// Agents that lack something, and what the closest one lacks.
+#[derive(Default)]
+struct Lacking {
+    agents: usize,
+    closest: Option<Quantities>,
+}
 
 impl DrfAllocator {
     pub(super) fn why_not(
@@ -16,72 +51,150 @@ impl DrfAllocator {
         role: &Role,
         wanted: &Quantities,
     ) -> Explanation {
+        let wants = Some((role.clone(), wanted.clone()));
         let mut obstacles = Vec::new();
+        if self.paused {
+            obstacles.push(Obstacle::Paused);
+        }
         let framework = self.frameworks.find(framework);
-        let membership = framework.and_then(|framework| framework.membership(role));
         if !framework.is_some_and(|framework| framework.active) {
             obstacles.push(Obstacle::Disconnected);
         }
-        if membership.is_some_and(|membership| membership.suppressed) {
+        let membership = framework.and_then(|framework| framework.membership(role));
+        let Some((membership, member)) = membership
+            .filter(|membership| !membership.left)
+            .and_then(|membership| Some((membership, self.tree.member(membership.leaf)?)))
+        else {
+            if framework.is_some() {
+                obstacles.push(Obstacle::NotInRole);
+            }
+            return Explanation { task: None, wants, obstacles };
+        };
+        if membership.suppressed {
             obstacles.push(Obstacle::Suppressed);
         }
-        if !self.agents.iter().any(|(_, agent)| agent.active) {
-            obstacles.push(Obstacle::NoAgents);
+        obstacles.extend(self.quota_obstacle(membership, wanted));
+        let mut tally = Tally::default();
+        for (slot, agent) in self.agents.iter().filter(|(_, agent)| agent.active) {
+            tally.agents += 1;
+            if let Some(reason) = self.reason(now, slot, agent, membership, member, wanted) {
+                tally.note(reason);
+            }
         }
-        obstacles.extend(self.too_small(role, wanted));
-        obstacles.extend(membership.and_then(|membership| self.refused(now, membership, wanted)));
+        tally.tell(&mut obstacles);
         if let Some((rank, roles)) = self.tree.rank(role, &self.share_total()).filter(|(rank, _)| *rank > 1) {
             obstacles.push(Obstacle::BelowFairShare { rank, roles });
         }
-        Explanation { task: None, wants: Some((role.clone(), wanted.clone())), obstacles }
+        Explanation { task: None, wants, obstacles }
     }
 
-    /// Agents that have enough, but of which the framework refused this much lately.
-    fn refused(&self, now: Time, membership: &Membership, wanted: &Quantities) -> Option<Obstacle> {
-        let hidden = |(slot, agent): (_, &Agent)| {
-            let offered = visible(agent, self.tree.member(membership.leaf)?, None);
-            let enough = agent.active && offered.quantities().contains(wanted);
-            enough
-                .then(|| self.filters.hidden_until(slot, membership.leaf, &offered))?
-                .filter(|until| *until > now)
-        };
-        let refused: Vec<Time> = self.agents.iter().filter_map(hidden).collect();
-        let until = *refused.iter().min()?;
-        Some(Obstacle::Refused { agents: refused.len(), until })
+    /// Whether a limit, or other roles' guarantees, leave too little.
+    fn quota_obstacle(&self, membership: &Membership, wanted: &Quantities) -> Option<Obstacle> {
+        let mut charged = wanted.clone();
+        charged.set(&Kind::Ports, Scalar::ZERO);
+        if let Some((role, exceeding)) = self.tree.exceeded(membership.leaf, &charged) {
+            return Some(Obstacle::QuotaLimit { role: role.clone(), exceeding });
+        }
+        if self.tree.kept_back().is_empty() || self.tree.lacking(membership.leaf).contains(&charged) {
+            return None;
+        }
+        let lacking = charged.minus_clamped(&self.surplus());
+        (!lacking.is_empty()).then_some(Obstacle::KeptBack { lacking })
     }
 
-    /// Agents that lack something, now or even when they are empty.
-    fn too_small(&self, role: &Role, wanted: &Quantities) -> Option<Obstacle> {
-        let mut now_short = 0;
-        let mut closest: Option<Quantities> = None;
-        let mut closest_when_empty: Option<Quantities> = None;
-        let mut fits_when_empty = false;
-        for (_, agent) in self.agents.iter().filter(|(_, agent)| agent.active) {
-            let whole = agent.total().resources.allocatable_to(role).quantities();
-            if whole.contains(wanted) {
-                fits_when_empty = true;
-            } else {
-                keep_smaller(&mut closest_when_empty, wanted.minus_clamped(&whole));
-            }
-            let free = agent.available().resources.allocatable_to(role).quantities();
-            if !free.contains(wanted) {
-                now_short += 1;
-                keep_smaller(&mut closest, wanted.minus_clamped(&free));
-            }
+    fn reason(
+        &self,
+        now: Time,
+        slot: AgentSlot,
+        agent: &Agent,
+        membership: &Membership,
+        member: &Member,
+        wanted: &Quantities,
+    ) -> Option<Reason> {
+        if !agent.allowed {
+            return Some(Reason::NotAllowed);
         }
-        if !fits_when_empty && let Some(lacking) = closest_when_empty {
-            return Some(Obstacle::LargerThanAnyAgent { lacking });
+        if !member.capabilities.contain(agent.needed) {
+            return Some(Reason::Incapable);
         }
-        closest.map(|lacking| Obstacle::Insufficient { agents: now_short, lacking })
+        if !member.constraints.as_ref().is_none_or(|constraints| constraints.allow(&agent.profile)) {
+            return Some(Reason::Constraint);
+        }
+        let total = agent.total();
+        let whole = total.resources.allocatable_to(&membership.role).quantities();
+        if !whole.contains(wanted) {
+            let with_reserved = total.quantities.contains(wanted);
+            let too_small = || Reason::TooSmall(wanted.minus_clamped(&whole));
+            return Some(if with_reserved { Reason::ReservedToOthers } else { too_small() });
+        }
+        let free = visible(agent, member, None);
+        let amounts = free.quantities();
+        if !amounts.contains(wanted) {
+            return Some(Reason::Insufficient(wanted.minus_clamped(&amounts)));
+        }
+        let hidden = self.filters.hidden_until(slot, membership.leaf, &free);
+        hidden.filter(|until| *until > now).map(Reason::Refused)
     }
 }
 
-/// Keeps what lacks less: fewer kinds, then the smaller sum.
-fn keep_smaller(best: &mut Option<Quantities>, lacking: Quantities) {
-    let size = |quantities: &Quantities| {
-        (quantities.iter().count(), quantities.iter().map(|(_, amount)| amount.milli()).sum::<i64>())
-    };
-    if best.as_ref().is_none_or(|best| size(&lacking) < size(best)) {
-        *best = Some(lacking);
+impl Tally {
+    fn note(&mut self, reason: Reason) {
+        match reason {
+            Reason::NotAllowed => self.not_allowed += 1,
+            Reason::Incapable => self.incapable += 1,
+            Reason::Constraint => self.constrained += 1,
+            Reason::TooSmall(lacking) => self.too_small.note(lacking),
+            Reason::ReservedToOthers => self.reserved += 1,
+            Reason::Insufficient(lacking) => self.insufficient.note(lacking),
+            Reason::Refused(until) => {
+                self.refused += 1;
+                self.refused_until = Some(self.refused_until.map_or(until, |first| first.min(until)));
+            }
+        }
+    }
+
+    fn tell(self, obstacles: &mut Vec<Obstacle>) {
+        if self.agents == 0 {
+            obstacles.push(Obstacle::NoAgents);
+        }
+        let is_too_large = self.too_small.agents > 0 && self.too_small.agents == self.agents;
+        if is_too_large && let Some(lacking) = self.too_small.closest {
+            obstacles.push(Obstacle::LargerThanAnyAgent { lacking });
+            return;
+        }
+        // Too small now or always: for whoever waits that is the same while others are large enough.
+        let agents = self.insufficient.agents + self.too_small.agents;
+        if let Some(lacking) = self.insufficient.closest.or(self.too_small.closest) {
+            obstacles.push(Obstacle::Insufficient { agents, lacking });
+        }
+        if let Some(until) = self.refused_until {
+            obstacles.push(Obstacle::Refused { agents: self.refused, until });
+        }
+        for (agents, obstacle) in [
+            (self.reserved, Obstacle::ReservedToOthers { agents: self.reserved }),
+            (self.incapable, Obstacle::Incapable { agents: self.incapable }),
+            (self.not_allowed, Obstacle::NotAllowed { agents: self.not_allowed }),
+        ] {
+            if agents > 0 {
+                obstacles.push(obstacle);
+            }
+        }
+        if self.constrained > 0 {
+            let name = "the framework's offer constraints".to_owned();
+            obstacles.push(Obstacle::Constraint { name, agents: self.constrained });
+        }
+    }
+}
+
+impl Lacking {
+    /// Keeps what lacks less: fewer kinds, then the smaller sum.
+    fn note(&mut self, lacking: Quantities) {
+        self.agents += 1;
+        let size = |quantities: &Quantities| {
+            (quantities.iter().count(), quantities.iter().map(|(_, amount)| amount.milli()).sum::<i64>())
+        };
+        if self.closest.as_ref().is_none_or(|closest| size(&lacking) < size(closest)) {
+            self.closest = Some(lacking);
+        }
     }
 }

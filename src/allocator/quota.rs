@@ -176,25 +176,18 @@ pub(super) fn check_quota(
     let mut guarantees: BTreeMap<&Role, &Quantities> =
         tree.quotas().map(|(role, quota)| (role, &quota.guarantee)).collect();
     guarantees.insert(role, &quota.guarantee);
-    let below = |parent: Option<&Role>| {
-        guarantees.iter().filter(|(role, _)| role.parent().as_ref() == parent).fold(
-            Quantities::new(),
-            |mut sum, (_, guarantee)| {
-                sum.add(guarantee);
-                sum
-            },
-        )
-    };
-    for (parent, guarantee) in &guarantees {
-        let children = below(Some(parent));
+    let mut below: BTreeMap<Role, Quantities> = BTreeMap::new();
+    for (child, guarantee) in &guarantees {
+        if let Some(parent) = child.parent() {
+            below.entry(parent).or_default().add(guarantee);
+        }
+    }
+    for (parent, children) in below {
+        let guarantee = guarantees.get(&parent).map(|guarantee| (*guarantee).clone()).unwrap_or_default();
         // A role without a guarantee of its own guarantees what its children are.
         if !guarantee.is_empty() && !guarantee.contains(&children) {
-            let guarantee = Box::new((*guarantee).clone());
-            return Err(QuotaError::AboveParent {
-                role: (*parent).clone(),
-                children: Box::new(children),
-                guarantee,
-            });
+            let (children, guarantee) = (Box::new(children), Box::new(guarantee));
+            return Err(QuotaError::AboveParent { role: parent, children, guarantee });
         }
     }
     let Some(capacity) = capacity else { return Ok(()) };
@@ -257,6 +250,34 @@ mod tests {
         assert_eq!(limits.minus(&"cpus:3".parse().unwrap()).to_string(), "cpus:0;mem:0");
         let narrower = limits.and("cpus:0.5;disk:3".parse().unwrap());
         assert_eq!(narrower.to_string(), "cpus:0.5;mem:0;disk:3");
+    }
+
+    fn quota(guarantee: &str, limit: &str) -> Quota {
+        Quota { guarantee: guarantee.parse().unwrap(), limit: limit.parse().unwrap() }
+    }
+
+    #[test]
+    fn quotas_that_cannot_be_kept_are_refused() {
+        let role = |name: &str| name.parse::<Role>().unwrap();
+        let mut tree = RoleTree::default();
+        let capacity: Quantities = "cpus:10;mem:100".parse().unwrap();
+        let check = |tree: &RoleTree, name: &str, quota: Quota, capacity| {
+            check_quota(tree, &role(name), &quota, capacity).map_err(|error| error.to_string())
+        };
+        let error = check(&tree, "a", quota("cpus:2", "cpus:1"), None).unwrap_err();
+        assert_eq!(error, "a can't be guaranteed 2 of cpus when it is limited to 1");
+        assert_eq!(check(&tree, "a", quota("cpus:8", ""), Some(&capacity)), Ok(()));
+        tree.set_quota(&role("a"), quota("cpus:8", ""));
+        tree.set_quota(&role("a/x"), quota("cpus:5", ""));
+        let error = check(&tree, "a/y", quota("cpus:4", ""), None).unwrap_err();
+        assert_eq!(error, "the roles below a are guaranteed cpus:9 together, but it only cpus:8");
+        assert_eq!(check(&tree, "a/y", quota("cpus:3", ""), Some(&capacity)), Ok(()));
+        let error = check(&tree, "b", quota("cpus:3", ""), Some(&capacity)).unwrap_err();
+        assert!(error.starts_with("cpus:11 would be guaranteed in all, but the cluster has cpus:10;mem:100"));
+        assert_eq!(check(&tree, "b", quota("cpus:3", ""), None), Ok(()), "it is forced");
+        tree.add_reserved(&role("c"), &"mem:50".parse().unwrap());
+        let error = check(&tree, "c", quota("", "mem:40"), Some(&capacity)).unwrap_err();
+        assert!(error.starts_with("c has mem:50 already"), "{error}");
     }
 
     #[test]

@@ -88,6 +88,37 @@ pub enum Obstacle {
         /// What happens just now.
         what: String,
     },
+    /// A role's limit leaves too little.
+    QuotaLimit {
+        /// Whose limit: the framework's role, or one above it.
+        role: Role,
+        /// What is beyond it.
+        exceeding: Quantities,
+    },
+    /// What is free is kept back for guarantees of other roles that are not met.
+    KeptBack {
+        /// How much is lacking because of that.
+        lacking: Quantities,
+    },
+    /// Agents that have enough only with what is reserved to other roles.
+    ReservedToOthers {
+        /// How many.
+        agents: usize,
+    },
+    /// Agents that are offered only to frameworks that say that they can deal with them.
+    Incapable {
+        /// How many.
+        agents: usize,
+    },
+    /// Agents that the operator's allow-list leaves out.
+    NotAllowed {
+        /// How many.
+        agents: usize,
+    },
+    /// The framework is not in the role.
+    NotInRole,
+    /// The allocator is paused.
+    Paused,
 }
 
 impl fmt::Display for Obstacle {
@@ -113,6 +144,27 @@ impl fmt::Display for Obstacle {
             Obstacle::NoAgents => f.write_str("the cluster has no agent"),
             Obstacle::Constraint { name, agents } => write!(f, "{name} excludes {agents} agent(s)"),
             Obstacle::InProgress { what } => f.write_str(what),
+            Obstacle::QuotaLimit { role, exceeding } => {
+                write!(f, "the limit of role {role} leaves too little: {exceeding} is beyond it")
+            }
+            Obstacle::KeptBack { lacking } => {
+                write!(
+                    f,
+                    "what is free is kept back for other roles' guarantees: {lacking} too little is left"
+                )
+            }
+            Obstacle::ReservedToOthers { agents } => {
+                write!(f, "{agents} agent(s) have enough only with what is reserved to other roles")
+            }
+            Obstacle::Incapable { agents } => {
+                write!(
+                    f,
+                    "{agents} agent(s) have gpus or are far away, and the framework does not say that it can use such"
+                )
+            }
+            Obstacle::NotAllowed { agents } => write!(f, "{agents} agent(s) are not on the allow-list"),
+            Obstacle::NotInRole => f.write_str("the framework is not in the role"),
+            Obstacle::Paused => f.write_str("the allocator is paused"),
         }
     }
 }

@@ -7,7 +7,10 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 
-use super::{AgentProfile, Allocation, Allocator, DrfAllocator, FrameworkProfile};
+use super::{
+    AgentProfile, Allocation, Allocator, AttributeConstraint, Capabilities, DrfAllocator, FrameworkProfile,
+    OfferConstraints, Predicate, Quota, Selector,
+};
 use crate::protocol::{AgentId, FrameworkId, Obstacle, Weight};
 use crate::resources::{Quantities, Resources, Role};
 use crate::time::Time;
@@ -145,6 +148,46 @@ fn it_says_what_stands_in_the_way() {
     offer.resources = Resources::cpus_mem(1000, 0);
     allocator.recover(Time::ZERO, &offer, None);
     assert_eq!(explain(&allocator, 2000), [Obstacle::Insufficient { agents: 1, lacking }]);
+}
+
+#[test]
+fn it_counts_what_stands_in_the_way_where() {
+    let mut allocator = DrfAllocator::default();
+    for (name, total, hostname) in [
+        ("tiny", "cpus:1;mem:64", "tiny"),
+        ("gpu", "cpus:8;mem:1024;gpus:1", "gpu"),
+        ("theirs", "cpus(b):8;mem(b):1024", "theirs"),
+        ("hidden", "cpus:8;mem:1024", "hidden"),
+        ("rack-b", "cpus:8;mem:1024", "rack-b"),
+    ] {
+        let mut profile = AgentProfile { hostname: hostname.to_owned(), ..AgentProfile::default() };
+        profile.attributes.insert("rack".to_owned(), if name == "rack-b" { "b" } else { "a" }.to_owned());
+        allocator.add_agent(&agent(name), &profile, &total.parse().unwrap(), &[]);
+    }
+    let hosts = ["tiny", "gpu", "theirs", "rack-b"].map(str::to_owned);
+    allocator.set_allow_list(Some(hosts.into()));
+    let mut profile = FrameworkProfile::new(&[role("a")]);
+    profile.capabilities = Capabilities::NONE;
+    let rack = Selector::Attribute("rack".to_owned());
+    let only_a = AttributeConstraint { selector: rack, predicate: Predicate::TextEquals("a".to_owned()) };
+    profile.constraints.insert(role("a"), OfferConstraints { groups: vec![vec![only_a]] });
+    allocator.add_framework(&framework("a"), &profile);
+    let limit = Quota { limit: "cpus:1".parse().unwrap(), ..Quota::default() };
+    allocator.set_quota(&role("a"), &limit, false).unwrap();
+
+    let wanted: Quantities = "cpus:2;mem:64".parse().unwrap();
+    let explanation = allocator.explain(Time::ZERO, &framework("a"), &role("a"), &wanted);
+    assert_eq!(
+        explanation.obstacles,
+        [
+            Obstacle::QuotaLimit { role: role("a"), exceeding: "cpus:1".parse().unwrap() },
+            Obstacle::Insufficient { agents: 1, lacking: "cpus:1".parse().unwrap() },
+            Obstacle::ReservedToOthers { agents: 1 },
+            Obstacle::Incapable { agents: 1 },
+            Obstacle::NotAllowed { agents: 1 },
+            Obstacle::Constraint { name: "the framework's offer constraints".to_owned(), agents: 1 },
+        ]
+    );
 }
 
 /// Two or three users with a task shape each, and a total that holds several tasks of every user.

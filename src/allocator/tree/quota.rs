@@ -148,6 +148,30 @@ impl RoleTree {
         room
     }
 
+    /// The role, the leaf's own or one above it, whose limit is exceeded with so much more, and by how much.
+    pub(in crate::allocator) fn exceeded(
+        &self,
+        leaf: Leaf,
+        more: &Quantities,
+    ) -> Option<(&Role, Quantities)> {
+        let mut place = leaf;
+        while place != ROOT {
+            let node = &self.nodes[place];
+            if let (Kind::Role { role, .. }, Some(quota)) = (&node.kind, &node.charges.quota) {
+                let room = quota.limit.minus(&self.charged_at(place));
+                let most: Quantities = room.iter().map(|(kind, most)| (kind.clone(), most)).collect();
+                let limited = more.iter().filter(|(kind, _)| room.get(kind).is_some());
+                let limited: Quantities = limited.map(|(kind, amount)| (kind.clone(), amount)).collect();
+                let exceeding = limited.minus_clamped(&most);
+                if !exceeding.is_empty() {
+                    return Some((role, exceeding));
+                }
+            }
+            place = node.parent;
+        }
+        None
+    }
+
     /// Works out anew what is kept back for roles from a leaf up, after what they have or want has changed.
     pub(super) fn settle_guarantees(&mut self, leaf: Leaf) {
         if self.guaranteed > 0 {
