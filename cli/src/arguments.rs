@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use apportion::isolation::IsolationPreference;
 use apportion::protocol::{FrameworkId, IdentityKind, TaskId, Weight};
 use apportion::resources::{Resources, Role, Scalar};
+use apportion_simulations::traces::Format;
 use clap::{ArgAction, Args, Parser, Subcommand};
 use clap_complete::Shell;
 
@@ -326,6 +327,37 @@ Example: apportion sim allocator simulations/tests/scripts/drf-unreserved.toml")
         #[arg(required = true)]
         scenarios: Vec<PathBuf>,
     },
+    /// Look at traces of clusters and workloads, and convert them
+    #[command(subcommand)]
+    Trace(TraceCommand),
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum TraceCommand {
+    /// Say what a trace holds, and which of its lines can't be read
+    #[command(after_help = "Example: apportion sim trace info log.swf.gz")]
+    Info(TraceArguments),
+    /// Convert a trace to the table that the simulator documents
+    #[command(after_help = "Example: apportion sim trace convert log.swf.gz --out jobs.csv --skip-malformed")]
+    Convert {
+        #[command(flatten)]
+        trace: TraceArguments,
+        /// Where to write the table [default: standard output]
+        #[arg(long, value_name = "FILE")]
+        out: Option<PathBuf>,
+        /// Leave out lines that can't be read, instead of refusing the trace
+        #[arg(long)]
+        skip_malformed: bool,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct TraceArguments {
+    /// The trace; gzip is unpacked
+    pub(crate) file: PathBuf,
+    /// Its format [default: as its name and first lines say]
+    #[arg(long, value_parser = trace_format)]
+    pub(crate) format: Option<Format>,
 }
 
 #[derive(Debug, Args)]
@@ -360,6 +392,11 @@ fn attribute(text: &str) -> Result<(String, String), String> {
         Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
         _ => Err("an attribute is of the form NAME=VALUE".to_owned()),
     }
+}
+
+fn trace_format(text: &str) -> Result<Format, String> {
+    let known: Vec<&str> = Format::ALL.into_iter().map(Format::as_str).collect();
+    Format::named(text).ok_or_else(|| format!("known are {}", known.join(", ")))
 }
 
 fn weight(text: &str) -> Result<Weight, String> {

@@ -14,6 +14,7 @@
 //! | [`frameworks`] | the scheduler that plays them: queue policies and placements |
 //! | [`engine`] | the world: parties, messages under way, the clock |
 //! | [`metrics`] | what is measured, and how |
+//! | [`packing`] | where tasks with GPUs go: nodes by device, policies, the FGD paper's experiment |
 //! | [`output`] | summary, manifest, tables |
 //! | [`values`], [`random`], [`digest`] | lengths of time and distributions; named random streams; 128-bit hashes |
 //!
@@ -25,6 +26,7 @@ pub mod frameworks;
 pub mod gpus;
 pub mod metrics;
 pub mod output;
+pub mod packing;
 pub mod random;
 mod run;
 pub mod scenario;

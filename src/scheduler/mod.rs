@@ -25,7 +25,7 @@ mod view;
 pub use contract::{Ack, Scheduler, Subscription};
 pub use driver::Driver;
 pub use offer::{MAX_HOLD, Offer, OfferError};
-pub use placement::{BestFit, Filter, MaxPer, Score, Spread};
+pub use placement::{Alignment, BestFit, Filter, MaxPer, RandomFit, Score, Spread};
 pub use planned::{MAX_PASSES, OVERRUN_PAUSE, Planned, UNKNOWN_RECHECK};
 pub use process::{SchedulerInput, SchedulerOutput, SchedulerProcess};
 pub use reconciler::{Plan, Reconciler, TaskRequest};

@@ -1,9 +1,13 @@
 //! Rules and preferences of where tasks go, besides that they fit.
 
 use std::collections::BTreeMap;
+use std::hash::{Hash, Hasher};
+
+use rustc_hash::FxHasher;
 
 use super::{Offer, TaskRequest};
 use crate::protocol::TaskId;
+use crate::resources::{Kind, Quantities};
 
 /// A rule that keeps tasks off agents.
 pub trait Filter {
@@ -109,6 +113,48 @@ impl Score for Spread {
     }
 }
 
+/// Prefers the offer whose rest is most like what the task wants: the largest dot product of the two, each kind as a part of
+/// `scale`. So tasks that want much of one kind go where much of it is left (Tetris; Grandl et al., SIGCOMM 2014).
+#[derive(Clone, Debug)]
+pub struct Alignment {
+    scale: Quantities,
+}
+
+impl Alignment {
+    /// Compares parts of these amounts, such as those of the largest machine. Kinds that it does not have don't count.
+    pub fn new(scale: Quantities) -> Self {
+        Alignment { scale }
+    }
+}
+
+impl Score for Alignment {
+    fn score(&self, task: &TaskRequest, offer: &Offer) -> f64 {
+        let (left, wanted) = (offer.remaining().quantities(), task.shape.quantities());
+        let part = |amounts: &Quantities, kind: &Kind, whole: f64| amounts.get(kind).as_f64() / whole;
+        let kinds = self.scale.iter().map(|(kind, whole)| (kind, whole.as_f64()));
+        kinds.map(|(kind, whole)| part(&wanted, kind, whole) * part(&left, kind, whole)).sum()
+    }
+}
+
+/// Prefers any offer: each task and agent draw a number by their names and the seed.
+#[derive(Clone, Copy, Debug)]
+pub struct RandomFit {
+    /// Other seeds give other choices.
+    pub seed: u64,
+}
+
+impl Score for RandomFit {
+    fn score(&self, task: &TaskRequest, offer: &Offer) -> f64 {
+        let mut hasher = FxHasher::default();
+        (self.seed, &task.id, offer.agent()).hash(&mut hasher);
+        // The hash alone is not evenly spread; the finaliser of SplitMix64 makes it so.
+        let mut mixed = hasher.finish().wrapping_add(0x9e37_79b9_7f4a_7c15);
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        (mixed ^ (mixed >> 31)) as f64
+    }
+}
+
 /// How many tasks like this one would fit in what is left of the offer.
 fn room(task: &TaskRequest, offer: &Offer) -> f64 {
     let left = offer.remaining().quantities();
@@ -116,4 +162,55 @@ fn room(task: &TaskRequest, offer: &Offer) -> f64 {
     let ratios = wanted.iter().filter(|(_, amount)| amount.as_f64() > 0.0);
     // A task that wants nothing fits anywhere alike.
     ratios.map(|(kind, amount)| left.get(kind).as_f64() / amount.as_f64()).reduce(f64::min).unwrap_or(0.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::protocol::{AgentId, Attributes, OfferId, OfferInfo, Work};
+    use crate::resources::{Resources, Role, Shape};
+
+    fn offer(agent: &str, resources: &str) -> Offer {
+        Offer::new(OfferInfo {
+            id: OfferId(1),
+            role: Role::any(),
+            agent: AgentId::new(agent).unwrap(),
+            hostname: agent.to_owned(),
+            attributes: Attributes::new(),
+            resources: resources.parse().unwrap(),
+        })
+    }
+
+    fn task(id: &str, resources: &str) -> TaskRequest {
+        let shape = Arc::new(Shape::from(resources.parse::<Resources>().unwrap()));
+        let command = crate::protocol::CommandInfo::new(crate::protocol::Command::Shell("true".to_owned()));
+        TaskRequest::new(TaskId::new(id).unwrap(), Role::any(), shape, Work::Command(Arc::new(command)))
+    }
+
+    #[test]
+    fn tasks_go_where_what_is_left_is_like_what_they_want() {
+        let (cores, memory) = (offer("a", "cpus:8;mem:16"), offer("b", "cpus:2;mem:64"));
+        let alignment = Alignment::new("cpus:8;mem:64".parse().unwrap());
+        let prefers_cores =
+            |task: &TaskRequest| alignment.score(task, &cores) > alignment.score(task, &memory);
+        assert!(prefers_cores(&task("t", "cpus:1;mem:1")));
+        assert!(!prefers_cores(&task("t", "cpus:0.1;mem:16")));
+    }
+
+    #[test]
+    fn random_choices_are_even_and_repeatable() {
+        let offers: Vec<Offer> = ["a", "b", "c", "d"].iter().map(|name| offer(name, "cpus:1")).collect();
+        let random = RandomFit { seed: 7 };
+        let mut chosen = [0; 4];
+        for number in 0..4000 {
+            let task = task(&format!("t{number}"), "cpus:1");
+            let scores: Vec<f64> = offers.iter().map(|offer| random.score(&task, offer)).collect();
+            assert_eq!(scores[0], random.score(&task, &offers[0]));
+            let best = (0..4).max_by(|a, b| scores[*a].total_cmp(&scores[*b])).unwrap();
+            chosen[best] += 1;
+        }
+        assert!(chosen.iter().all(|count| (850..1150).contains(count)), "{chosen:?}");
+    }
 }

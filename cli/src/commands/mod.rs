@@ -10,6 +10,7 @@ mod logs;
 mod master;
 mod run;
 mod sim;
+mod sim_trace;
 mod spec;
 mod status;
 mod up;
@@ -20,7 +21,7 @@ use std::path::Path;
 
 use apportion::spec::Document;
 
-use crate::arguments::{Arguments, Command, SimCommand, SpecCommand, TokenCommand};
+use crate::arguments::{Arguments, Command, SimCommand, SpecCommand, TokenCommand, TraceCommand};
 use crate::context::Context;
 use crate::failure::Failure;
 
@@ -60,6 +61,10 @@ pub(crate) fn execute(Arguments { global, command }: Arguments) -> Result<(), Fa
         Command::Sim(SimCommand::Allocator { script }) => sim::allocator(&script, &global),
         Command::Sim(SimCommand::Run(arguments)) => sim::run(&arguments, &global),
         Command::Sim(SimCommand::Check { scenarios }) => sim::check(&scenarios),
+        Command::Sim(SimCommand::Trace(TraceCommand::Info(trace))) => sim_trace::info(&trace, json),
+        Command::Sim(SimCommand::Trace(TraceCommand::Convert { trace, out, skip_malformed })) => {
+            sim_trace::convert(&trace, out.as_deref(), skip_malformed)
+        }
         Command::Spec(SpecCommand::Check { files }) => spec::check(&files),
         Command::Spec(SpecCommand::Explain { file }) => spec::explain(&file),
         Command::Completions { shell } => completions::completions(shell),

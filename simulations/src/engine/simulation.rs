@@ -9,6 +9,7 @@ use apportion::protocol::{
     AgentEvent, ConnectionId, FrameworkId, Identity, IdentityKind, OperatorCall, RequestId, SchedulerCall,
     SchedulerEvent, TaskInfo, TaskState,
 };
+use apportion::resources::Quantities;
 use apportion::scheduler::{SchedulerInput, SchedulerProcess};
 use apportion::time::Time;
 use rustc_hash::FxHashMap;
@@ -20,6 +21,7 @@ use super::record::{Ending, FrameworkRecord, Outcome, Record, TaskRun};
 use super::seat::{Party, Seat};
 use crate::digest::Digester;
 use crate::frameworks::{QueueFramework, TimerTask};
+use crate::random::Stream;
 use crate::scenario::{Batch, Decision, FrameworkModel, Model, RoleModel};
 use crate::values::Span;
 
@@ -157,8 +159,11 @@ impl Simulation {
         for agent in &model.agents {
             simulation.add_agent(agent)?;
         }
+        let per_agent = model.agents.iter().map(|agent| agent.resources.quantities());
+        let largest = per_agent.fold(Quantities::new(), |largest, amounts| largest.max(&amounts));
         for framework in &model.frameworks {
-            simulation.add_framework(framework)?;
+            let stream = Stream::named(model.seed, &format!("framework/{}/placement", framework.id));
+            simulation.add_framework(framework, &largest, stream)?;
         }
         Ok(simulation)
     }
@@ -180,9 +185,15 @@ impl Simulation {
         Ok(())
     }
 
-    fn add_framework(&mut self, model: &FrameworkModel) -> Result<(), RunError> {
+    fn add_framework(
+        &mut self,
+        model: &FrameworkModel,
+        largest: &Quantities,
+        stream: Stream,
+    ) -> Result<(), RunError> {
         let (name, role) = (model.id.as_str(), model.role.clone());
-        let framework = QueueFramework::new(name, role, model.options, model.workload.clone());
+        let workload = model.workload.clone();
+        let framework = QueueFramework::new(name, role, model.options, workload, largest.clone(), stream);
         let process = SchedulerProcess::new(framework);
         let place = self.plug(model.id.clone(), Box::new(process), model.decision)?;
         let workload = model.workload.clone();

@@ -8,18 +8,24 @@ use std::time::Duration;
 use apportion::protocol::{
     ExecutorInfo, FrameworkInfo, RequestId, TaskId, TaskInfo, TaskState, TaskStatus, Work,
 };
-use apportion::resources::{Resources, Role, Shape};
-use apportion::scheduler::{Ack, Driver, Offer, Scheduler, Subscription, TaskRequest};
+use apportion::resources::{Quantities, Role, Shape};
+use apportion::scheduler::{Ack, Alignment, Driver, Offer, Scheduler, Subscription, TaskRequest};
 use apportion::time::Time;
 use compact_str::format_compact;
 use rustc_hash::FxHashMap;
 
+use super::devices::DeviceBook;
 use super::line::{Entry, Line};
 use super::options::{QueueOptions, QueuePolicy};
 use super::refusals::Refusals;
-use super::shelf::{ClassRequest, Shelf};
+use super::shelf::{Chooser, ClassRequest, Shelf, Spot};
 use super::timer::TimerTask;
+use crate::packing::{Demand, typical};
+use crate::random::Stream;
 use crate::workload::{Job, Workload};
+
+/// The share of tasks that those cover which fragmentation is reckoned by.
+const TYPICAL: f64 = 0.95;
 
 /// How much a framework has decided so far; what decision times are reckoned from.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -49,6 +55,7 @@ pub struct QueueFramework {
     again: BTreeMap<u32, Vec<u32>>,
     /// How often tasks were launched that were launched more than once.
     attempts: FxHashMap<(u32, u32), u32>,
+    chooser: Chooser,
     refusals: Refusals,
     suppressed: bool,
     /// When it last asked for all offers to place a gang.
@@ -59,22 +66,40 @@ pub struct QueueFramework {
 }
 
 impl QueueFramework {
-    /// A framework that waits for the jobs of a workload to arrive.
-    pub fn new(name: &str, role: Role, options: QueueOptions, workload: Arc<Workload>) -> Self {
+    /// A framework that waits for the jobs of a workload to arrive. `largest` is the most that an agent has of each kind; `stream`
+    /// is drawn from by placements that draw.
+    pub fn new(
+        name: &str,
+        role: Role,
+        options: QueueOptions,
+        workload: Arc<Workload>,
+        largest: Quantities,
+        stream: Stream,
+    ) -> Self {
         let executor = TimerTask::executor();
-        let request = |class: &crate::workload::TaskClass| {
+        let mut book = DeviceBook::default();
+        let mut requests = Vec::new();
+        for class in &workload.classes {
             let work = Work::Custom { executor: executor.clone(), data: Vec::new() };
             // Policies look at what is wanted, not at the name.
-            let id = TaskId::new("class").ok()?;
-            let shape = Arc::new(Shape::from(class.resources.clone()));
-            Some(ClassRequest {
-                class: class.clone(),
-                request: TaskRequest::new(id, role.clone(), shape, work),
-            })
+            let Ok(id) = TaskId::new("class") else { continue };
+            let request =
+                TaskRequest::new(id, role.clone(), Arc::new(Shape::from(class.resources.clone())), work);
+            requests.push(ClassRequest { class: class.clone(), request, demand: book.demand(class) });
+        }
+        let demands: Vec<Demand> =
+            workload.jobs.iter().map(|job| requests[job.class as usize].demand).collect();
+        let chooser = Chooser {
+            placement: options.placement,
+            typical: typical(&demands, TYPICAL),
+            alignment: Alignment::new(largest),
+            stream,
+            book,
         };
         QueueFramework {
             info: FrameworkInfo::new(name, role.clone()),
-            requests: workload.classes.iter().filter_map(request).collect(),
+            requests,
+            chooser,
             line: Line::new(workload.classes.len()),
             begun: vec![0; workload.jobs.len()],
             role,
@@ -133,19 +158,31 @@ impl QueueFramework {
         lost + self.job(job).tasks - self.begun[job as usize]
     }
 
-    /// Launches a task of a job on an offer; the job leaves the line with its last one.
-    fn launch(&mut self, entry: Entry, index: u32, offer: &mut Offer, resources: Resources) {
+    /// Launches the next task of a job at a spot; the job leaves the line with its last one. Whether there was one.
+    fn launch(&mut self, entry: Entry, request: &ClassRequest, shelf: &mut Shelf<'_>, spot: Spot) -> bool {
         let job = entry.job;
-        let attempt = self.attempts.get(&(job, index)).copied().unwrap_or(0);
-        let name = match attempt {
-            0 => format_compact!("{job}.{index}"),
-            attempt => format_compact!("{job}.{index}.{attempt}"),
+        let (Some(index), Some((offer, resources))) = (self.next_index(job), shelf.take(&spot, request))
+        else {
+            return false;
+        };
+        let name = match self.attempts.get(&(job, index)) {
+            None => format_compact!("{job}.{index}"),
+            Some(attempt) => format_compact!("{job}.{index}.{attempt}"),
         };
         let length = self.job(job).lengths.of(index);
         let work = TimerTask { job, index, length }.work(&self.executor);
         // Numbers and dots make a valid name, and the resources were found in this very offer.
         let launched = TaskId::new(name).map(|id| offer.launch(TaskInfo::new(id, resources, work)).is_ok());
         debug_assert_eq!(launched, Ok(true), "a task was matched to an offer that it does not fit");
+        if !spot.devices.is_empty() {
+            self.chooser.book.take((job, index), offer.agent(), request.demand, spot.devices);
+        }
+        self.note_launched(entry);
+        true
+    }
+
+    fn note_launched(&mut self, entry: Entry) {
+        let job = entry.job;
         if let Some(lost) = self.again.get_mut(&job) {
             lost.pop();
             if lost.is_empty() {
@@ -169,23 +206,15 @@ impl QueueFramework {
     fn place(&mut self, entry: Entry, class: u32, shelf: &mut Shelf<'_>, first: &mut usize) -> bool {
         let request = self.requests[class as usize].clone();
         if self.job(entry.job).gang {
-            return self.place_gang(entry, &request, shelf);
+            let count = self.waiting_tasks(entry.job);
+            let Some(spots) = shelf.choose_all(&request, &mut self.chooser, count) else { return false };
+            return spots.into_iter().all(|spot| self.launch(entry, &request, shelf, spot));
         }
-        while let Some(index) = self.next_index(entry.job) {
-            let Some((at, resources)) = shelf.choose(&request, first) else { return false };
-            self.launch(entry, index, shelf.take(at, &request), resources);
-        }
-        true
-    }
-
-    fn place_gang(&mut self, entry: Entry, request: &ClassRequest, shelf: &mut Shelf<'_>) -> bool {
-        let Some(places) = shelf.choose_all(request, self.waiting_tasks(entry.job)) else { return false };
-        for at in places {
-            let (Some(index), Some(resources)) = (self.next_index(entry.job), shelf.resources(at, request))
-            else {
+        while self.next_index(entry.job).is_some() {
+            let Some(spot) = shelf.choose(&request, &mut self.chooser, first) else { return false };
+            if !self.launch(entry, &request, shelf, spot) {
                 return false;
-            };
-            self.launch(entry, index, shelf.take(at, request), resources);
+            }
         }
         true
     }
@@ -290,7 +319,7 @@ impl Scheduler for QueueFramework {
         let role = self.role.clone();
         let whole: Vec<_> = offers.iter().map(|offer| offer.remaining().quantities()).collect();
         if !self.line.is_empty() {
-            let mut shelf = Shelf::new(offers, self.options.per_offer, self.options.placement, &role);
+            let mut shelf = Shelf::new(offers, self.options.per_offer, &mut self.chooser, &role);
             if self.is_strict() {
                 self.serve_in_order(&mut shelf);
             } else {
@@ -323,6 +352,7 @@ impl Scheduler for QueueFramework {
             return Ack::Now;
         }
         if let Some((job, index)) = task_of(&status.task) {
+            self.chooser.book.give((job, index));
             match status.state {
                 TaskState::Lost | TaskState::Dropped | TaskState::Gone => {
                     self.relaunch(job, index);

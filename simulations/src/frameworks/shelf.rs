@@ -1,17 +1,29 @@
 //! The offers of one callback, and which of them a task is launched on.
 
 use apportion::resources::{Quantities, Resources, Role};
-use apportion::scheduler::{BestFit, Offer, Score, Spread, TaskRequest};
+use apportion::scheduler::{Alignment, BestFit, Offer, Score, Spread, TaskRequest};
 
+use super::devices::{DeviceBook, has_gpus};
 use super::options::Placement;
+use crate::packing::{Demand, Node, TypicalDemand};
+use crate::random::Stream;
 use crate::scenario::GPU_MODEL;
 use crate::workload::TaskClass;
+
+/// What a placement needs to choose.
+#[derive(Debug)]
+pub(super) struct Chooser {
+    pub(super) placement: Placement,
+    pub(super) typical: Vec<TypicalDemand>,
+    pub(super) alignment: Alignment,
+    pub(super) stream: Stream,
+    pub(super) book: DeviceBook,
+}
 
 /// The offers of one callback.
 pub(super) struct Shelf<'a> {
     offers: &'a mut [Offer],
     slots: Vec<Slot>,
-    placement: Placement,
     role: &'a Role,
 }
 
@@ -19,80 +31,17 @@ pub(super) struct Shelf<'a> {
 #[derive(Clone)]
 struct Slot {
     free: Quantities,
+    /// Its devices; `None` when it has none.
+    node: Option<Node>,
     /// How many tasks may still be launched on it.
     budget: u32,
 }
 
-impl<'a> Shelf<'a> {
-    pub(super) fn new(offers: &'a mut [Offer], per_offer: u32, placement: Placement, role: &'a Role) -> Self {
-        let slot = |offer: &Offer| Slot { free: offer.remaining().quantities(), budget: per_offer };
-        let slots = offers.iter().map(slot).collect();
-        Shelf { offers, slots, placement, role }
-    }
-
-    /// Where a task of a class goes, among the offers from `first` on, and with what; moves `first` to the first that fits,
-    /// since offers only shrink.
-    pub(super) fn choose(&self, class: &ClassRequest, first: &mut usize) -> Option<(usize, Resources)> {
-        self.choose_among(&self.slots, class, first)
-    }
-
-    fn choose_among(
-        &self,
-        slots: &[Slot],
-        class: &ClassRequest,
-        first: &mut usize,
-    ) -> Option<(usize, Resources)> {
-        let mut best: Option<(f64, usize, Resources)> = None;
-        let mut fits = false;
-        for (at, (slot, offer)) in slots.iter().zip(&*self.offers).enumerate().skip(*first) {
-            if slot.budget == 0 || !slot.free.contains(&class.class.amounts) || !class.takes_gpus_of(offer) {
-                continue;
-            }
-            let Some(found) = offer.remaining().find(&class.class.resources, self.role) else { continue };
-            if !fits {
-                (fits, *first) = (true, at);
-            }
-            let score = match self.placement {
-                Placement::FirstFit => return Some((at, found)),
-                Placement::BestFit => BestFit.score(&class.request, offer),
-                Placement::WorstFit => Spread.score(&class.request, offer),
-            };
-            if best.as_ref().is_none_or(|(highest, ..)| score > *highest) {
-                best = Some((score, at, found));
-            }
-        }
-        if !fits {
-            *first = self.slots.len();
-        }
-        best.map(|(_, at, found)| (at, found))
-    }
-
-    /// Where `count` tasks of a class go together, whatever the offers' budgets; `None` when they don't all fit. Nothing is taken.
-    pub(super) fn choose_all(&self, class: &ClassRequest, count: u32) -> Option<Vec<usize>> {
-        let mut trial = self.slots.clone();
-        trial.iter_mut().for_each(|slot| slot.budget = u32::MAX);
-        let mut first = 0;
-        (0..count)
-            .map(|_| {
-                let (at, _) = self.choose_among(&trial, class, &mut first)?;
-                trial[at].free = trial[at].free.minus_clamped(&class.class.amounts);
-                Some(at)
-            })
-            .collect()
-    }
-
-    /// The offer at a place, to launch a task of a class on.
-    pub(super) fn take(&mut self, at: usize, class: &ClassRequest) -> &mut Offer {
-        let slot = &mut self.slots[at];
-        slot.free = slot.free.minus_clamped(&class.class.amounts);
-        slot.budget = slot.budget.saturating_sub(1);
-        &mut self.offers[at]
-    }
-
-    /// What a task of a class takes of the offer at a place.
-    pub(super) fn resources(&self, at: usize, class: &ClassRequest) -> Option<Resources> {
-        self.offers[at].remaining().find(&class.class.resources, self.role)
-    }
+/// Where a task goes: the place of an offer, and devices.
+#[derive(Clone, Debug)]
+pub(super) struct Spot {
+    pub(super) at: usize,
+    pub(super) devices: Vec<usize>,
 }
 
 /// A class as placement policies see it.
@@ -100,11 +49,138 @@ impl<'a> Shelf<'a> {
 pub(super) struct ClassRequest {
     pub(super) class: TaskClass,
     pub(super) request: TaskRequest,
+    pub(super) demand: Demand,
 }
 
-impl ClassRequest {
-    fn takes_gpus_of(&self, offer: &Offer) -> bool {
-        let models = &self.class.gpu_models;
-        models.is_empty() || offer.attributes().get(GPU_MODEL).is_some_and(|model| models.contains(model))
+impl<'a> Shelf<'a> {
+    pub(super) fn new(
+        offers: &'a mut [Offer],
+        per_offer: u32,
+        chooser: &mut Chooser,
+        role: &'a Role,
+    ) -> Self {
+        let slot = |offer: &Offer| {
+            let free = offer.remaining().quantities();
+            let node =
+                has_gpus(&free).then(|| chooser.book.node(offer.agent(), offer.attributes(), &free).clone());
+            Slot { free, node, budget: per_offer }
+        };
+        let slots = offers.iter().map(slot).collect();
+        Shelf { offers, slots, role }
+    }
+
+    /// Where a task of a class goes, among the offers from `first` on; moves `first` to the first that fits, since offers only
+    /// shrink.
+    pub(super) fn choose(
+        &self,
+        class: &ClassRequest,
+        chooser: &mut Chooser,
+        first: &mut usize,
+    ) -> Option<Spot> {
+        self.choose_among(&self.slots, class, chooser, first)
+    }
+
+    fn choose_among(
+        &self,
+        slots: &[Slot],
+        class: &ClassRequest,
+        chooser: &mut Chooser,
+        first: &mut usize,
+    ) -> Option<Spot> {
+        let (mut best, mut fitting): (Option<(f64, Spot)>, usize) = (None, 0);
+        for (at, (slot, offer)) in slots.iter().zip(&*self.offers).enumerate().skip(*first) {
+            if !slot.fits(class, offer) || offer.remaining().find(&class.class.resources, self.role).is_none()
+            {
+                continue;
+            }
+            fitting += 1;
+            if fitting == 1 {
+                *first = at;
+            }
+            if chooser.placement == Placement::Random {
+                // Each of those that fit is kept with the same likelihood.
+                if chooser.stream.below(fitting) == 0 {
+                    best = Some((0.0, Spot { at, devices: slot.random_devices(class, &mut chooser.stream) }));
+                }
+                continue;
+            }
+            let (score, devices) = slot.score(class, offer, chooser);
+            if best.as_ref().is_none_or(|(highest, _)| score > *highest) {
+                best = Some((score, Spot { at, devices }));
+            }
+            if chooser.placement == Placement::FirstFit {
+                break;
+            }
+        }
+        if fitting == 0 {
+            *first = slots.len();
+        }
+        best.map(|(_, spot)| spot)
+    }
+
+    /// Where `count` tasks of a class go together, whatever the offers' budgets; `None` when they don't all fit. Nothing is taken.
+    pub(super) fn choose_all(
+        &self,
+        class: &ClassRequest,
+        chooser: &mut Chooser,
+        count: u32,
+    ) -> Option<Vec<Spot>> {
+        let mut trial = self.slots.clone();
+        trial.iter_mut().for_each(|slot| slot.budget = u32::MAX);
+        let mut first = 0;
+        (0..count)
+            .map(|_| {
+                let spot = self.choose_among(&trial, class, chooser, &mut first)?;
+                trial[spot.at].take(class, &spot.devices);
+                Some(spot)
+            })
+            .collect()
+    }
+
+    /// The offer of a spot, to launch a task of a class on, and what the task takes of it.
+    pub(super) fn take(&mut self, spot: &Spot, class: &ClassRequest) -> Option<(&mut Offer, Resources)> {
+        self.slots[spot.at].take(class, &spot.devices);
+        let offer = &mut self.offers[spot.at];
+        let resources = offer.remaining().find(&class.class.resources, self.role)?;
+        Some((offer, resources))
+    }
+}
+
+impl Slot {
+    fn fits(&self, class: &ClassRequest, offer: &Offer) -> bool {
+        let models = &class.class.gpu_models;
+        self.budget > 0
+            && self.free.contains(&class.class.amounts)
+            && (models.is_empty()
+                || offer.attributes().get(GPU_MODEL).is_some_and(|model| models.contains(model)))
+            && self.node.as_ref().is_none_or(|node| node.fits(&class.demand))
+    }
+
+    fn score(&self, class: &ClassRequest, offer: &Offer, chooser: &Chooser) -> (f64, Vec<usize>) {
+        if let Some(node) = &self.node {
+            let choice = chooser.placement.by_device().score(node, &class.demand, &chooser.typical);
+            return (choice.score, choice.devices);
+        }
+        let score = match chooser.placement {
+            Placement::BestFit => BestFit.score(&class.request, offer),
+            Placement::WorstFit => Spread.score(&class.request, offer),
+            Placement::DotProduct => chooser.alignment.score(&class.request, offer),
+            // Policies about GPUs put tasks without them where there are none.
+            Placement::GpuPacking | Placement::GpuClustering | Placement::Fgd => f64::INFINITY,
+            Placement::FirstFit | Placement::Random => 0.0,
+        };
+        (score, Vec::new())
+    }
+
+    fn random_devices(&self, class: &ClassRequest, stream: &mut Stream) -> Vec<usize> {
+        self.node.as_ref().map_or_else(Vec::new, |node| node.random_devices(&class.demand, stream))
+    }
+
+    fn take(&mut self, class: &ClassRequest, devices: &[usize]) {
+        self.free = self.free.minus_clamped(&class.class.amounts);
+        self.budget = self.budget.saturating_sub(1);
+        if let Some(node) = &mut self.node {
+            node.take(&class.demand, devices);
+        }
     }
 }

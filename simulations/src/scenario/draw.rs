@@ -12,7 +12,7 @@ use apportion::resources::Resources;
 use apportion::time::Time;
 use compact_str::{CompactString, format_compact};
 
-use super::model::GPU_MODEL;
+use super::model::{GPU_COUNT, GPU_MODEL};
 use super::{
     AgentModel, ArrivalProcess, Arrivals, FrameworkModel, FrameworkTable, InputFile, JobTable, Kind, Model,
     ModelError, RoleModel, Scenario, Until, WorkloadTable,
@@ -42,12 +42,7 @@ impl Scenario {
             workloads.push(self.draw_workload(table, until, &mut inputs)?);
         }
         let gpus_are_shared = workloads.iter().any(WorkloadBuilder::shares_gpus);
-        let agents = machines.into_iter().map(|machine| AgentModel {
-            resources: with_gpus(&machine.resources, machine.gpus, gpus_are_shared),
-            id: machine.id,
-            attributes: machine.attributes,
-            gpus: machine.gpus.count,
-        });
+        let agents = machines.into_iter().map(|machine| machine.finish(gpus_are_shared));
         let frameworks = self
             .frameworks
             .iter()
@@ -160,6 +155,17 @@ struct Machine {
     resources: Resources,
     gpus: GpuRequest,
     attributes: Attributes,
+}
+
+impl Machine {
+    fn finish(mut self, gpus_are_shared: bool) -> AgentModel {
+        let gpus = self.gpus.count;
+        if gpus > 0 {
+            self.attributes.insert(GPU_COUNT.to_owned(), gpus.to_string());
+        }
+        let resources = with_gpus(&self.resources, self.gpus, gpus_are_shared);
+        AgentModel { id: self.id, resources, attributes: self.attributes, gpus }
+    }
 }
 
 fn framework(table: &FrameworkTable, workload: Arc<Workload>) -> Result<FrameworkModel, ModelError> {

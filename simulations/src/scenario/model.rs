@@ -60,6 +60,9 @@ pub struct AgentModel {
 /// The attribute that tells the model of an agent's GPUs.
 pub const GPU_MODEL: &str = "gpu_model";
 
+/// The attribute that tells how many GPUs an agent has.
+pub const GPU_COUNT: &str = "gpu_count";
+
 /// A role.
 #[derive(Clone, Debug, PartialEq)]
 pub struct RoleModel {

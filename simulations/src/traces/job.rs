@@ -5,7 +5,7 @@ use apportion::resources::{Kind, Resource, Resources, Scalar, Value};
 use crate::values::Span;
 
 /// GPUs that a task asks for.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct GpuRequest {
     /// On how many devices.
     pub count: u32,

@@ -14,6 +14,7 @@
 
 mod batsim;
 mod error;
+mod info;
 mod job;
 mod openb;
 mod philly;
@@ -27,6 +28,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 pub use error::{LineError, Problem, TraceError};
+pub use info::{JobsInfo, NodesInfo};
 pub use job::{GpuRequest, TraceJob, TraceNode};
 
 /// A format of traces.
@@ -63,6 +65,11 @@ impl Format {
             Format::Philly => "philly",
             Format::Batsim => "batsim",
         }
+    }
+
+    /// The format of that name.
+    pub fn named(name: &str) -> Option<Format> {
+        Format::ALL.into_iter().find(|format| format.as_str() == name)
     }
 
     /// The format that a file's name and first lines speak of.
@@ -147,6 +154,18 @@ impl TraceFile {
     /// What is in it, decompressed.
     pub fn bytes(&self) -> &[u8] {
         &self.bytes
+    }
+
+    /// The format that its name and first lines speak of.
+    pub fn guess(&self) -> Option<Format> {
+        // Headings and comments stand at the beginning.
+        let start = &self.bytes[..self.bytes.len().min(4096)];
+        Format::guess(Path::new(&self.name), &String::from_utf8_lossy(start))
+    }
+
+    /// Whether it describes nodes rather than jobs: their tables begin otherwise.
+    pub fn holds_nodes(&self) -> bool {
+        self.bytes.starts_with(b"sn,") || self.bytes.starts_with(b"node_id,")
     }
 
     /// Reads it as jobs.

@@ -1,0 +1,106 @@
+//! Nodes, and the scores that they have for demands.
+
+use rustc_hash::FxHashMap;
+
+use super::policy::Choice;
+use super::{Demand, Node, Policy, TypicalDemand};
+use crate::random::Stream;
+
+/// Keeps nodes and places tasks on them by a policy.
+///
+/// A score depends on the node and the demand alone; so it is reckoned again only when the node has changed since.
+#[derive(Clone, Debug)]
+pub struct Packer {
+    nodes: Vec<Node>,
+    /// How often each node has changed.
+    versions: Vec<u32>,
+    policy: Policy,
+    typical: Vec<TypicalDemand>,
+    scores: FxHashMap<Demand, Vec<Cached>>,
+    stream: Stream,
+}
+
+#[derive(Clone, Debug)]
+struct Cached {
+    version: u32,
+    /// `None` when the demand does not fit.
+    choice: Option<Choice>,
+}
+
+impl Packer {
+    /// A packer of these nodes, in the order in which ties are broken.
+    pub fn new(nodes: Vec<Node>, policy: Policy, typical: Vec<TypicalDemand>, stream: Stream) -> Self {
+        let versions = vec![1; nodes.len()];
+        Packer { nodes, versions, policy, typical, scores: FxHashMap::default(), stream }
+    }
+
+    /// The nodes.
+    pub fn nodes(&self) -> &[Node] {
+        &self.nodes
+    }
+
+    /// Places a task: its node and devices; `None` when it fits nowhere.
+    pub fn place(&mut self, demand: &Demand) -> Option<(usize, Vec<usize>)> {
+        self.refresh(demand);
+        let cached = &self.scores[demand];
+        let chosen = match self.policy {
+            Policy::FirstFit => cached.iter().position(|cached| cached.choice.is_some()),
+            Policy::Random => {
+                let fitting: Vec<usize> =
+                    (0..cached.len()).filter(|node| cached[*node].choice.is_some()).collect();
+                fitting.get(self.stream.below(fitting.len())).copied()
+            }
+            _ => best(cached, self.policy.is_stretched()),
+        }?;
+        let devices = match self.policy {
+            Policy::Random => self.nodes[chosen].random_devices(demand, &mut self.stream),
+            _ => cached[chosen].choice.as_ref()?.devices.clone(),
+        };
+        self.nodes[chosen].take(demand, &devices);
+        self.versions[chosen] += 1;
+        Some((chosen, devices))
+    }
+
+    /// Brings the scores of a demand up to date.
+    fn refresh(&mut self, demand: &Demand) {
+        let cached = self
+            .scores
+            .entry(*demand)
+            .or_insert_with(|| vec![Cached { version: 0, choice: None }; self.nodes.len()]);
+        for ((cached, node), version) in cached.iter_mut().zip(&self.nodes).zip(&self.versions) {
+            if cached.version != *version {
+                let choice = node.fits(demand).then(|| self.policy.score(node, demand, &self.typical));
+                *cached = Cached { version: *version, choice };
+            }
+        }
+    }
+}
+
+/// The first node of the highest score. Stretched scores run from 0 to 100 over the nodes that fit, and are then cut to whole
+/// numbers, as the scheduler framework of Kubernetes does: it makes ties, which the first node wins.
+fn best(cached: &[Cached], stretched: bool) -> Option<usize> {
+    let scores = || {
+        let choices = cached.iter().enumerate();
+        choices.filter_map(|(node, cached)| Some((node, cached.choice.as_ref()?.score)))
+    };
+    let (low, high) = scores().fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), (_, score)| {
+        (low.min(score), high.max(score))
+    });
+    let rank = |score: f64| {
+        if !stretched {
+            score
+        } else if high > low {
+            ((score - low) / (high - low) * 100.0).trunc()
+        } else {
+            0.0
+        }
+    };
+    let mut best: Option<(usize, f64)> = None;
+    for (node, score) in scores() {
+        let rank = rank(score);
+        if best.is_none_or(|(_, highest)| rank > highest) {
+            best = Some((node, rank));
+        }
+    }
+    best.map(|(node, _)| node)
+}
