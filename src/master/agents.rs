@@ -105,7 +105,11 @@ impl Master {
         out.push(Output::ToAgent { connection, event: AgentEvent::Registered { agent: id.clone() } });
         self.allocator.add_agent(&id, &AgentProfile::from(&agent.info), &agent.info.resources, &used);
         self.agents.insert(id.clone(), agent);
-        self.timers.set(Timer::Ping(id.clone()), now + AGENT_PING_INTERVAL);
+        if self.pings {
+            self.timers.set(Timer::Ping(id.clone()), now + AGENT_PING_INTERVAL);
+        } else {
+            self.timers.cancel(&Timer::Ping(id.clone()));
+        }
 
         for (framework, task) in known {
             if !held_ids.contains(&(framework.clone(), task.clone())) {

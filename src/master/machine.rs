@@ -117,6 +117,7 @@ pub struct Master {
     pub(super) offers: OfferTable,
     pub(super) relays: Relays,
     pub(super) timers: Timers<Timer>,
+    pub(super) pings: bool,
 }
 
 impl Master {
@@ -130,7 +131,16 @@ impl Master {
             offers: OfferTable::default(),
             relays: Relays::default(),
             timers: Timers::default(),
+            pings: true,
         }
+    }
+
+    /// The same master, which does not ask connected agents whether they are there: for drivers whose connections tell, as in a
+    /// simulation.
+    #[must_use]
+    pub fn without_pings(mut self) -> Self {
+        self.pings = false;
+        self
     }
 
     /// Takes note of what happened, and appends what is to be done.

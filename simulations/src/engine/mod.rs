@@ -4,6 +4,8 @@
 //! each scheduler, against agents whose tasks are timers. They exchange the protocol's own messages. Everything runs on one
 //! thread; nothing reads a clock or draws a random number that is not of a named stream.
 //!
+//! Agents are not pinged: their connections tell when they are gone, and answers that always come would be most of the events.
+//!
 //! # The order of events
 //!
 //! Time is a whole number of nanoseconds. Events are handled in the order of

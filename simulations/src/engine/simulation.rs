@@ -2,14 +2,14 @@
 
 use std::collections::VecDeque;
 
-use apportion::allocator::DrfAllocator;
+use apportion::allocator::{Allocator, DrfAllocator, DrfOptions, QuotaError};
 use apportion::master::{Input, Master, Output};
 use apportion::protocol::operator::OperatorRequest;
 use apportion::protocol::{
     AgentEvent, ConnectionId, FrameworkId, Identity, IdentityKind, OperatorCall, RequestId, SchedulerCall,
     SchedulerEvent, TaskInfo, TaskState,
 };
-use apportion::resources::Quantities;
+use apportion::resources::{Quantities, Role};
 use apportion::scheduler::{SchedulerInput, SchedulerProcess};
 use apportion::time::Time;
 use rustc_hash::FxHashMap;
@@ -76,7 +76,7 @@ impl<'a> Progress<'a> {
 }
 
 /// Why a run can't go on.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum RunError {
     /// Time stands still.
     #[error(
@@ -89,6 +89,14 @@ pub enum RunError {
     /// A name can't be an identity.
     #[error("'{0}' can't be the name of a party")]
     Name(String),
+    /// A role's quota contradicts itself or another role's.
+    #[error("quota of role '{role}': {error}")]
+    Quota {
+        /// The role.
+        role: Role,
+        /// What is wrong.
+        error: QuotaError,
+    },
 }
 
 /// A cluster in virtual time.
@@ -138,7 +146,7 @@ impl Simulation {
             instant: VecDeque::new(),
             post: Post::new(model.latency.clone(), model.seed),
             batch: model.allocator.batch,
-            master: Master::new(DrfAllocator::default()),
+            master: Master::new(allocator(model)?).without_pings(),
             agents: Vec::new(),
             seats: Vec::new(),
             workloads: Vec::new(),
@@ -534,6 +542,18 @@ impl Simulation {
             Some(at) => self.calendar.push(at, Class::Message, Event::Message(Box::new(message))),
         }
     }
+}
+
+fn allocator(model: &Model) -> Result<DrfAllocator, RunError> {
+    let interval = model.allocator.interval.duration();
+    let mut allocator =
+        DrfAllocator::new(DrfOptions { allocation_interval: interval, ..DrfOptions::default() });
+    for role in model.roles.iter().filter(|role| !role.quota.is_default()) {
+        // The agents that are to meet the guarantees come later.
+        let set = allocator.set_quota(&role.role, &role.quota, true);
+        set.map_err(|error| RunError::Quota { role: role.role.clone(), error })?;
+    }
+    Ok(allocator)
 }
 
 /// The label of a plugged-in scheduler's task that says how long it lasts, such as `100s`.

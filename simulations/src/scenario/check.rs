@@ -75,8 +75,13 @@ impl Check<'_> {
                 if role.weight().is_none() {
                     check.wrong(&["weight"], "a weight is from 0.001 to 4294967.295");
                 }
-                if role.quota.is_some() {
-                    check.wrong(&["quota"], "the allocator has no quota yet; leave it out");
+                if let Some(quota) = &role.quota {
+                    if let Err(error) = quota.guarantee() {
+                        check.wrong(&["quota", "guarantee"], error.to_string());
+                    }
+                    if let Err(error) = quota.limit() {
+                        check.wrong(&["quota", "limit"], error.to_string());
+                    }
                 }
             });
         }

@@ -7,6 +7,7 @@ use std::cmp::Ordering;
 use std::path::Path;
 use std::sync::Arc;
 
+use apportion::allocator::Quota;
 use apportion::protocol::{AgentId, Attributes, FrameworkId};
 use apportion::resources::Resources;
 use apportion::time::Time;
@@ -48,8 +49,11 @@ impl Scenario {
             .iter()
             .zip(workloads)
             .map(|(table, workload)| framework(table, Arc::new(workload.finish(gpus_are_shared))));
-        let role =
-            |table: &super::RoleTable| Some(RoleModel { role: table.name.clone(), weight: table.weight()? });
+        let role = |table: &super::RoleTable| {
+            let quota = table.quota.clone().unwrap_or_default();
+            let quota = Quota { guarantee: quota.guarantee().ok()?, limit: quota.limit().ok()? };
+            Some(RoleModel { role: table.name.clone(), weight: table.weight()?, quota })
+        };
         let echo = serde_json::to_vec(self).unwrap_or_default();
         Ok(Model {
             name: self.name.clone(),

@@ -12,8 +12,9 @@ mod workload;
 
 use std::path::PathBuf;
 
+use apportion::allocator::Limits;
 use apportion::protocol::Weight;
-use apportion::resources::Role;
+use apportion::resources::{ParseError, Quantities, Role};
 use apportion::spec::{Document, SpecErrors};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
@@ -155,6 +156,9 @@ pub struct AllocatorTable {
     /// When offers are made among simultaneous events.
     #[serde(default)]
     pub batch: Batch,
+    /// What comes back waits for the next multiple of this, as Mesos' allocation interval has it; with zero, nothing waits.
+    #[serde(default)]
+    pub interval: Span,
 }
 
 /// When offers are made among events of one time.
@@ -203,9 +207,27 @@ pub struct QuotaTable {
     /// At least so much is kept for it, such as `"cpus:1"`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub guarantee: Option<String>,
-    /// At most so much is given to it.
+    /// At most so much is given to it, such as `"cpus:4"`; kinds that are not named are not limited.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limit: Option<String>,
+}
+
+impl QuotaTable {
+    /// The guarantee, if it is right.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn guarantee(&self) -> Result<Quantities, ParseError> {
+        self.guarantee.as_deref().map_or(Ok(Quantities::new()), str::parse)
+    }
+
+    /// The limits, if they are right.
+    ///
+    /// # Errors
+    /// What is wrong with them.
+    pub fn limit(&self) -> Result<Limits, ParseError> {
+        self.limit.as_deref().map_or(Ok(Limits::default()), str::parse)
+    }
 }
 
 /// What is written beside the summary.

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use apportion::allocator::Quota;
 use apportion::protocol::{AgentId, Attributes, FrameworkId, Weight};
 use apportion::resources::{Resources, Role};
 
@@ -70,6 +71,8 @@ pub struct RoleModel {
     pub role: Role,
     /// Its weight.
     pub weight: Weight,
+    /// What it is guaranteed and limited to.
+    pub quota: Quota,
 }
 
 /// A framework.

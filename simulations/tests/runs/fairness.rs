@@ -107,3 +107,34 @@ fn parents_have_what_their_children_have() {
     let share = |role: &str| run.summary().roles[role].dominant_share.mean;
     assert_eq!((share("eng"), share("eng/search"), share("eng/ads")), (1.0, 0.5, 0.5));
 }
+
+#[test]
+fn limits_are_not_exceeded_and_guarantees_are_kept() {
+    let run = run(r#"
+        schema = 1
+        name = "quota"
+        until = "10s"
+        agents = [{ resources = "cpus:8;mem:8192" }]
+        roles = [
+            { name = "a", quota = { limit = "cpus:2" } },
+            { name = "b", quota = { guarantee = "cpus:3" } },
+        ]
+        [[frameworks]]
+        name = "A"
+        role = "a"
+        kind = "batch"
+        jobs = [{ tasks = 10, resources = "cpus:1;mem:64", duration = "100s" }]
+        [[frameworks]]
+        name = "B"
+        role = "b"
+        kind = "batch"
+        jobs = [{ at = "5s", tasks = 10, resources = "cpus:1;mem:64", duration = "100s" }]
+        [[frameworks]]
+        name = "C"
+        role = "c"
+        kind = "batch"
+        jobs = [{ tasks = 10, resources = "cpus:1;mem:64", duration = "100s" }]
+        "#);
+    let most = |name| run.summary().frameworks[name].running_max;
+    assert_eq!((most("A"), most("B"), most("C")), (2, 3, 3));
+}
