@@ -6,6 +6,7 @@ use std::borrow::Cow;
 use rustc_hash::FxHashMap;
 
 use super::agents::{Agent, AgentSlot, is_charged};
+use super::demand::Demand;
 use super::options::Sorter;
 use super::profile::Capabilities;
 use super::quota::{cut_to, cut_to_limits};
@@ -142,6 +143,7 @@ impl DrfAllocator {
         if resources.has_shared() {
             cycle.shared_out.entry(slot).or_default().add(&resources);
         }
+        self.tree.change_demand(leaf, |demand| demand.promise(&resources.quantities()));
         let Some(member) = self.tree.member(leaf) else { return };
         let Some(framework) = self.frameworks.get_mut(member.slot) else { return };
         let Some(agent) = self.agents.get(slot) else { return };
@@ -159,10 +161,14 @@ impl DrfAllocator {
         if let Some(membership) = framework.membership_at(leaf) {
             membership.held_on += usize::from(change.is_first_or_last);
         }
+        let is_met = member.demand.as_ref().is_some_and(Demand::is_met);
         if agent.can_offer() {
             self.tree.took(walk, leaf);
         }
         self.tree.add(leaf, &change.amounts);
+        if is_met {
+            self.tree.set_wants(leaf, false);
+        }
     }
 
     /// What a framework can have of what is free on an agent; `None` when that is nothing, or not worth an offer.
@@ -180,20 +186,24 @@ impl DrfAllocator {
             return None;
         }
         let free = agent.available();
+        let is_enough = |amounts: &Quantities| {
+            let demand = member.demand.as_ref();
+            self.is_enough(member, amounts) && demand.is_none_or(|demand| demand.is_served_by(amounts))
+        };
         let is_wanted = |resources: &Resources| self.filters.hidden_until(slot, leaf, resources).is_none();
         if free.is_plain && !self.tree.has_quota() {
-            let gives = self.is_enough(member, &free.quantities) && is_wanted(&free.resources);
+            let gives = is_enough(&free.quantities) && is_wanted(&free.resources);
             return gives.then_some(Gift::All);
         }
         let visible = visible(agent, member, cycle.shared_out.get(&slot));
-        if !self.is_enough(member, &visible.quantities()) {
+        if !is_enough(&visible.quantities()) {
             return None;
         }
         let part = match cycle.lane {
             Lane::Needy => self.guaranteed(leaf, member, &visible)?,
             Lane::All => self.fair(leaf, visible),
         };
-        (self.is_enough(member, &part.quantities()) && is_wanted(&part)).then_some(Gift::Part(part))
+        (is_enough(&part.quantities()) && is_wanted(&part)).then_some(Gift::Part(part))
     }
 
     /// What meets a role's guarantee, with what comes with it: what is reserved to the role, what is no scalar, what is

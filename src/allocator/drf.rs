@@ -6,14 +6,15 @@ use std::time::Duration;
 
 use super::agents::{Agent, AgentSlot, Agents, Amounts, Measured};
 use super::candidates::{Batches, Candidates};
+use super::demand::{Demand, DemandGroup};
 use super::filters::Filters;
-use super::frameworks::{FrameworkSlot, Frameworks, Membership};
+use super::frameworks::Frameworks;
 use super::maintenance::{InverseOffer, Maintenance, Unavailability};
 use super::options::DrfOptions;
 use super::profile::needed_of;
 use super::quota::check_quota;
 use super::random::Random;
-use super::tree::{Leaf, RoleTree, RoleView};
+use super::tree::{RoleTree, RoleView};
 use super::{AgentProfile, Allocation, Allocator, FrameworkProfile, Quota, QuotaError, RoleShare};
 use crate::protocol::framework::MAX_REFUSE;
 use crate::protocol::{AgentId, Explanation, FrameworkId, Weight};
@@ -124,7 +125,7 @@ impl DrfAllocator {
     }
 
     /// An agent has more to offer. Where there are quotas, that can make room for offers of others.
-    fn agent_freed(&mut self, slot: AgentSlot) {
+    pub(super) fn agent_freed(&mut self, slot: AgentSlot) {
         self.waiting.add(slot);
         if self.tree.has_quota() {
             self.waiting.add_all();
@@ -176,81 +177,6 @@ impl DrfAllocator {
             agent.allowed = is_allowed;
             agent.profile = profile.clone();
         });
-    }
-
-    fn leaf(&self, framework: &FrameworkId, role: &Role) -> Option<Leaf> {
-        Some(self.frameworks.find(framework)?.membership(role)?.leaf)
-    }
-
-    /// Puts a framework into a role; it wants nothing there yet.
-    fn join(&mut self, slot: FrameworkSlot, role: &Role, left: bool) -> Option<Leaf> {
-        let framework = self.frameworks.get_mut(slot)?;
-        let leaf = self.tree.add_leaf(role, &framework.id, slot);
-        let membership = Membership { role: role.clone(), leaf, suppressed: false, left, held_on: 0 };
-        framework.memberships.push(membership);
-        Some(leaf)
-    }
-
-    /// Takes what is in use already off what is available. Its framework may come later, and its role be one that the
-    /// framework has left: the resources are not free all the same.
-    fn note_used(&mut self, allocation: &Allocation) {
-        let Some(agent) = self.agents.slot(&allocation.agent) else { return };
-        let slot = self.frameworks.slot_or_new(&allocation.framework);
-        let leaf = self.leaf(&allocation.framework, &allocation.role);
-        let Some(leaf) = leaf.or_else(|| self.join(slot, &allocation.role, true)) else { return };
-        let Some(change) = self.agents.change(agent, |agent| agent.take(leaf, &allocation.resources)) else {
-            return;
-        };
-        let framework = self.frameworks.get_mut(slot);
-        if let Some(membership) = framework.and_then(|framework| framework.membership_at(leaf)) {
-            membership.held_on += usize::from(change.is_first_or_last);
-        }
-        self.tree.note(leaf, &change.amounts);
-    }
-
-    /// A leaf has nothing on some agent any more.
-    fn note_emptied(&mut self, leaf: Leaf) {
-        let Some(slot) = self.tree.member(leaf).map(|member| member.slot) else { return };
-        let Some(framework) = self.frameworks.get_mut(slot) else { return };
-        if let Some(membership) = framework.membership_at(leaf) {
-            membership.held_on -= 1;
-            if membership.left && membership.held_on == 0 {
-                self.forget_left(slot);
-            }
-        }
-    }
-
-    /// Forgets roles that the framework has left and has nothing in any more.
-    fn forget_left(&mut self, slot: FrameworkSlot) {
-        let Some(framework) = self.frameworks.get_mut(slot) else { return };
-        for membership in framework.memberships.extract_if(.., |each| each.left && each.held_on == 0) {
-            self.filters.clear_leaf(membership.leaf);
-            self.tree.remove_leaf(membership.leaf);
-        }
-    }
-
-    /// The framework's leaves in these roles, in all when none is named, with offers wanted or not from now on.
-    fn set_suppressed(&mut self, framework: &FrameworkId, roles: &[Role], suppressed: bool) -> Vec<Leaf> {
-        let slot = self.frameworks.slot(framework);
-        let Some(framework) = slot.and_then(|slot| self.frameworks.get_mut(slot)) else { return Vec::new() };
-        let named = |membership: &&mut Membership| roles.is_empty() || roles.contains(&membership.role);
-        let mut leaves = Vec::new();
-        for membership in framework.memberships.iter_mut().filter(named) {
-            membership.suppressed = suppressed;
-            leaves.push(membership.leaf);
-        }
-        framework.tell_wants(&mut self.tree);
-        leaves
-    }
-
-    /// Takes back all that a leaf has.
-    fn release_everywhere(&mut self, leaf: Leaf) {
-        let holds = |(slot, agent): (_, &Agent)| agent.held_by(leaf).map(|held| (slot, held.clone()));
-        let holdings: Vec<_> = self.agents.iter().filter_map(holds).collect();
-        for (slot, held) in holdings {
-            self.agents.change(slot, |agent| agent.release(leaf, &held));
-            self.agent_freed(slot);
-        }
     }
 
     fn role_share(&self, view: &RoleView<'_>) -> RoleShare {
@@ -309,6 +235,7 @@ impl Allocator for DrfAllocator {
         self.count(agent.total(), false);
         for (leaf, held) in agent.allocated() {
             self.tree.subtract(*leaf, &Amounts::of(held));
+            self.take_back(*leaf, held);
             self.note_emptied(*leaf);
         }
         self.agent_freed(slot);
@@ -389,6 +316,15 @@ impl Allocator for DrfAllocator {
         self.all_changed();
     }
 
+    fn set_demand(&mut self, framework: &FrameworkId, role: &Role, demand: Option<&[DemandGroup]>) {
+        let Some(leaf) = self.leaf(framework, role) else { return };
+        self.tree.set_demand(leaf, demand.map(Demand::new));
+        if let Some(framework) = self.frameworks.find(framework) {
+            framework.tell_wants(&mut self.tree);
+        }
+        self.all_changed();
+    }
+
     fn set_weight(&mut self, role: &Role, weight: Weight) {
         self.tree.set_weight(role, weight);
         self.waiting.add_all();
@@ -438,6 +374,7 @@ impl Allocator for DrfAllocator {
             return;
         };
         self.tree.subtract(leaf, &change.amounts);
+        self.take_back(leaf, resources);
         if let Some(refuse) = refuse.filter(|refuse| !refuse.is_zero()) {
             let until = self.batches.hidden_until(now, refuse.min(MAX_REFUSE));
             self.filters.refuse(slot, leaf, resources, until);

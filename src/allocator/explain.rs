@@ -3,6 +3,7 @@
 use super::DrfAllocator;
 use super::agents::{Agent, AgentSlot};
 use super::cycle::visible;
+use super::demand::Demand;
 use super::frameworks::Membership;
 use super::tree::Member;
 use crate::protocol::{Explanation, FrameworkId, Obstacle};
@@ -72,6 +73,9 @@ impl DrfAllocator {
         };
         if membership.suppressed {
             obstacles.push(Obstacle::Suppressed);
+        }
+        if member.demand.as_ref().is_some_and(Demand::is_met) {
+            obstacles.push(Obstacle::DemandMet);
         }
         obstacles.extend(self.quota_obstacle(membership, wanted));
         let mut tally = Tally::default();

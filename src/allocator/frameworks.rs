@@ -1,5 +1,6 @@
 //! Frameworks, and their places in roles.
 
+use super::demand::Demand;
 use super::slots::Slots;
 use super::tree::{Leaf, RoleTree};
 use crate::protocol::FrameworkId;
@@ -40,7 +41,10 @@ impl Framework {
     /// Tells the tree in which roles the framework wants offers.
     pub(super) fn tell_wants(&self, tree: &mut RoleTree) {
         for membership in &self.memberships {
-            tree.set_wants(membership.leaf, self.active && !membership.suppressed && !membership.left);
+            let demand = tree.member(membership.leaf).and_then(|member| member.demand.as_ref());
+            let is_met = demand.is_some_and(Demand::is_met);
+            let wants = self.active && !membership.suppressed && !membership.left && !is_met;
+            tree.set_wants(membership.leaf, wants);
         }
     }
 }

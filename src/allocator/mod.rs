@@ -10,12 +10,14 @@ mod agents;
 mod candidates;
 mod constraints;
 mod cycle;
+mod demand;
 mod drf;
 mod explain;
 mod filters;
 mod frameworks;
 mod invariants;
 mod maintenance;
+mod membership;
 mod options;
 mod profile;
 mod quota;
@@ -26,6 +28,7 @@ mod tests;
 mod tree;
 
 pub use constraints::{AttributeConstraint, OfferConstraints, Predicate, Selector};
+pub use demand::DemandGroup;
 pub use drf::DrfAllocator;
 pub use invariants::Inconsistency;
 pub use maintenance::{InverseOffer, Unavailability};
@@ -107,6 +110,10 @@ pub trait Allocator: Send {
 
     /// Offers for these roles of the framework again, at once, whatever it refused before. No roles: all.
     fn revive(&mut self, framework: &FrameworkId, roles: &[Role]);
+
+    /// The framework states what it waits for in a role: it is offered that only of which one of these tasks at least fits, and
+    /// no more once as many have been offered as it waits for. Without a demand, as in the beginning, it is offered everything.
+    fn set_demand(&mut self, framework: &FrameworkId, role: &Role, demand: Option<&[DemandGroup]>);
 
     /// Sets a role's weight; the role need not be in use.
     fn set_weight(&mut self, role: &Role, weight: Weight);

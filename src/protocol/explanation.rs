@@ -119,6 +119,8 @@ pub enum Obstacle {
     NotInRole,
     /// The allocator is paused.
     Paused,
+    /// The framework has been offered all that it said it waits for.
+    DemandMet,
 }
 
 impl fmt::Display for Obstacle {
@@ -164,6 +166,9 @@ impl fmt::Display for Obstacle {
             }
             Obstacle::NotAllowed { agents } => write!(f, "{agents} agent(s) are not on the allow-list"),
             Obstacle::NotInRole => f.write_str("the framework is not in the role"),
+            Obstacle::DemandMet => {
+                f.write_str("the framework has been offered all that it said it waits for")
+            }
             Obstacle::Paused => f.write_str("the allocator is paused"),
         }
     }

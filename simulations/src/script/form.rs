@@ -115,12 +115,45 @@ pub(super) enum Step {
     Unreserve(Reserve),
     SetConstraints(SetConstraints),
     SetMaintenance(SetMaintenance),
+    SetDemand(SetDemand),
     SetAllowList(Hosts),
     Explain(Explain),
     Pause(Plainly),
     Resume(Plainly),
     Expect(Vec<Expected>),
     ExpectShares(BTreeMap<String, f64>),
+}
+
+impl Step {
+    /// The key under which the step is written.
+    pub(super) fn name(&self) -> &'static str {
+        match self {
+            Step::AddAgent(_) => "add_agent",
+            Step::UpdateAgent(_) => "update_agent",
+            Step::RemoveAgent(_) => "remove_agent",
+            Step::AddFramework(_) => "add_framework",
+            Step::RemoveFramework(_) => "remove_framework",
+            Step::Suppress(_) => "suppress",
+            Step::Revive(_) => "revive",
+            Step::Decline(_) => "decline",
+            Step::Accept(_) => "accept",
+            Step::Finish(_) => "finish",
+            Step::Advance(_) => "advance",
+            Step::SetQuota(_) => "set_quota",
+            Step::SetWeight(_) => "set_weight",
+            Step::Reserve(_) => "reserve",
+            Step::Unreserve(_) => "unreserve",
+            Step::SetConstraints(_) => "set_constraints",
+            Step::SetMaintenance(_) => "set_maintenance",
+            Step::SetDemand(_) => "set_demand",
+            Step::SetAllowList(_) => "set_allow_list",
+            Step::Explain(_) => "explain",
+            Step::Pause(_) => "pause",
+            Step::Resume(_) => "resume",
+            Step::Expect(_) => "expect",
+            Step::ExpectShares(_) => "expect_shares",
+        }
+    }
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -310,10 +343,28 @@ pub(super) struct SetMaintenance {
     pub(super) duration: Option<Delay>,
 }
 
+/// What a framework waits for; without groups, it has not said.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct SetDemand {
+    pub(super) framework: Text<FrameworkId>,
+    pub(super) role: Option<Text<Role>>,
+    pub(super) groups: Option<Vec<Group>>,
+}
+
+/// Tasks of one shape.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Group {
+    pub(super) count: u32,
+    pub(super) shape: Text<Quantities>,
+}
+
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Explain {
-    pub(super) framework: Text<FrameworkId>,
+    /// Every framework of the role when none is named.
+    pub(super) framework: Option<Text<FrameworkId>>,
     pub(super) role: Option<Text<Role>>,
     #[serde(default)]
     pub(super) resources: Text<Resources>,

@@ -6,13 +6,17 @@
 //!
 //! | file | idea |
 //! | --- | --- |
-//! | [`form`] | what people write |
-//! | [`text`] | values in it that are written as text: resources, amounts |
-//! | [`player`] | the allocator, the offers that are out, the tasks that run |
-//! | [`expectations`] | comparing, and saying what is different and why |
+//! | `form` | what people write |
+//! | `text` | values in it that are written as text: resources, amounts |
+//! | `player` | step after step: the allocator, and the clock |
+//! | `parties`, `holdings`, `checks` | the steps: who comes and goes; what is done with offers; what is expected |
+//! | `expectations` | offers, and what is different between them |
 
+mod checks;
 mod expectations;
 mod form;
+mod holdings;
+mod parties;
 mod player;
 mod text;
 

@@ -7,7 +7,8 @@ use proptest::prelude::*;
 use super::reference::Reference;
 use super::{agent, framework, role};
 use crate::allocator::{
-    AgentProfile, Allocation, Allocator, Capabilities, DrfAllocator, FrameworkProfile, Limits, Quota,
+    AgentProfile, Allocation, Allocator, Capabilities, DemandGroup, DrfAllocator, FrameworkProfile, Limits,
+    Quota,
 };
 use crate::protocol::Weight;
 use crate::resources::{Quantities, Resource, Resources};
@@ -60,6 +61,11 @@ enum Event {
         role: u8,
         guarantee: Quantities,
         limit: Limits,
+    },
+    SetDemand {
+        framework: u8,
+        role: u8,
+        demand: Option<Vec<(u32, u32)>>,
     },
     /// The n-th holding comes back, in whole or half.
     Recover {
@@ -116,6 +122,8 @@ fn event() -> impl Strategy<Value = Event> {
         1 => (role(), prop::sample::select(&[500_u32, 1000, 2000, 3000][..]))
             .prop_map(|(role, milli)| Event::SetWeight { role, milli }),
         2 => (role(), quota()).prop_map(|(role, (guarantee, limit))| Event::SetQuota { role, guarantee, limit }),
+        2 => (framework(), role(), prop::option::of(prop::collection::vec((0..3_u32, 0..6_u32), 0..3)))
+            .prop_map(|(framework, role, demand)| Event::SetDemand { framework, role, demand }),
         8 => (any::<prop::sample::Index>(), any::<bool>(), prop::option::of(0..4_u64))
             .prop_map(|(nth, whole, refuse)| Event::Recover { nth, whole, refuse }),
         6 => (0..3_u64).prop_map(|after| Event::Allocate { after }),
@@ -198,6 +206,15 @@ impl Both {
                 if fast.set_quota(&role(of), &quota, true).is_ok() {
                     reference.set_quota(&role(of), &quota);
                 }
+            }
+            Event::SetDemand { framework: id, role: of, demand } => {
+                let group = |(count, cpus): (u32, u32)| {
+                    let shape = Resources::cpus_mem(cpus * 500, 0).quantities();
+                    DemandGroup { count, shape }
+                };
+                let demand: Option<Vec<_>> = demand.map(|groups| groups.into_iter().map(group).collect());
+                fast.set_demand(&framework(id), &role(of), demand.as_deref());
+                reference.set_demand(&framework(id), &role(of), demand.as_deref());
             }
             Event::Recover { nth, whole, refuse } => {
                 if reference.holdings().is_empty() {

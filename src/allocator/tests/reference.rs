@@ -3,8 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use crate::allocator::demand::Demand;
 use crate::allocator::quota::{cut_to, cut_to_limits};
-use crate::allocator::{Allocation, Capabilities, DrfOptions, FrameworkProfile, Limits, Quota};
+use crate::allocator::{Allocation, Capabilities, DemandGroup, DrfOptions, FrameworkProfile, Limits, Quota};
 use crate::protocol::{AgentId, FrameworkId, Weight};
 use crate::resources::{Quantities, Resource, Resources, Role, Share, Value};
 use crate::time::Time;
@@ -40,6 +41,7 @@ pub(super) struct Reference {
     frameworks: BTreeMap<FrameworkId, Framework>,
     weights: BTreeMap<Role, Weight>,
     quotas: BTreeMap<Role, Quota>,
+    demands: BTreeMap<(FrameworkId, Role), Demand>,
     allocated: Vec<Allocation>,
     refusals: Vec<Refusal>,
     /// How many allocations there were: per path, where a role's own frameworks are below `role/.`.
@@ -98,6 +100,11 @@ impl Reference {
 
     pub(super) fn remove_agent(&mut self, id: &AgentId) {
         self.agents.retain(|agent| agent.id != *id);
+        for held in self.allocated.iter().filter(|held| held.agent == *id) {
+            if let Some(demand) = self.demands.get_mut(&(held.framework.clone(), held.role.clone())) {
+                demand.take_back(&held.resources.quantities());
+            }
+        }
         self.allocated.retain(|allocation| allocation.agent != *id);
         self.refusals.retain(|refusal| refusal.agent != *id);
         self.forget_unused();
@@ -151,6 +158,15 @@ impl Reference {
         self.forget_unused();
     }
 
+    pub(super) fn set_demand(&mut self, id: &FrameworkId, role: &Role, demand: Option<&[DemandGroup]>) {
+        let is_member = self.frameworks.get(id).is_some_and(|framework| framework.roles.contains(role));
+        let holds = self.allocated.iter().any(|held| held.framework == *id && held.role == *role);
+        if is_member || holds {
+            self.demands.remove(&(id.clone(), role.clone()));
+            self.demands.extend(demand.map(|groups| ((id.clone(), role.clone()), Demand::new(groups))));
+        }
+    }
+
     pub(super) fn set_quota(&mut self, role: &Role, quota: &Quota) {
         self.quotas.insert(role.clone(), quota.clone());
         self.quotas.retain(|_, quota| !quota.is_default());
@@ -166,6 +182,9 @@ impl Reference {
         let held = self.allocated.iter_mut().find(same).unwrap();
         held.resources.try_subtract(&allocation.resources).unwrap();
         self.allocated.retain(|allocation| !allocation.resources.is_empty());
+        if let Some(demand) = self.demands.get_mut(&(allocation.framework.clone(), allocation.role.clone())) {
+            demand.take_back(&allocation.resources.quantities());
+        }
         if let Some(refuse) = refuse {
             let Allocation { framework, role, agent, resources } = allocation.clone();
             self.refusals.push(Refusal { framework, role, agent, resources, until: now + refuse });
@@ -191,7 +210,14 @@ impl Reference {
                         Resources::new()
                     };
                     let offer = Allocation { framework, role, agent: agent.clone(), resources };
-                    if self.is_allocatable(&offer.resources) && !self.is_refused(&offer) {
+                    let who = (offer.framework.clone(), offer.role.clone());
+                    let amounts = offer.resources.quantities();
+                    let is_demanded =
+                        self.demands.get(&who).is_none_or(|demand| demand.is_served_by(&amounts));
+                    if is_demanded && self.is_allocatable(&offer.resources) && !self.is_refused(&offer) {
+                        if let Some(demand) = self.demands.get_mut(&who) {
+                            demand.promise(&amounts);
+                        }
                         self.allocated(offer.clone());
                         let same = |other: &&mut Allocation| {
                             other.framework == offer.framework
@@ -389,6 +415,7 @@ impl Reference {
             used.extend(role.ancestors().chain([role.clone()]).map(|role| role.to_string()));
         }
         self.counts.retain(|node, _| used.contains(node));
+        self.demands.retain(|(id, role), _| path(role, id).last().is_some_and(|leaf| used.contains(leaf)));
         self.refusals.retain(|refusal| {
             path(&refusal.role, &refusal.framework).last().is_some_and(|leaf| used.contains(leaf))
         });

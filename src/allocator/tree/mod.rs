@@ -14,6 +14,7 @@ use self::order::Order;
 pub(super) use self::order::{Lane, Walk};
 use self::quota::Charges;
 use super::agents::Amounts;
+use super::demand::Demand;
 use super::frameworks::FrameworkSlot;
 use super::profile::{Capabilities, FrameworkProfile};
 use crate::allocator::constraints::OfferConstraints;
@@ -55,6 +56,8 @@ pub(super) struct Member {
     /// One of these amounts suffices for an offer; `None`: the cluster's.
     pub(super) min_allocatable: Option<Vec<Quantities>>,
     pub(super) constraints: Option<OfferConstraints>,
+    /// What it waits for, if it has said so.
+    pub(super) demand: Option<Demand>,
 }
 
 /// A role, the frameworks of a role, or a framework in a role.
@@ -146,6 +149,7 @@ impl RoleTree {
             capabilities: Capabilities::NONE,
             min_allocatable: None,
             constraints: None,
+            demand: None,
         };
         self.insert(Kind::Framework(Box::new(member)), id.as_str().into(), own)
     }
@@ -172,6 +176,25 @@ impl RoleTree {
         match &self.nodes[leaf].kind {
             Kind::Framework(member) => Some(member),
             _ => None,
+        }
+    }
+
+    /// Changes what a leaf waits for; `None` when it has not said what.
+    pub(super) fn change_demand<T>(
+        &mut self,
+        leaf: Leaf,
+        change: impl FnOnce(&mut Demand) -> T,
+    ) -> Option<T> {
+        match &mut self.nodes[leaf].kind {
+            Kind::Framework(member) => member.demand.as_mut().map(change),
+            _ => None,
+        }
+    }
+
+    /// Sets what a leaf waits for.
+    pub(super) fn set_demand(&mut self, leaf: Leaf, demand: Option<Demand>) {
+        if let Kind::Framework(member) = &mut self.nodes[leaf].kind {
+            member.demand = demand;
         }
     }
 

@@ -1,0 +1,103 @@
+//! Expectations and explanations.
+
+use std::collections::BTreeMap;
+
+use apportion::allocator::Allocator;
+use apportion::protocol::{AgentId, FrameworkId};
+use apportion::resources::{Resources, Role};
+
+use super::expectations::offered;
+use super::form::{self, Expected};
+use super::player::{World, Wrong};
+
+/// How far an expected share may be off.
+const TOLERANCE: f64 = 1e-6;
+
+impl World {
+    pub(super) fn expect(&mut self, expected: &[Expected]) -> Result<(), Wrong> {
+        let recent = std::mem::take(&mut self.recent);
+        let Some(difference) = recent.compare(expected) else { return Ok(()) };
+        let mut details = String::new();
+        let mut list = |heading: &str, lines: Vec<String>| {
+            details += &format!("\n  {heading}:");
+            if lines.is_empty() {
+                details += " none";
+            }
+            for line in lines {
+                details += &format!("\n    {line}");
+            }
+        };
+        let line = |(framework, role, agent, resources): &(FrameworkId, Role, AgentId, Resources)| {
+            offered(framework, role, agent, resources).to_string()
+        };
+        let expected = expected.iter().map(|offer| {
+            let role = offer.role.as_ref().map_or_else(Role::any, |role| role.0.clone());
+            offered(&offer.framework.0, &role, &offer.agent.0, &offer.resources.0).to_string()
+        });
+        list("expected", expected.collect());
+        list("found", recent.list().iter().map(ToString::to_string).collect());
+        list("missing", difference.missing.iter().map(line).collect());
+        list("not expected", difference.unexpected.iter().map(line).collect());
+        for (framework, role, agent, resources) in &difference.missing {
+            let why = self.explain(framework, role, resources);
+            list(&format!("why {framework} is not offered this of {agent}"), why);
+        }
+        Err(Wrong { message: "the offers are not those that are expected".to_owned(), details })
+    }
+
+    pub(super) fn explain_all(&mut self, explain: &form::Explain) -> Result<(), Wrong> {
+        let role = explain.role.as_ref().map(|role| role.0.clone());
+        let frameworks: Vec<(FrameworkId, Role)> = match (&explain.framework, role) {
+            (Some(framework), Some(role)) => vec![(framework.0.clone(), role)],
+            (Some(framework), None) => {
+                let roles = self.framework(&framework.0)?.roles.clone();
+                roles.into_iter().map(|role| (framework.0.clone(), role)).collect()
+            }
+            (None, Some(role)) => {
+                let members = self.frameworks.iter().filter(|(_, profile)| profile.roles.contains(&role));
+                members.map(|(id, _)| (id.clone(), role.clone())).collect()
+            }
+            (None, None) => return Err("explain needs a framework or a role".into()),
+        };
+        for (framework, role) in frameworks {
+            self.explanation.push(format!("{framework} in {role}:"));
+            let lines = self.explain(&framework, &role, &explain.resources.0);
+            self.explanation.extend(lines.into_iter().map(|line| format!("- {line}")));
+        }
+        Ok(())
+    }
+
+    pub(super) fn explain(&self, framework: &FrameworkId, role: &Role, wanted: &Resources) -> Vec<String> {
+        let explanation = self.allocator.explain(self.now, framework, role, &wanted.quantities());
+        if explanation.obstacles.is_empty() {
+            return vec!["nothing stands in the way".to_owned()];
+        }
+        explanation.obstacles.iter().map(ToString::to_string).collect()
+    }
+
+    pub(super) fn expect_shares(&self, expected: &BTreeMap<String, f64>) -> Result<(), Wrong> {
+        let mut different = Vec::new();
+        for (path, expected) in expected {
+            let found = self.share(path).ok_or_else(|| format!("there is no role or framework {path}"))?;
+            if (found - expected).abs() > TOLERANCE {
+                different.push(format!("\n  {path}: expected {expected}, found {found}"));
+            }
+        }
+        if different.is_empty() {
+            return Ok(());
+        }
+        let message = "the shares are not those that are expected".to_owned();
+        Err(Wrong { message, details: different.concat() })
+    }
+
+    /// The dominant share of a role, or of a framework in a role when there is no such role.
+    pub(super) fn share(&self, path: &str) -> Option<f64> {
+        let role: Role = path.parse().ok()?;
+        if let Some(share) = self.allocator.shares().into_iter().find(|share| share.role == role) {
+            return Some(share.share.as_f64());
+        }
+        let (role, framework) = path.rsplit_once('/')?;
+        let framework = FrameworkId::new(framework).ok()?;
+        Some(self.allocator.framework_share(&framework, &role.parse().ok()?)?.as_f64())
+    }
+}
