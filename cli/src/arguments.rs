@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use apportion::isolation::IsolationPreference;
 use apportion::protocol::{FrameworkId, IdentityKind, TaskId, Weight};
 use apportion::resources::{Resources, Role, Scalar};
+use apportion_simulations::sweep::{Axis, Shard};
 use apportion_simulations::traces::Format;
 use clap::{ArgAction, Args, Parser, Subcommand};
 use clap_complete::Shell;
@@ -327,9 +328,35 @@ Example: apportion sim allocator simulations/tests/scripts/drf-unreserved.toml")
         #[arg(required = true)]
         scenarios: Vec<PathBuf>,
     },
+    /// Run a scenario for every combination of some values, in parallel
+    #[command(after_help = "\
+Runs that differ in their seed alone are replicates of one cell: cells.csv tells means and 95 % confidence intervals, runs.csv \
+every run. Interrupted, the sweep goes on where it was when it is started again.
+
+Example: apportion sim sweep s.toml --set frameworks.0.placement=best-fit,fgd --set seed=1..20 --out results
+One of four parts: apportion sim sweep s.toml --set seed=1..20 --out results --shard 2/4")]
+    Sweep(SweepArguments),
     /// Look at traces of clusters and workloads, and convert them
     #[command(subcommand)]
     Trace(TraceCommand),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct SweepArguments {
+    /// The scenario, as TOML or JSON
+    pub(crate) scenario: PathBuf,
+    /// What to set to what: path=value,value or path=first..last; may be repeated
+    #[arg(long = "set", value_name = "PATH=VALUES", required = true)]
+    pub(crate) axes: Vec<Axis>,
+    /// Keep runs and write tables in this folder
+    #[arg(long, value_name = "FOLDER")]
+    pub(crate) out: PathBuf,
+    /// Run only this part, such as 3/16
+    #[arg(long, default_value = "1/1")]
+    pub(crate) shard: Shard,
+    /// Run so many at a time [default: one per core]
+    #[arg(long, value_name = "N")]
+    pub(crate) jobs: Option<usize>,
 }
 
 #[derive(Debug, Subcommand)]

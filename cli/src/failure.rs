@@ -8,6 +8,7 @@ use apportion::spec::SpecErrors;
 use apportion_simulations::engine::RunError;
 use apportion_simulations::output::OutputError;
 use apportion_simulations::scenario::ModelError;
+use apportion_simulations::sweep::SweepError;
 use apportion_simulations::traces::TraceError;
 
 /// Why a command did not do what was asked.
@@ -31,6 +32,8 @@ pub(crate) enum Failure {
     Output(#[from] std::io::Error),
     #[error("cannot write the output as JSON: {0}")]
     Json(#[from] serde_json::Error),
+    #[error(transparent)]
+    Sweep(#[from] SweepError),
     #[error(transparent)]
     Trace(#[from] TraceError),
     #[error(transparent)]
@@ -60,6 +63,7 @@ impl Failure {
             | Failure::NoStateFolder
             | Failure::Spec(_)
             | Failure::Model(_)
+            | Failure::Sweep(_)
             | Failure::Trace(_)
             | Failure::Usage(_) => 2,
             Failure::Unwritable { .. }

@@ -16,6 +16,7 @@
 //! | [`metrics`] | what is measured, and how |
 //! | [`packing`] | where tasks with GPUs go: nodes by device, policies, the FGD paper's experiment |
 //! | [`output`] | summary, manifest, tables |
+//! | [`sweep`] | one scenario for every combination of some values |
 //! | [`values`], [`random`], [`digest`] | lengths of time and distributions; named random streams; 128-bit hashes |
 //!
 //! A [`Scenario`] is resolved to a model, which is [run](scenario::Model::run) to a [`Run`], which has a summary and writes tables.
@@ -31,6 +32,7 @@ pub mod random;
 mod run;
 pub mod scenario;
 pub mod script;
+pub mod sweep;
 pub mod traces;
 pub mod values;
 pub mod workload;

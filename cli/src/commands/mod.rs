@@ -10,6 +10,7 @@ mod logs;
 mod master;
 mod run;
 mod sim;
+mod sim_sweep;
 mod sim_trace;
 mod spec;
 mod status;
@@ -61,6 +62,7 @@ pub(crate) fn execute(Arguments { global, command }: Arguments) -> Result<(), Fa
         Command::Sim(SimCommand::Allocator { script }) => sim::allocator(&script, &global),
         Command::Sim(SimCommand::Run(arguments)) => sim::run(&arguments, &global),
         Command::Sim(SimCommand::Check { scenarios }) => sim::check(&scenarios),
+        Command::Sim(SimCommand::Sweep(arguments)) => sim_sweep::sweep(&arguments, &global),
         Command::Sim(SimCommand::Trace(TraceCommand::Info(trace))) => sim_trace::info(&trace, json),
         Command::Sim(SimCommand::Trace(TraceCommand::Convert { trace, out, skip_malformed })) => {
             sim_trace::convert(&trace, out.as_deref(), skip_malformed)

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
-use super::{Manifest, tables};
+use super::{Manifest, report, tables};
 use crate::metrics::Timeline;
 use crate::run::Run;
 
@@ -32,7 +32,8 @@ impl Run {
         write_file(folder, "jobs.csv", |out| tables::jobs(out, self.model(), self.jobs()))?;
         write_file(folder, "tasks.csv", |out| tables::tasks(out, self.model(), self.record()))?;
         write_file(folder, "roles.csv", |out| tables::roles(out, &timeline))?;
-        write_file(folder, "agents.csv", |out| tables::agents(out, self.model(), &timeline))
+        write_file(folder, "agents.csv", |out| tables::agents(out, self.model(), &timeline))?;
+        write_file(folder, "report.html", |out| report::write(out, self, &timeline))
     }
 }
 

@@ -6,12 +6,14 @@
 //! | `manifest.json` | [`Manifest`]: version, seed, hashes of all inputs and of the events, the scenario as it was understood |
 //! | `jobs.csv`, `tasks.csv` | every job and every run of a task ([`tables`]) |
 //! | `roles.csv`, `agents.csv` | means over the intervals of the run ([`tables`]) |
+//! | `report.html` | the same as pictures, in one page |
 //!
 //! The same model gives the same bytes in all of them but `summary.json`, which also tells how long the run took on the machine
 //! (`wall_s`, `events_per_s`).
 
 mod files;
 mod manifest;
+mod report;
 mod summary;
 pub mod tables;
 

@@ -5,6 +5,7 @@ mod determinism;
 mod fairness;
 mod queues;
 mod scenarios;
+mod sweeps;
 
 use apportion::spec::Document;
 use apportion_simulations::{Progress, Run, Scenario};

@@ -1,0 +1,253 @@
+//! Charts as SVG: lines, steps and bars of time. Colours are classes, so that the page decides them in light and dark.
+
+use std::fmt::Write;
+
+/// A line: its name, and its points from left to right.
+pub(super) struct Series {
+    pub(super) name: String,
+    pub(super) points: Vec<(f64, f64)>,
+}
+
+/// A chart of lines.
+pub(super) struct Chart<'a> {
+    pub(super) title: &'a str,
+    pub(super) x: &'a str,
+    pub(super) y: &'a str,
+    /// The top of the vertical axis; by default the largest value.
+    pub(super) top: Option<f64>,
+    pub(super) series: Vec<Series>,
+}
+
+/// A span of time on a row.
+pub(super) struct Bar {
+    pub(super) row: usize,
+    pub(super) from: f64,
+    pub(super) to: f64,
+    pub(super) colour: usize,
+    pub(super) label: String,
+}
+
+/// More lines than colours repeat them.
+pub(super) const COLOURS: usize = 8;
+
+const WIDTH: f64 = 640.0;
+const HEIGHT: f64 = 260.0;
+const LEFT: f64 = 56.0;
+const RIGHT: f64 = 12.0;
+const TOP: f64 = 12.0;
+const BOTTOM: f64 = 42.0;
+
+/// About so many ticks on an axis.
+const TICKS: f64 = 5.0;
+
+impl Chart<'_> {
+    /// The chart with its title and legend; nothing when it has no points.
+    pub(super) fn html(&self) -> String {
+        let points = || self.series.iter().flat_map(|series| &series.points);
+        if points().next().is_none() {
+            return String::new();
+        }
+        let right = points().map(|point| point.0).fold(0.0, f64::max);
+        let left = points().map(|point| point.0).fold(right, f64::min);
+        let top = self.top.unwrap_or_else(|| points().map(|point| point.1).fold(0.0, f64::max));
+        let frame = Frame {
+            left,
+            right: if right > left { right } else { left + 1.0 },
+            top: if top > 0.0 { top } else { 1.0 },
+        };
+        let mut svg = frame.begin(self.title, HEIGHT);
+        frame.axes(&mut svg, self.x, self.y, HEIGHT);
+        for (number, series) in self.series.iter().enumerate() {
+            let place = |(x, y): &(f64, f64)| format!("{:.1},{:.1}", frame.x(*x), frame.y(*y));
+            let line: Vec<String> = series.points.iter().map(place).collect();
+            // Writing to a string does not fail.
+            let _ = write!(
+                svg,
+                "<polyline class=\"line c{}\" points=\"{}\"><title>{}</title></polyline>",
+                number % COLOURS,
+                line.join(" "),
+                escaped(&series.name)
+            );
+        }
+        svg.push_str("</svg>");
+        figure(self.title, &svg, &self.legend())
+    }
+
+    fn legend(&self) -> String {
+        if self.series.len() < 2 {
+            return String::new();
+        }
+        let entry = |(number, series): (usize, &Series)| {
+            format!("<span><i class=\"b{}\"></i>{}</span>", number % COLOURS, escaped(&series.name))
+        };
+        let entries: String = self.series.iter().enumerate().map(entry).collect();
+        format!("<p class=\"legend\">{entries}</p>")
+    }
+}
+
+/// Spans of time on rows, such as tasks on agents.
+pub(super) fn gantt(title: &str, rows: &[String], bars: &[Bar], legend: &[String]) -> String {
+    const ROW: f64 = 14.0;
+    let (Some(left), Some(right)) =
+        (bars.iter().map(|bar| bar.from).reduce(f64::min), bars.iter().map(|bar| bar.to).reduce(f64::max))
+    else {
+        return String::new();
+    };
+    let height = TOP + BOTTOM + ROW * rows.len() as f64;
+    let frame = Frame { left, right: if right > left { right } else { left + 1.0 }, top: 1.0 };
+    let mut svg = frame.begin(title, height);
+    frame.time_axis(&mut svg, "time in s", height);
+    for (row, name) in rows.iter().enumerate() {
+        let y = TOP + ROW * row as f64 + ROW * 0.75;
+        let short: String = name.chars().rev().take(8).collect::<Vec<_>>().into_iter().rev().collect();
+        let _ = write!(
+            svg,
+            "<text class=\"tick\" x=\"{:.1}\" y=\"{y:.1}\" text-anchor=\"end\">{}</text>",
+            LEFT - 4.0,
+            escaped(&short)
+        );
+    }
+    for bar in bars {
+        let (x, to) = (frame.x(bar.from), frame.x(bar.to));
+        let _ = write!(
+            svg,
+            "<rect class=\"bar b{}\" x=\"{x:.1}\" y=\"{:.1}\" width=\"{:.1}\" height=\"{:.1}\"><title>{}</title></rect>",
+            bar.colour % COLOURS,
+            TOP + ROW * bar.row as f64 + 1.0,
+            (to - x).max(0.5),
+            ROW - 2.0,
+            escaped(&bar.label)
+        );
+    }
+    svg.push_str("</svg>");
+    let entry = |(number, name): (usize, &String)| {
+        format!("<span><i class=\"b{}\"></i>{}</span>", number % COLOURS, escaped(name))
+    };
+    let entries: String = legend.iter().enumerate().map(entry).collect();
+    figure(title, &svg, &format!("<p class=\"legend\">{entries}</p>"))
+}
+
+fn figure(title: &str, svg: &str, legend: &str) -> String {
+    format!("<figure><figcaption>{}</figcaption>{svg}{legend}</figure>\n", escaped(title))
+}
+
+/// Text that a page shows as it is.
+pub(super) fn escaped(text: &str) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
+}
+
+/// The part of the plane that a chart shows, from zero upwards.
+struct Frame {
+    left: f64,
+    right: f64,
+    top: f64,
+}
+
+impl Frame {
+    fn x(&self, x: f64) -> f64 {
+        LEFT + (x - self.left) / (self.right - self.left) * (WIDTH - LEFT - RIGHT)
+    }
+
+    fn y(&self, y: f64) -> f64 {
+        HEIGHT - BOTTOM - y / self.top * (HEIGHT - TOP - BOTTOM)
+    }
+
+    fn begin(&self, title: &str, height: f64) -> String {
+        format!("<svg viewBox=\"0 0 {WIDTH} {height}\" role=\"img\" aria-label=\"{}\">", escaped(title))
+    }
+
+    fn axes(&self, svg: &mut String, x: &str, y: &str, height: f64) {
+        self.time_axis(svg, x, height);
+        for tick in ticks(0.0, self.top) {
+            let at = self.y(tick);
+            let _ = write!(
+                svg,
+                "<line class=\"grid\" x1=\"{LEFT}\" x2=\"{}\" y1=\"{at:.1}\" y2=\"{at:.1}\"/>\
+                 <text class=\"tick\" x=\"{}\" y=\"{:.1}\" text-anchor=\"end\">{}</text>",
+                WIDTH - RIGHT,
+                LEFT - 6.0,
+                at + 4.0,
+                number(tick)
+            );
+        }
+        let middle = (HEIGHT - BOTTOM + TOP) / 2.0;
+        let _ = write!(
+            svg,
+            "<text class=\"axis\" transform=\"translate(13 {middle:.1}) rotate(-90)\" text-anchor=\"middle\">{}</text>",
+            escaped(y)
+        );
+    }
+
+    fn time_axis(&self, svg: &mut String, name: &str, height: f64) {
+        let base = height - BOTTOM;
+        let _ = write!(
+            svg,
+            "<line class=\"rule\" x1=\"{LEFT}\" x2=\"{}\" y1=\"{base}\" y2=\"{base}\"/>",
+            WIDTH - RIGHT
+        );
+        for tick in ticks(self.left, self.right) {
+            let _ = write!(
+                svg,
+                "<text class=\"tick\" x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"middle\">{}</text>",
+                self.x(tick),
+                base + 15.0,
+                number(tick)
+            );
+        }
+        let _ = write!(
+            svg,
+            "<text class=\"axis\" x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"middle\">{}</text>",
+            (LEFT + WIDTH - RIGHT) / 2.0,
+            height - 6.0,
+            escaped(name)
+        );
+    }
+}
+
+/// Round numbers in a range.
+fn ticks(from: f64, to: f64) -> Vec<f64> {
+    let rough = (to - from) / TICKS;
+    let magnitude = libm::pow(10.0, libm::floor(libm::log10(rough)));
+    let step = [1.0, 2.0, 5.0, 10.0].map(|factor| factor * magnitude).into_iter().find(|step| *step >= rough);
+    let Some(step) = step.filter(|step| step.is_finite() && *step > 0.0) else { return Vec::new() };
+    let first = libm::ceil(from / step) as i64;
+    (first..).map(|count| count as f64 * step).take_while(|tick| *tick <= to * (1.0 + 1e-9)).collect()
+}
+
+/// A number as short as it can be.
+fn number(value: f64) -> String {
+    let rounded = (value * 1e6).round() / 1e6;
+    match rounded.abs() {
+        large if large >= 1e6 => format!("{}M", rounded / 1e6),
+        large if large >= 1e4 => format!("{}k", rounded / 1e3),
+        _ => format!("{rounded}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ticks_are_round_and_within_the_range() {
+        assert_eq!(ticks(0.0, 1.0), [0.0, 0.2, 0.4, 0.6000000000000001, 0.8, 1.0]);
+        assert_eq!(ticks(0.0, 30345.0), [0.0, 10000.0, 20000.0, 30000.0]);
+        assert_eq!(
+            (number(0.6000000000000001), number(20_000.0), number(2.5e6)),
+            ("0.6".into(), "20k".into(), "2.5M".into())
+        );
+    }
+
+    #[test]
+    fn names_can_not_break_the_page() {
+        let chart = Chart {
+            title: "<b>",
+            x: "x",
+            y: "y",
+            top: None,
+            series: vec![Series { name: "a\"<script>".to_owned(), points: vec![(0.0, 0.0), (1.0, 1.0)] }],
+        };
+        let html = chart.html();
+        assert!(html.contains("&lt;script&gt;") && !html.contains("<script>"));
+    }
+}

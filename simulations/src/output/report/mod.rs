@@ -1,0 +1,218 @@
+//! A run as one page: `report.html`, self-contained, readable in light and dark.
+
+mod chart;
+
+use std::io::{self, Write};
+
+use chart::{Bar, Chart, Series, escaped, gantt};
+
+use crate::engine::Outcome;
+use crate::gpus::label;
+use crate::metrics::{JobTimes, Timeline, seconds_of};
+use crate::run::Run;
+
+const STYLE: &str = include_str!("style.css");
+
+/// More roles or frameworks than that are too many lines for a chart: the first ones by name are drawn.
+const LINES: usize = 16;
+
+/// A distribution is drawn by so many points.
+const CDF_POINTS: usize = 200;
+
+/// The Gantt chart shows so many agents and tasks: the first.
+const GANTT_AGENTS: usize = 30;
+const GANTT_TASKS: usize = 600;
+
+/// Writes the page.
+///
+/// # Errors
+/// When the writer fails.
+pub(super) fn write(out: &mut dyn Write, run: &Run, timeline: &Timeline) -> io::Result<()> {
+    let summary = run.summary();
+    let name = escaped(&summary.name);
+    write!(
+        out,
+        "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\
+         <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\
+         <title>{name}</title><style>{STYLE}</style></head><body>\n\
+         <h1>{name}</h1><p class=\"faint\">{:.3} s of virtual time, {} events, seed {}, events' hash {}, version {}</p>\n",
+        summary.virtual_s, summary.events, summary.seed, summary.events_hash, summary.version
+    )?;
+    tables(out, run)?;
+    writeln!(out, "<main>")?;
+    for chart in [utilisation(timeline), shares(timeline), waiting(timeline), running(timeline)] {
+        out.write_all(chart.html().as_bytes())?;
+    }
+    out.write_all(
+        cdf(run, "Waiting time", "seconds from arrival to first start", JobTimes::wait_s).as_bytes(),
+    )?;
+    out.write_all(
+        cdf(run, "Completion time", "seconds from arrival to last end", JobTimes::jct_s).as_bytes(),
+    )?;
+    out.write_all(cdf(run, "Bounded slowdown", "slowdown", JobTimes::slowdown).as_bytes())?;
+    out.write_all(fragmentation(timeline).html().as_bytes())?;
+    out.write_all(tasks(run).as_bytes())?;
+    writeln!(out, "</main></body></html>")
+}
+
+fn tables(out: &mut dyn Write, run: &Run) -> io::Result<()> {
+    let summary = run.summary();
+    writeln!(
+        out,
+        "<h2>Numbers</h2><div class=\"scroll\"><table><tr><th></th><th>mean</th><th>p50</th><th>p90</th><th>p99</th><th>max</th></tr>"
+    )?;
+    for (name, spread) in [
+        ("waiting time, s", &summary.wait_s),
+        ("completion time, s", &summary.jct_s),
+        ("bounded slowdown", &summary.bounded_slowdown),
+    ] {
+        let cells = [spread.mean, spread.p50, spread.p90, spread.p99, spread.max]
+            .map(|value| format!("<td>{value:.3}</td>"));
+        writeln!(out, "<tr><td>{name}</td>{}</tr>", cells.concat())?;
+    }
+    writeln!(out, "</table></div><p>")?;
+    for (kind, used) in &summary.utilisation {
+        write!(
+            out,
+            "{} used {:.2} % (at most {:.2} %); ",
+            escaped(kind),
+            used.mean * 100.0,
+            used.max * 100.0
+        )?;
+    }
+    writeln!(
+        out,
+        "makespan {:.3} s; Jain's index {:.4}; fragmentation {:.4}</p>",
+        summary.makespan_s, summary.jain_index, summary.fragmentation
+    )?;
+    writeln!(
+        out,
+        "<h2>Frameworks</h2><div class=\"scroll\"><table><tr><th>framework</th><th>role</th><th>tasks finished</th><th>failed</th>\
+         <th>pending</th><th>most at a time</th><th>offers</th><th>declines</th><th>busy, %</th><th>mean wait, s</th></tr>"
+    )?;
+    for (name, own) in &summary.frameworks {
+        writeln!(
+            out,
+            "<tr><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{:.2}</td><td>{:.3}</td></tr>",
+            escaped(name),
+            escaped(&own.role),
+            own.tasks_finished,
+            own.tasks_failed,
+            own.tasks_pending,
+            own.running_max,
+            own.offers,
+            own.declines,
+            own.busyness * 100.0,
+            own.wait_s.mean
+        )?;
+    }
+    writeln!(out, "</table></div>")
+}
+
+/// A line per interval, stepped: a mean holds for its interval.
+fn steps(timeline: &Timeline, values: impl Iterator<Item = (f64, f64)>) -> Vec<(f64, f64)> {
+    let length = timeline.interval.secs();
+    values.flat_map(|(at, value)| [(at, value), (at + length, value)]).collect()
+}
+
+fn by_role(timeline: &Timeline, of: impl Fn(&crate::metrics::RoleSample) -> f64) -> Vec<Series> {
+    let series = |(place, (role, _)): (usize, &(apportion::resources::Role, crate::metrics::RoleUse))| {
+        let samples = timeline.role_series.iter().filter(|sample| sample.role == place);
+        let values = samples.map(|sample| (seconds_of(sample.at), of(sample)));
+        Series { name: role.to_string(), points: steps(timeline, values) }
+    };
+    timeline.roles.iter().enumerate().take(LINES).map(series).collect()
+}
+
+fn utilisation(timeline: &Timeline) -> Chart<'static> {
+    // Roles without parents have all that is used.
+    let top: Vec<bool> = timeline.roles.iter().map(|(role, _)| role.parent().is_none()).collect();
+    let series = timeline.kinds.iter().enumerate().map(|(place, kind)| {
+        let mut sums: Vec<(f64, f64)> = Vec::new();
+        for sample in timeline.role_series.iter().filter(|sample| top[sample.role]) {
+            let at = seconds_of(sample.at);
+            match sums.last_mut().filter(|(last, _)| *last == at) {
+                Some((_, sum)) => *sum += sample.used[place],
+                None => sums.push((at, sample.used[place])),
+            }
+        }
+        Series { name: label(kind).to_owned(), points: steps(timeline, sums.into_iter()) }
+    });
+    Chart {
+        title: "Utilisation",
+        x: "time in s",
+        y: "share of the cluster",
+        top: Some(1.0),
+        series: series.collect(),
+    }
+}
+
+fn shares(timeline: &Timeline) -> Chart<'static> {
+    let series = by_role(timeline, |sample| sample.dominant_share);
+    Chart {
+        title: "Dominant share by role",
+        x: "time in s",
+        y: "share of the cluster",
+        top: Some(1.0),
+        series,
+    }
+}
+
+fn waiting(timeline: &Timeline) -> Chart<'static> {
+    let series = by_role(timeline, |sample| sample.waiting);
+    Chart { title: "Tasks that wait, by role", x: "time in s", y: "tasks", top: None, series }
+}
+
+fn running(timeline: &Timeline) -> Chart<'static> {
+    let series = by_role(timeline, |sample| sample.running);
+    Chart { title: "Tasks that run, by role", x: "time in s", y: "tasks", top: None, series }
+}
+
+fn fragmentation(timeline: &Timeline) -> Chart<'static> {
+    let length = timeline.interval.secs();
+    let values = timeline.fragmentation_series.iter().enumerate();
+    let points = steps(timeline, values.map(|(place, value)| (place as f64 * length, *value)));
+    let series = vec![Series { name: "fragmentation".to_owned(), points }];
+    Chart { title: "Fragmentation", x: "time in s", y: "share of what is idle", top: Some(1.0), series }
+}
+
+/// How many jobs have at most a value, by framework.
+fn cdf(run: &Run, title: &str, x: &str, of: fn(&JobTimes) -> Option<f64>) -> String {
+    let series = run.model().frameworks.iter().enumerate().take(LINES).map(|(place, framework)| {
+        let own = run.jobs().iter().filter(|job| job.framework == place);
+        let mut values: Vec<f64> = own.filter_map(of).collect();
+        values.sort_unstable_by(f64::total_cmp);
+        let step = values.len().div_ceil(CDF_POINTS).max(1);
+        let last = values.len().saturating_sub(1);
+        let kept = (0..values.len()).filter(|rank| rank % step == 0 || *rank == last);
+        let points = kept.map(|rank| (values[rank], (rank + 1) as f64 / values.len() as f64)).collect();
+        Series { name: framework.id.to_string(), points }
+    });
+    let title = format!("{title}: share of jobs");
+    Chart { title: &title, x, y: "share of jobs", top: Some(1.0), series: series.collect() }.html()
+}
+
+/// The first tasks on the first agents.
+fn tasks(run: &Run) -> String {
+    let shown =
+        run.record().tasks.iter().filter(|task| (task.agent as usize) < GANTT_AGENTS).take(GANTT_TASKS);
+    let bars: Vec<Bar> = shown
+        .filter_map(|task| {
+            let framework = run.model().frameworks.get(task.framework as usize)?;
+            let job = framework.workload.jobs.get(task.job as usize)?;
+            let end = if task.outcome == Outcome::Running { run.record().end } else { task.end };
+            Some(Bar {
+                row: task.agent as usize,
+                from: seconds_of(task.start),
+                to: seconds_of(end),
+                colour: task.framework as usize,
+                label: format!("{} of {}, {}", task.index, job.id, task.outcome.as_str()),
+            })
+        })
+        .collect();
+    let rows = bars.iter().map(|bar| bar.row + 1).max().unwrap_or(0);
+    let names: Vec<String> = run.model().agents.iter().take(rows).map(|agent| agent.id.to_string()).collect();
+    let legend: Vec<String> =
+        run.model().frameworks.iter().take(LINES).map(|known| known.id.to_string()).collect();
+    gantt("The first tasks on the first agents", &names, &bars, &legend)
+}

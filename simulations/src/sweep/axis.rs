@@ -1,0 +1,133 @@
+//! An axis of a sweep: what is set to what.
+
+use std::str::FromStr;
+
+use serde_json::Value;
+
+/// A path into a scenario, and the values that it takes: `frameworks.0.placement=best-fit,fgd` or `seed=1..20`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Axis {
+    /// Keys and places in lists (from 0), separated by dots.
+    pub path: String,
+    /// At least one.
+    pub values: Vec<Value>,
+}
+
+/// What is wrong with an axis.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum AxisError {
+    /// It is not of the form `path=values`.
+    #[error("'{0}' is not of the form path=value,value or path=first..last")]
+    Form(String),
+    /// The scenario has nothing at the path that could be set.
+    #[error("there is nothing to set at '{path}': '{part}' is not there; known are {known}")]
+    Path {
+        /// The path.
+        path: String,
+        /// Its first part that is not there.
+        part: String,
+        /// What is there instead.
+        known: String,
+    },
+}
+
+/// A range has at most so many values.
+const LONGEST: i64 = 1_000_000;
+
+impl FromStr for Axis {
+    type Err = AxisError;
+
+    fn from_str(text: &str) -> Result<Self, AxisError> {
+        let form = || AxisError::Form(text.to_owned());
+        let (path, values) = text.split_once('=').ok_or_else(form)?;
+        let range = values.split_once("..").and_then(|(first, last)| {
+            let (first, last) =
+                (first.parse::<i64>().ok()?, last.trim_start_matches('=').parse::<i64>().ok()?);
+            (first <= last && last - first < LONGEST).then(|| (first..=last).map(Value::from).collect())
+        });
+        let values: Vec<Value> = range.unwrap_or_else(|| values.split(',').map(value).collect());
+        if path.is_empty() || values.iter().any(|value| value == "") {
+            return Err(form());
+        }
+        Ok(Axis { path: path.to_owned(), values })
+    }
+}
+
+/// Numbers and truth values as such, all else as text.
+fn value(text: &str) -> Value {
+    match serde_json::from_str(text) {
+        Ok(value @ (Value::Number(_) | Value::Bool(_))) => value,
+        _ => Value::String(text.to_owned()),
+    }
+}
+
+/// Sets what is at a path. The last key of a table may be new; everything before it must be there.
+///
+/// # Errors
+/// When the path leads nowhere.
+pub(super) fn set(document: &mut Value, path: &str, value: Value) -> Result<(), AxisError> {
+    let nowhere = |part: &str, at: &Value| AxisError::Path {
+        path: path.to_owned(),
+        part: part.to_owned(),
+        known: match at {
+            Value::Object(table) => table.keys().cloned().collect::<Vec<_>>().join(", "),
+            Value::Array(list) => format!("places 0 to {}", list.len().saturating_sub(1)),
+            _ => "no parts".to_owned(),
+        },
+    };
+    let mut at = document;
+    let mut parts = path.split('.').peekable();
+    while let Some(part) = parts.next() {
+        let is_last = parts.peek().is_none();
+        if is_last && let Value::Object(table) = at {
+            table.insert(part.to_owned(), value);
+            return Ok(());
+        }
+        let known = nowhere(part, at);
+        let next = match at {
+            Value::Object(table) => table.get_mut(part),
+            Value::Array(list) => part.parse::<usize>().ok().and_then(|place| list.get_mut(place)),
+            _ => None,
+        };
+        at = next.ok_or(known)?;
+        if is_last {
+            *at = value;
+            return Ok(());
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn values_are_lists_or_ranges() {
+        let axis = |text: &str| text.parse::<Axis>();
+        assert_eq!(
+            axis("frameworks.0.placement=best-fit,fgd").unwrap().values,
+            [json!("best-fit"), json!("fgd")]
+        );
+        assert_eq!(axis("seed=1..4").unwrap().values, [json!(1), json!(2), json!(3), json!(4)]);
+        assert_eq!(axis("a=1.5,true,10s").unwrap().values, [json!(1.5), json!(true), json!("10s")]);
+        for wrong in ["seed", "=1", "a=", "a=1,,2"] {
+            assert!(axis(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn paths_lead_into_tables_and_lists() {
+        let mut document = json!({ "seed": 1, "frameworks": [{ "name": "a" }] });
+        set(&mut document, "frameworks.0.placement", json!("fgd")).unwrap();
+        set(&mut document, "seed", json!(7)).unwrap();
+        assert_eq!(document, json!({ "seed": 7, "frameworks": [{ "name": "a", "placement": "fgd" }] }));
+        let error = set(&mut document, "frameworks.1.placement", json!("fgd")).unwrap_err().to_string();
+        assert_eq!(
+            error,
+            "there is nothing to set at 'frameworks.1.placement': '1' is not there; known are places 0 to 0"
+        );
+    }
+}
