@@ -1,7 +1,8 @@
 //! `apportion sim sweep`: a scenario for every combination of some values.
 
-use apportion_simulations::sweep::Sweep;
+use apportion_simulations::sweep::{Cell, Estimate, Sweep};
 use indicatif::{ProgressBar, ProgressDrawTarget};
+use serde_json::{Map, json};
 
 use super::read;
 use crate::arguments::{Global, SweepArguments};
@@ -24,25 +25,18 @@ pub(crate) fn sweep(arguments: &SweepArguments, global: &Global) -> Result<(), F
     bar.finish_and_clear();
     let cells = result.cells();
     if global.json {
-        let cell = |(values, metrics): &(Vec<(String, serde_json::Value)>, _)| {
-            let metrics: &std::collections::BTreeMap<String, apportion_simulations::sweep::Estimate> =
-                metrics;
-            let means: serde_json::Map<_, _> = metrics
-                .iter()
-                .map(|(name, of)| {
-                    let ci95 = of.ci95.is_finite().then_some(of.ci95);
-                    (
-                        name.clone(),
-                        serde_json::json!({ "n": of.count, "mean": of.mean, "sd": of.sd, "ci95": ci95 }),
-                    )
-                })
-                .collect();
-            let values: serde_json::Map<_, _> = values.iter().cloned().collect();
-            serde_json::json!({ "values": values, "metrics": means })
+        let cell = |cell: &Cell| {
+            let metric = |(name, of): (&String, &Estimate)| {
+                let ci95 = of.ci95.is_finite().then_some(of.ci95);
+                (name.clone(), json!({ "n": of.count, "mean": of.mean, "sd": of.sd, "ci95": ci95 }))
+            };
+            let metrics: Map<_, _> = cell.metrics.iter().map(metric).collect();
+            let values: Map<_, _> = cell.values.iter().cloned().collect();
+            json!({ "values": values, "metrics": metrics })
         };
         return print_json(&cells.iter().map(cell).collect::<Vec<_>>());
     }
-    let rows = cells.iter().map(|(values, metrics)| {
+    let rows = cells.iter().map(|Cell { values, metrics }| {
         let values: Vec<String> = values.iter().map(|(path, value)| format!("{path}={value}")).collect();
         let mut row = [const { String::new() }; PRINTED.len() + 2];
         row[0] = if values.is_empty() { "all".to_owned() } else { values.join(" ") };

@@ -90,7 +90,7 @@ pub enum SweepError {
 #[derive(Clone, Debug)]
 struct Point {
     /// What is set, by path.
-    values: Vec<(String, Value)>,
+    values: Values,
     scenario: Scenario,
     /// Tells it apart from others: the hash of the scenario with its values.
     hash: Digest,
@@ -106,8 +106,20 @@ pub struct Sweep {
 /// The numbers of a run, as they are kept.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 struct Kept {
-    values: Vec<(String, Value)>,
+    values: Values,
     metrics: BTreeMap<String, f64>,
+}
+
+/// What is set to what, by path.
+pub type Values = Vec<(String, Value)>;
+
+/// Runs that differ in their seed alone.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Cell {
+    /// What was set, besides the seed.
+    pub values: Values,
+    /// By the path of each number in a summary.
+    pub metrics: BTreeMap<String, Estimate>,
 }
 
 /// What came out of a sweep.
@@ -128,9 +140,9 @@ impl Sweep {
         let base: Value = document
             .parse()
             .map_err(|errors| SweepError::Scenario { values: "no values".to_owned(), errors })?;
-        let mut combinations: Vec<Vec<(String, Value)>> = vec![Vec::new()];
+        let mut combinations: Vec<Values> = vec![Vec::new()];
         for axis in axes {
-            let with = |before: &Vec<(String, Value)>| {
+            let with = |before: &Values| {
                 let before = before.clone();
                 axis.values
                     .iter()
@@ -141,7 +153,7 @@ impl Sweep {
             };
             combinations = combinations.iter().flat_map(with).collect();
         }
-        let point = |values: Vec<(String, Value)>| {
+        let point = |values: Values| {
             let mut tree = base.clone();
             for (path, value) in &values {
                 set(&mut tree, path, value.clone())?;
@@ -263,25 +275,25 @@ fn flatten(path: &str, value: &Value, into: &mut BTreeMap<String, f64>) {
 }
 
 impl SweepResult {
-    /// Each cell: what was set besides the seed, and the estimates by metric.
-    pub fn cells(&self) -> Vec<(Vec<(String, Value)>, BTreeMap<String, Estimate>)> {
-        let mut cells: Vec<(Vec<(String, Value)>, Vec<&Kept>)> = Vec::new();
+    /// Each cell, in the order of its first run.
+    pub fn cells(&self) -> Vec<Cell> {
+        let mut groups: Vec<(Values, Vec<&Kept>)> = Vec::new();
         for run in &self.runs {
-            let values: Vec<_> = run.values.iter().filter(|(path, _)| path != SEED).cloned().collect();
-            match cells.iter_mut().find(|(known, _)| *known == values) {
+            let values: Values = run.values.iter().filter(|(path, _)| path != SEED).cloned().collect();
+            match groups.iter_mut().find(|(known, _)| *known == values) {
                 Some((_, runs)) => runs.push(run),
-                None => cells.push((values, vec![run])),
+                None => groups.push((values, vec![run])),
             }
         }
-        let estimate = |(values, runs): (Vec<(String, Value)>, Vec<&Kept>)| {
+        let estimate = |(values, runs): (Values, Vec<&Kept>)| {
             let names: BTreeSet<&String> = runs.iter().flat_map(|run| run.metrics.keys()).collect();
             let of = |name: &String| {
                 let values: Vec<f64> = runs.iter().filter_map(|run| run.metrics.get(name).copied()).collect();
                 Some((name.clone(), Estimate::of(&values)?))
             };
-            (values, names.into_iter().filter_map(of).collect())
+            Cell { values, metrics: names.into_iter().filter_map(of).collect() }
         };
-        cells.into_iter().map(estimate).collect()
+        groups.into_iter().map(estimate).collect()
     }
 
     /// Writes `runs.csv` (a row per run, a column per axis and metric) and `cells.csv` (a row per cell and metric).
@@ -298,9 +310,9 @@ impl SweepResult {
         let axes: Vec<&String> = self.paths.iter().filter(|path| *path != SEED).collect();
         let columns = ["metric", "n", "mean", "sd", "ci95"].map(str::to_owned);
         let heading: Vec<String> = axes.into_iter().cloned().chain(columns).collect();
-        let cells = self.cells().into_iter().flat_map(|(values, metrics)| {
-            let values: Vec<String> = values.iter().map(|(_, value)| plain(value)).collect();
-            metrics.into_iter().map(move |(name, of)| {
+        let cells = self.cells().into_iter().flat_map(|cell| {
+            let values: Vec<String> = cell.values.iter().map(|(_, value)| plain(value)).collect();
+            cell.metrics.into_iter().map(move |(name, of)| {
                 let ci95 = if of.ci95.is_finite() { of.ci95.to_string() } else { String::new() };
                 let numbers = [name, of.count.to_string(), of.mean.to_string(), of.sd.to_string(), ci95];
                 values.iter().cloned().chain(numbers).collect()

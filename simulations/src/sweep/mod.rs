@@ -11,4 +11,4 @@ mod grid;
 
 pub use axis::{Axis, AxisError};
 pub use estimate::Estimate;
-pub use grid::{Shard, Sweep, SweepError, SweepResult};
+pub use grid::{Cell, Shard, Sweep, SweepError, SweepResult, Values};

@@ -28,7 +28,7 @@ fn cells_are_estimated_from_replicates_and_runs_are_made_once() {
     let sweep = sweep(&["frameworks.0.placement=first-fit,worst-fit", "seed=1..3"]);
     let first = sweep.run(folder.path(), Shard::WHOLE, || {}).unwrap();
     assert_eq!((first.ran, first.cells().len()), (6, 2));
-    let wait = first.cells()[0].1["wait_s.mean"];
+    let wait = first.cells()[0].metrics["wait_s.mean"];
     assert!(wait.count == 3 && wait.ci95.is_finite() && wait.ci95 > 0.0);
     let table = std::fs::read_to_string(folder.path().join("runs.csv")).unwrap();
     assert_eq!(table.lines().count(), 7);
