@@ -453,6 +453,17 @@ async fn silence_at_the_address_is_a_timeout() {
     assert!(matches!(error, NetError::TimedOut), "{error:?}");
 }
 
+#[tokio::test]
+async fn an_address_where_nobody_listens_is_told_at_once() {
+    let nobody = std::net::UdpSocket::bind(LOOPBACK).unwrap().local_addr().unwrap();
+    let credentials = authority().issue(&identity(IdentityKind::Agent)).unwrap();
+    // Only the refusal can end this: no handshake may take too long.
+    let settings = Settings { handshake_timeout: Duration::MAX, ..Settings::default() };
+    let client = Endpoint::client(LOOPBACK, &credentials, settings).unwrap();
+    let error = client.connect(nobody, &ANY_MASTER).await.unwrap_err();
+    assert!(matches!(error, NetError::Refused { address } if address == nobody), "{error:?}");
+}
+
 /// A master that decides about one newcomer by its book, at a given time.
 async fn serve_join(server: &Endpoint, authority: &CertificateAuthority, book: &mut TokenBook, now: u64) {
     match accept(server).await {

@@ -230,14 +230,14 @@ impl Agent {
         let mut tasks: Vec<_> = framework
             .tasks
             .values()
-            .filter(|task| task.executor == key.executor && !task.state.is_terminal())
-            .filter(|task| task.state == TaskState::Staging || task.kill.is_some())
+            .filter(|task| task.executor == key.executor && !task.status.state.is_terminal())
+            .filter(|task| task.status.state == TaskState::Staging || task.kill.is_some())
             .filter(|task| !waits(&task.info.id))
             .collect();
         tasks.sort_by(|a, b| a.info.id.cmp(&b.info.id));
         for task in tasks {
             let mut tell = |event| out.push(AgentOutput::ToExecutor { connection, event });
-            if task.state == TaskState::Staging {
+            if task.status.state == TaskState::Staging {
                 tell(ExecutorEvent::Launch(vec![task.info.clone()]));
             }
             if let Some(stop) = task.kill {
@@ -288,7 +288,7 @@ impl Agent {
         let own = framework
             .tasks
             .values()
-            .filter(|task| task.executor == key.executor && !task.state.is_terminal());
+            .filter(|task| task.executor == key.executor && !task.status.state.is_terminal());
         let grace = own.map(|task| task.grace()).max().unwrap_or(Duration::ZERO);
         match executor.phase {
             Phase::Registered(connection) => {
@@ -389,7 +389,7 @@ impl Agent {
         let live = framework
             .tasks
             .values()
-            .filter(|task| task.executor == key.executor && !task.state.is_terminal())
+            .filter(|task| task.executor == key.executor && !task.status.state.is_terminal())
             .map(|task| &task.info.id)
             .filter(|id| !(successor && waiting.contains(*id)));
         let mut ends: Vec<_> = live.map(|id| (id.clone(), waiting.contains(id))).collect();

@@ -147,7 +147,7 @@ impl Agent {
     /// Whether the agent has this task, and it has not ended.
     pub fn task_is_live(&self, framework: &FrameworkId, task: &TaskId) -> bool {
         let task = self.frameworks.get(framework).and_then(|framework| framework.tasks.get(task));
-        task.is_some_and(|task| !task.state.is_terminal())
+        task.is_some_and(|task| !task.status.state.is_terminal())
     }
 
     /// Takes note of what happened, and appends what is to be done.

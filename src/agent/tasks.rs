@@ -17,11 +17,10 @@ pub(super) struct Task {
     pub(super) info: TaskInfo,
     role: Role,
     pub(super) executor: ExecutorId,
-    /// Its newest state.
-    pub(super) state: TaskState,
+    /// Its newest update; a status without number before the first.
+    pub(super) status: TaskStatus,
     /// A kill that the executor is to hear of again after a reconnection.
     pub(super) kill: Option<Option<StopPolicy>>,
-    last: Option<UpdateNumber>,
     /// Updates that the scheduler has not acknowledged.
     pending: VecDeque<TaskStatus>,
 }
@@ -37,14 +36,14 @@ impl Task {
 }
 
 impl Agent {
-    /// The newest state of each task, for the master.
+    /// The newest update of each task, for the master.
     pub(super) fn held_tasks(&self) -> Vec<HeldTask> {
         let of_framework = |(id, framework): (&FrameworkId, &super::machine::Framework)| {
             let held = framework.tasks.values().map(|task| HeldTask {
                 framework: id.clone(),
                 role: task.role.clone(),
                 task: task.info.clone(),
-                state: task.state,
+                status: task.status.clone(),
             });
             held.collect::<Vec<_>>()
         };
@@ -58,7 +57,7 @@ impl Agent {
         let mut pending = Vec::new();
         for (framework, known) in &self.frameworks {
             for task in known.tasks.values() {
-                pending.extend(task.pending.iter().map(|status| (framework, status, task.state)));
+                pending.extend(task.pending.iter().map(|status| (framework, status, task.status.state)));
             }
         }
         pending.sort_by(|a, b| (a.0, &a.1.task, a.1.number).cmp(&(b.0, &b.1.task, b.1.number)));
@@ -91,9 +90,11 @@ impl Agent {
                 info: info.clone(),
                 role: role.clone(),
                 executor: executor.clone(),
-                state: TaskState::Staging,
+                status: TaskStatus {
+                    agent: Some(self.id.clone()),
+                    ..TaskStatus::new(info.id.clone(), TaskState::Staging, now)
+                },
                 kill: None,
-                last: None,
                 pending: VecDeque::new(),
             };
             framework.tasks.insert(info.id.clone(), task);
@@ -137,7 +138,7 @@ impl Agent {
     ) {
         let task = self.frameworks.get_mut(framework_id).and_then(|framework| framework.tasks.get_mut(&id));
         // A task that has just ended: its last update is on its way.
-        let Some(task) = task.filter(|task| !task.state.is_terminal()) else { return };
+        let Some(task) = task.filter(|task| !task.status.state.is_terminal()) else { return };
         task.kill = Some(stop);
         let key = ExecutorKey { framework: framework_id.clone(), executor: task.executor.clone() };
         self.tell_executor(&key, ExecutorEvent::Kill { task: id, stop }, out);
@@ -149,7 +150,7 @@ impl Agent {
         while task.pending.front().and_then(|status| status.number).is_some_and(|first| first <= number) {
             task.pending.pop_front();
         }
-        if task.state.is_terminal() && task.pending.is_empty() {
+        if task.status.state.is_terminal() && task.pending.is_empty() {
             framework.tasks.remove(id);
             self.forget_if_empty(framework_id);
         }
@@ -170,12 +171,11 @@ impl Agent {
         if task.executor != key.executor {
             return false;
         }
-        if task.state.is_terminal() || task.last.is_some_and(|last| number <= last) {
+        if task.status.state.is_terminal() || task.status.number.is_some_and(|last| number <= last) {
             return true;
         }
         status.agent = Some(self.id.clone());
-        task.last = Some(number);
-        task.state = status.state;
+        task.status = status.clone();
         task.pending.push_back(status.clone());
         if status.state.is_terminal()
             && let Some(executor) = framework.executors.get_mut(&key.executor)
@@ -195,11 +195,10 @@ impl Agent {
     ) {
         let known = self.frameworks.get_mut(framework);
         let Some(task) = known.and_then(|known| known.tasks.get_mut(&status.task)) else { return };
-        let number = task.last.map_or(UpdateNumber::FIRST, UpdateNumber::next);
-        task.last = Some(number);
-        task.state = status.state;
+        let number = task.status.number.map_or(UpdateNumber::FIRST, UpdateNumber::next);
         status.number = Some(number);
         status.agent = Some(self.id.clone());
+        task.status = status.clone();
         task.pending.push_back(status.clone());
         self.forward(framework.clone(), status, out);
     }

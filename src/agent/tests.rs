@@ -127,7 +127,7 @@ fn a_task_waits_for_its_executor_and_its_updates_for_their_acknowledgement() {
     scenario.step(AgentInput::MasterDisconnected);
     let out = scenario.step(AgentInput::MasterConnected);
     let AgentOutput::ToMaster(AgentCall::Register { tasks, .. }) = &out[0] else { panic!("{out:?}") };
-    assert_eq!(tasks[0].state, TaskState::Finished);
+    assert_eq!(tasks[0].status.state, TaskState::Finished);
     assert_eq!(updates(&out), [(TaskState::Running, 1), (TaskState::Finished, 2)]);
     let number = UpdateNumber(2);
     scenario.step(AgentInput::Master(AgentEvent::Acknowledge {

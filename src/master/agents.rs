@@ -1,24 +1,19 @@
-//! Agents: registration, pings, and what becomes of an agent that can't be reached.
+//! Agents: registration, what they say, and the tasks that they bring along.
 
-use std::time::Duration;
+use std::collections::hash_map::Entry;
 
 use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::machine::{Master, Output, Timer};
 use super::tasks::Task;
+use super::unreachable::AGENT_PING_INTERVAL;
 use crate::allocator::{AgentProfile, Allocation};
 use crate::protocol::{
     AgentCall, AgentEvent, AgentId, AgentInfo, ConnectionId, ExecutorId, FrameworkId, HeldTask, OfferId,
-    Reason, SchedulerEvent, TaskId, TaskState, TaskStatus,
+    Reason, SchedulerEvent, TaskId, TaskState, TaskStatus, Work,
 };
 use crate::resources::{Resources, Role};
 use crate::time::Time;
-
-/// How often an agent is asked whether it is there. Mesos' default.
-pub const AGENT_PING_INTERVAL: Duration = Duration::from_secs(15);
-
-/// After so many pings in a row without an answer an agent counts as unreachable. Mesos' default.
-pub const AGENT_PING_LIMIT: u32 = 5;
 
 /// What the master knows of an agent.
 #[derive(Debug)]
@@ -26,7 +21,8 @@ pub(super) struct Agent {
     pub(super) info: AgentInfo,
     pub(super) connection: Option<ConnectionId>,
     pub(super) pings_missed: u32,
-    pub(super) unreachable: bool,
+    /// Since when it counts as unreachable.
+    pub(super) unreachable: Option<Time>,
     /// Tasks whose resources are taken here.
     pub(super) tasks: FxHashSet<(FrameworkId, TaskId)>,
     /// Executors of frameworks' own, and what they take besides their tasks.
@@ -93,14 +89,14 @@ impl Master {
             info,
             connection: Some(connection),
             pings_missed: 0,
-            unreachable: false,
+            unreachable: None,
             tasks: FxHashSet::default(),
             executors: FxHashMap::default(),
             offers: FxHashSet::default(),
         };
         let mut used = Vec::new();
         for held in held {
-            self.adopt_task(now, &id, &mut agent, &mut used, held);
+            self.adopt_task(now, &id, &mut agent, &mut used, held, out);
         }
         out.push(Output::ToAgent { connection, event: AgentEvent::Registered { agent: id.clone() } });
         self.allocator.add_agent(&id, &AgentProfile::from(&agent.info), &agent.info.resources, &used);
@@ -113,7 +109,10 @@ impl Master {
 
         for (framework, task) in known {
             if !held_ids.contains(&(framework.clone(), task.clone())) {
-                let status = TaskStatus::new(task, TaskState::Dropped, now)
+                let known = self.frameworks.get(&framework).and_then(|known| known.tasks.get(&task));
+                let never_started = known.is_some_and(|known| known.state == TaskState::Staging);
+                let state = if never_started { TaskState::Dropped } else { TaskState::Lost };
+                let status = TaskStatus::new(task, state, now)
                     .because(Reason::AgentGone, "its agent came back without it");
                 self.master_update(now, &framework, status, out);
             }
@@ -122,7 +121,8 @@ impl Master {
         self.resend_shutdowns(&id, out);
     }
 
-    /// Takes over a task that an agent says it holds.
+    /// Takes over a task that an agent says it holds, and tells its scheduler, which may know otherwise or nothing of it. The end
+    /// of a task is not told here: the agent sends it again.
     fn adopt_task(
         &mut self,
         now: Time,
@@ -130,37 +130,44 @@ impl Master {
         agent: &mut Agent,
         used: &mut Vec<Allocation>,
         held: HeldTask,
+        out: &mut Vec<Output>,
     ) {
-        let HeldTask { framework: framework_id, role, task, state } = held;
+        let HeldTask { framework: framework_id, role, task, status } = held;
         let framework = self.framework_or_recovered(now, &framework_id, &role);
-        if !state.is_terminal() {
-            used.push(Allocation {
-                framework: framework_id.clone(),
-                role: role.clone(),
-                agent: id.clone(),
-                resources: task.resources.clone(),
-            });
-            agent.tasks.insert((framework_id.clone(), task.id.clone()));
+        let known = framework.tasks.get_mut(&task.id);
+        if status.state.is_terminal() {
+            if known.is_none() {
+                framework.tasks.insert(task.id.clone(), Task::new(task, role, id.clone(), status));
+            }
+            return;
         }
-        let executor = task.executor_id();
-        if let crate::protocol::Work::Custom { executor: info, .. } = &task.work
-            && !info.resources.is_empty()
-            && !agent.executors.contains_key(&(framework_id.clone(), executor.clone()))
+        let mut takes = |resources: &Resources| {
+            let (framework, role, agent) = (framework_id.clone(), role.clone(), id.clone());
+            used.push(Allocation { framework, role, agent, resources: resources.clone() });
+        };
+        takes(&task.resources);
+        if let Work::Custom { executor, .. } = &task.work
+            && let Entry::Vacant(vacant) = agent.executors.entry((framework_id.clone(), executor.id.clone()))
         {
-            used.push(Allocation {
-                framework: framework_id.clone(),
-                role: role.clone(),
-                agent: id.clone(),
-                resources: info.resources.clone(),
-            });
-            agent.executors.insert((framework_id, executor), (role.clone(), info.resources.clone()));
+            takes(&executor.resources);
+            vacant.insert((role.clone(), executor.resources.clone()));
         }
-        let task_id = task.id.clone();
-        framework
-            .tasks
-            .entry(task_id.clone())
-            .and_modify(|known| known.state = state)
-            .or_insert_with(|| Task::new(task, role, id.clone(), TaskStatus::new(task_id, state, now)));
+        agent.tasks.insert((framework_id.clone(), task.id.clone()));
+        let is_news = known
+            .as_ref()
+            .is_none_or(|known| known.status.state != status.state || known.status.number < status.number);
+        match known {
+            Some(known) => {
+                known.state = status.state;
+                known.status = status.clone();
+            }
+            None => {
+                framework.tasks.insert(task.id.clone(), Task::new(task, role, id.clone(), status.clone()));
+            }
+        }
+        if is_news {
+            self.tell(&framework_id, SchedulerEvent::Update(status), out);
+        }
     }
 
     pub(super) fn agent_disconnected(
@@ -180,50 +187,19 @@ impl Master {
         self.timers.set(Timer::Ping(id.clone()), now + AGENT_PING_INTERVAL);
     }
 
-    /// Asks an agent whether it is there; one that was silent for too long is unreachable.
-    pub(super) fn ping_due(&mut self, now: Time, id: &AgentId, out: &mut Vec<Output>) {
-        let Some(agent) = self.agents.get_mut(id) else { return };
-        if agent.pings_missed >= AGENT_PING_LIMIT {
-            return self.agent_unreachable(now, id, out);
-        }
-        agent.pings_missed += 1;
-        if let Some(connection) = agent.connection {
-            out.push(Output::ToAgent { connection, event: AgentEvent::Ping });
-        }
-        self.timers.set(Timer::Ping(id.clone()), now + AGENT_PING_INTERVAL);
-    }
-
-    /// The agent's tasks may still run, but nobody can say; its resources are not offered.
-    fn agent_unreachable(&mut self, now: Time, id: &AgentId, out: &mut Vec<Output>) {
-        tracing::warn!(agent = %id, "agent is unreachable");
-        self.rescind_agent(now, id, out);
-        self.allocator.remove_agent(id);
-        let Some(agent) = self.agents.get_mut(id) else { return };
-        agent.unreachable = true;
-        let connection = agent.connection.take();
-        let mut tasks: Vec<_> = agent.tasks.iter().cloned().collect();
-        tasks.sort();
-        if let Some(connection) = connection {
-            self.refuse(connection, "it did not answer pings", out);
-        }
-        let mut told = FxHashSet::default();
-        for (framework, task) in tasks {
-            let status = TaskStatus::new(task, TaskState::Unreachable, now)
-                .because(Reason::AgentUnreachable, "its agent does not answer");
-            self.master_update(now, &framework, status, out);
-            if told.insert(framework.clone()) {
-                self.tell(&framework, SchedulerEvent::AgentLost(id.clone()), out);
-            }
-        }
-    }
-
     /// Drops what is known of an agent, whose resources go with it. Returns the tasks that it had.
-    fn forget_agent(&mut self, now: Time, id: &AgentId, out: &mut Vec<Output>) -> Vec<(FrameworkId, TaskId)> {
+    pub(super) fn forget_agent(
+        &mut self,
+        now: Time,
+        id: &AgentId,
+        out: &mut Vec<Output>,
+    ) -> Vec<(FrameworkId, TaskId)> {
         self.rescind_agent(now, id, out);
         self.timers.cancel(&Timer::Ping(id.clone()));
         let Some(agent) = self.agents.remove(id) else { return Vec::new() };
-        if !agent.unreachable {
-            self.allocator.remove_agent(id);
+        match agent.unreachable {
+            Some(since) => self.forget_unreachable(since, id),
+            None => self.allocator.remove_agent(id),
         }
         let mut tasks: Vec<_> = agent.tasks.into_iter().collect();
         tasks.sort();

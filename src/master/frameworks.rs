@@ -239,7 +239,7 @@ impl Master {
             f.ending
                 && f.tasks.values().all(|task| {
                     task.state.is_terminal()
-                        || self.agents.get(&task.agent).is_none_or(|agent| agent.unreachable)
+                        || self.agents.get(&task.agent).is_none_or(|agent| agent.unreachable.is_some())
                 })
         });
         if ended {

@@ -7,6 +7,7 @@ use super::agents::Agent;
 use super::frameworks::Framework;
 use super::offers::OfferTable;
 use super::operators::Relays;
+use super::unreachable::UnreachableAgents;
 use crate::allocator::Allocator;
 use crate::protocol::operator::{OperatorAnswer, OperatorRequest};
 use crate::protocol::{
@@ -106,6 +107,8 @@ pub(super) enum Timer {
     Ping(AgentId),
     /// The framework's scheduler has not come back.
     Failover(FrameworkId),
+    /// The oldest unreachable agent is too old.
+    ForgetUnreachable,
 }
 
 /// The master of a cluster. See the [module](super) for how it is driven.
@@ -113,6 +116,7 @@ pub struct Master {
     pub(super) allocator: Box<dyn Allocator>,
     pub(super) peers: FxHashMap<ConnectionId, Peer>,
     pub(super) agents: FxHashMap<AgentId, Agent>,
+    pub(super) unreachable: UnreachableAgents,
     pub(super) frameworks: FxHashMap<FrameworkId, Framework>,
     pub(super) offers: OfferTable,
     pub(super) relays: Relays,
@@ -127,6 +131,7 @@ impl Master {
             allocator: Box::new(allocator),
             peers: FxHashMap::default(),
             agents: FxHashMap::default(),
+            unreachable: UnreachableAgents::default(),
             frameworks: FxHashMap::default(),
             offers: OfferTable::default(),
             relays: Relays::default(),
@@ -213,6 +218,7 @@ impl Master {
             match timer {
                 Timer::Ping(agent) => self.ping_due(now, &agent, out),
                 Timer::Failover(framework) => self.teardown(now, &framework, out),
+                Timer::ForgetUnreachable => self.forget_overdue(now, out),
             }
         }
         self.make_offers(now, out);

@@ -7,7 +7,8 @@
 //! | file | idea |
 //! | --- | --- |
 //! | `machine` | inputs, outputs, and who handles what |
-//! | `agents` | registration, pings, agents that can't be reached |
+//! | `agents` | registration, what agents say, the tasks that they bring along |
+//! | `unreachable` | pings, agents that can't be reached, and when those are forgotten |
 //! | `frameworks` | subscription, failover, teardown, and the calls that need no offer |
 //! | `offers` | offers that are out; making, rescinding and declining them |
 //! | `accept` | operations on offers, validated and applied atomically |
@@ -25,11 +26,14 @@ mod offers;
 mod operators;
 mod state;
 mod tasks;
+mod unreachable;
 
 #[cfg(test)]
 mod tests;
 
-pub use agents::{AGENT_PING_INTERVAL, AGENT_PING_LIMIT};
 pub use frameworks::RECOVERED_FRAMEWORK_TIMEOUT;
 pub use machine::{Input, Master, Output};
 pub use tasks::COMPLETED_TASKS_KEPT;
+pub use unreachable::{
+    AGENT_PING_INTERVAL, AGENT_PING_LIMIT, UNREACHABLE_AGENT_MAX_AGE, UNREACHABLE_AGENTS_KEPT,
+};

@@ -117,7 +117,7 @@ impl Master {
             resources: task.info.resources.clone(),
         };
         let held_here = self.agents.get_mut(&task.agent).is_some_and(|agent| {
-            agent.tasks.remove(&(framework_id.clone(), id.clone())) && !agent.unreachable
+            agent.tasks.remove(&(framework_id.clone(), id.clone())) && agent.unreachable.is_none()
         });
         if held_here {
             self.allocator.recover(now, &freed, None);
@@ -125,7 +125,7 @@ impl Master {
     }
 
     /// Moves a task whose end is acknowledged among the completed ones.
-    fn forget_task(&mut self, framework_id: &FrameworkId, id: &TaskId) {
+    pub(super) fn forget_task(&mut self, framework_id: &FrameworkId, id: &TaskId) {
         let Some(framework) = self.frameworks.get_mut(framework_id) else { return };
         if let Some(task) = framework.tasks.remove(id) {
             if framework.completed.len() == COMPLETED_TASKS_KEPT {
@@ -231,7 +231,9 @@ impl Master {
     fn status_of_unknown(&self, now: Time, task: TaskId, agent: Option<AgentId>) -> TaskStatus {
         let known = agent.as_ref().and_then(|agent| self.agents.get(agent));
         let (state, message) = match known {
-            Some(agent) if agent.unreachable => (TaskState::Unreachable, "its agent can't be reached"),
+            Some(agent) if agent.unreachable.is_some() => {
+                (TaskState::Unreachable, "its agent can't be reached")
+            }
             Some(_) => (TaskState::Gone, "its agent does not have it"),
             None => (TaskState::Unknown, "nobody knows this task"),
         };

@@ -1,15 +1,16 @@
 //! The master's behaviour, as scenarios.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::{AGENT_PING_INTERVAL, AGENT_PING_LIMIT, Input, Master, Output};
+use super::{AGENT_PING_INTERVAL, AGENT_PING_LIMIT, Input, Master, Output, UNREACHABLE_AGENT_MAX_AGE};
 use crate::allocator::DrfAllocator;
 use crate::protocol::operator::OperatorRequest;
 use crate::protocol::{
-    AgentCall, AgentEvent, AgentId, AgentInfo, Attributes, Command, CommandInfo, ConnectionId, Exit,
-    FrameworkInfo, HeldTask, Identity, IdentityKind, OfferInfo, Operation, OperatorCall, OperatorEvent,
-    Reason, RequestId, SchedulerCall, SchedulerEvent, TaskId, TaskInfo, TaskState, TaskStatus, UpdateNumber,
-    Work,
+    AgentCall, AgentEvent, AgentId, AgentInfo, Attributes, Command, CommandInfo, ConnectionId, ExecutorId,
+    ExecutorInfo, Exit, FrameworkInfo, HeldTask, Identity, IdentityKind, OfferInfo, Operation, OperatorCall,
+    OperatorEvent, Reason, RequestId, SchedulerCall, SchedulerEvent, TaskId, TaskInfo, TaskState, TaskStatus,
+    UpdateNumber, Work,
 };
 use crate::resources::{Resources, Role};
 use crate::time::Time;
@@ -58,7 +59,16 @@ impl World {
     }
 
     fn agent_registers(&mut self, connection: ConnectionId, tasks: Vec<HeldTask>) -> Vec<Output> {
-        self.connect(connection, IdentityKind::Agent, "a1");
+        self.agent_registers_as(connection, "a1", tasks)
+    }
+
+    fn agent_registers_as(
+        &mut self,
+        connection: ConnectionId,
+        name: &str,
+        tasks: Vec<HeldTask>,
+    ) -> Vec<Output> {
+        self.connect(connection, IdentityKind::Agent, name);
         let info = AgentInfo {
             hostname: "host1".to_owned(),
             address: None,
@@ -66,6 +76,12 @@ impl World {
             attributes: Attributes::new(),
         };
         self.input(Input::Agent { connection, call: AgentCall::Register { info, tasks } })
+    }
+
+    /// The agent is away until it counts as unreachable; what its framework is told.
+    fn agent_goes_silent(&mut self) -> Vec<(TaskState, Option<Reason>)> {
+        self.input(Input::Disconnected { connection: AGENT });
+        (0..=AGENT_PING_LIMIT).flat_map(|_| updates(&self.pass(AGENT_PING_INTERVAL))).collect()
     }
 
     fn framework_subscribes(&mut self, connection: ConnectionId, failover: Duration) -> Vec<Output> {
@@ -87,9 +103,7 @@ impl World {
     }
 
     fn update(&mut self, connection: ConnectionId, state: TaskState, number: u32) -> Vec<Output> {
-        let mut status = TaskStatus::new(task_id("t1"), state, self.now);
-        status.number = Some(UpdateNumber(number));
-        status.agent = Some(AgentId::new("a1").unwrap());
+        let mut status = status("t1", state, number);
         if state == TaskState::Finished {
             status.reason = Some(Reason::Exited(Exit::Code(0)));
         }
@@ -109,6 +123,20 @@ fn task_id(id: &str) -> TaskId {
 fn task(id: &str, cpus_milli: u32, mem_mib: u32) -> TaskInfo {
     let command = CommandInfo::new(Command::Argv(vec!["true".to_owned()]));
     TaskInfo::new(task_id(id), Resources::cpus_mem(cpus_milli, mem_mib), Work::Command(command.into()))
+}
+
+fn status(id: &str, state: TaskState, number: u32) -> TaskStatus {
+    let agent = Some(AgentId::new("a1").unwrap());
+    TaskStatus {
+        number: Some(UpdateNumber(number)),
+        agent,
+        ..TaskStatus::new(task_id(id), state, Time::ZERO)
+    }
+}
+
+fn held(task: TaskInfo, state: TaskState, number: u32) -> HeldTask {
+    let status = status(task.id.as_str(), state, number);
+    HeldTask { framework: "f1".parse().unwrap(), role: role(), task, status }
 }
 
 fn events(out: &[Output]) -> Vec<&SchedulerEvent> {
@@ -204,22 +232,81 @@ fn an_agent_that_stays_away_is_unreachable_and_its_tasks_come_back_with_it() {
     let (mut world, offer) = World::with_offer();
     world.launch(&offer, vec![task("t1", 1000, 1024)]);
     world.update(AGENT, TaskState::Running, 1);
-    world.input(Input::Disconnected { connection: AGENT });
-    let mut seen = Vec::new();
-    for _ in 0..=AGENT_PING_LIMIT {
-        seen.extend(updates(&world.pass(AGENT_PING_INTERVAL)));
-    }
-    assert_eq!(seen, [(TaskState::Unreachable, Some(Reason::AgentUnreachable))]);
+    assert_eq!(world.agent_goes_silent(), [(TaskState::Unreachable, Some(Reason::AgentUnreachable))]);
 
-    let again = ConnectionId(9);
-    let held = HeldTask {
-        framework: "f1".parse().unwrap(),
-        role: role(),
-        task: task("t1", 1000, 1024),
-        state: TaskState::Running,
-    };
-    world.agent_registers(again, vec![held]);
+    let held = held(task("t1", 1000, 1024), TaskState::Running, 1);
+    let out = world.agent_registers(ConnectionId(9), vec![held]);
+    assert_eq!(updates(&out), [(TaskState::Running, None)], "its scheduler believes it unreachable");
     assert_eq!(world.master.cluster_state(world.now).agents[0].allocated, Resources::cpus_mem(1000, 1024));
+}
+
+#[test]
+fn a_scheduler_is_not_told_again_what_it_knows_when_an_agent_reconnects() {
+    let (mut world, offer) = World::with_offer();
+    world.launch(&offer, vec![task("t1", 1000, 1024)]);
+    world.update(AGENT, TaskState::Running, 1);
+    world.input(Input::Disconnected { connection: AGENT });
+    let held = held(task("t1", 1000, 1024), TaskState::Running, 1);
+    assert_eq!(updates(&world.agent_registers(ConnectionId(9), vec![held])), []);
+}
+
+#[test]
+fn a_scheduler_hears_of_its_tasks_from_a_master_that_is_told_of_them_after_it_subscribed() {
+    let mut world = World::new();
+    world.framework_subscribes(FRAMEWORK, Duration::from_secs(60));
+    let held = held(task("t1", 1000, 1024), TaskState::Running, 3);
+    assert_eq!(updates(&world.agent_registers(AGENT, vec![held])), [(TaskState::Running, None)]);
+}
+
+#[test]
+fn an_executor_takes_no_resources_for_tasks_that_have_ended() {
+    let mut world = World::new();
+    let executor = ExecutorInfo {
+        id: ExecutorId::new("e1").unwrap(),
+        command: Command::Argv(vec!["true".to_owned()]),
+        env: BTreeMap::new(),
+        resources: Resources::cpus_mem(1000, 1024),
+    };
+    let work = Work::Custom { executor: executor.into(), data: Vec::new() };
+    let custom = |id| TaskInfo::new(task_id(id), Resources::cpus_mem(1000, 1024), work.clone());
+    let ended = held(custom("t1"), TaskState::Finished, 2);
+    world.agent_registers(AGENT, vec![ended.clone()]);
+    let mut out = world.framework_subscribes(FRAMEWORK, Duration::from_secs(60));
+    assert_eq!(offers(&mut out)[0].resources, Resources::cpus_mem(4000, 4096));
+    world.input(Input::Disconnected { connection: AGENT });
+    let runs = held(custom("t2"), TaskState::Running, 1);
+    let mut out = world.agent_registers(ConnectionId(9), vec![ended, runs]);
+    assert_eq!(offers(&mut out)[0].resources, Resources::cpus_mem(2000, 2048), "the task and the executor");
+}
+
+#[test]
+fn an_agent_that_is_unreachable_for_too_long_is_forgotten_with_its_tasks() {
+    let (mut world, offer) = World::with_offer();
+    world.launch(&offer, vec![task("t1", 1000, 1024)]);
+    world.update(AGENT, TaskState::Running, 1);
+    world.agent_goes_silent();
+    assert_eq!(updates(&world.pass(UNREACHABLE_AGENT_MAX_AGE - Duration::from_secs(1))), []);
+    let out = world.pass(Duration::from_secs(1));
+    assert_eq!(updates(&out), [(TaskState::Unknown, Some(Reason::AgentGone))]);
+    let state = world.master.cluster_state(world.now);
+    assert!(state.agents.is_empty());
+    assert_eq!(state.frameworks[0].tasks_active, 0);
+    assert_eq!(world.master.next_deadline(), None, "nothing is left to wait for");
+}
+
+#[test]
+fn of_too_many_unreachable_agents_the_latest_are_kept() {
+    let mut world = World::new();
+    world.master.unreachable.keep(1);
+    for (connection, name) in [(AGENT, "a1"), (ConnectionId(9), "a2")] {
+        world.agent_registers_as(connection, name, Vec::new());
+        world.input(Input::Disconnected { connection });
+        for _ in 0..=AGENT_PING_LIMIT {
+            world.pass(AGENT_PING_INTERVAL);
+        }
+    }
+    let known = world.master.cluster_state(world.now).agents;
+    assert_eq!(known.iter().map(|agent| agent.id.as_str()).collect::<Vec<_>>(), ["a2"]);
 }
 
 #[test]
@@ -229,6 +316,16 @@ fn a_task_that_its_agent_never_got_is_dropped() {
     world.input(Input::Disconnected { connection: AGENT });
     let out = world.agent_registers(ConnectionId(9), Vec::new());
     assert_eq!(updates(&out), [(TaskState::Dropped, Some(Reason::AgentGone))]);
+}
+
+#[test]
+fn a_task_that_ran_on_an_agent_that_comes_back_without_it_is_lost() {
+    let (mut world, offer) = World::with_offer();
+    world.launch(&offer, vec![task("t1", 1000, 1024)]);
+    world.update(AGENT, TaskState::Running, 1);
+    world.input(Input::Disconnected { connection: AGENT });
+    let out = world.agent_registers(ConnectionId(9), Vec::new());
+    assert_eq!(updates(&out), [(TaskState::Lost, Some(Reason::AgentGone))]);
 }
 
 #[test]

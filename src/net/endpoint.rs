@@ -17,6 +17,7 @@ use crate::{
         error::{CloseCode, NetError},
         incoming::{Incoming, Listening},
         link::{self, Link},
+        refusal,
         settings::Settings,
         tls::{self, SERVER_NAME, Trust},
     },
@@ -132,9 +133,9 @@ impl Endpoint {
     ///
     /// # Errors
     /// [`NetError::UntrustedPeer`], [`NetError::UnexpectedPeer`], [`NetError::VersionMismatch`], [`NetError::CertificateRefused`],
-    /// [`NetError::ClosedByPeer`] with the peer's reason, [`NetError::TimedOut`], or [`NetError::Transport`].
+    /// [`NetError::ClosedByPeer`] with the peer's reason, [`NetError::Refused`], [`NetError::TimedOut`], or [`NetError::Transport`].
     pub async fn connect(&self, address: SocketAddr, expect: &Expect) -> Result<Connection, NetError> {
-        within(&self.settings, async {
+        let connecting = within(&self.settings, async {
             let connection = dial(&self.quinn, address, self.client.clone(), &self.settings).await?;
             let greet = async {
                 let link = Link::authenticated(connection.clone())?;
@@ -142,8 +143,11 @@ impl Endpoint {
                 Connection::open(connection.clone(), link, (self.kind, &self.settings.software)).await
             };
             greet.await.inspect_err(|error| link::fail(&connection, error))
-        })
-        .await
+        });
+        tokio::select! {
+            connected = connecting => connected,
+            refused = refusal::refused(self.address, address) => Err(refused),
+        }
     }
 
     /// Ends all connections with a reason and accepts no more.

@@ -207,6 +207,12 @@ pub enum NetError {
     /// This side closed the connection.
     #[error("this side closed the connection")]
     ClosedLocally,
+    /// The machine answers, but nobody listens there.
+    #[error("nobody listens at {address}")]
+    Refused {
+        /// Where.
+        address: SocketAddr,
+    },
     /// The peer went silent, or was never there.
     #[error("the peer did not answer in time")]
     TimedOut,

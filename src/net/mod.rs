@@ -30,6 +30,7 @@ mod link;
 mod outbox;
 mod pem;
 mod receiver;
+mod refusal;
 mod settings;
 mod tls;
 mod token;

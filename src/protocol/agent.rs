@@ -34,8 +34,8 @@ pub struct HeldTask {
     pub role: crate::resources::Role,
     /// What it is.
     pub task: TaskInfo,
-    /// Its newest state.
-    pub state: TaskState,
+    /// Its newest update, acknowledged or not; without a number when there was none.
+    pub status: TaskStatus,
 }
 
 /// What an agent tells the master.

@@ -189,7 +189,7 @@ pub enum SchedulerEvent {
     Subscribed {
         /// The framework's id.
         framework: FrameworkId,
-        /// Whether the master knew it already.
+        /// Whether the master knew it already. Then the newest update of each task that it knows follows.
         resumed: bool,
     },
     /// Resources to use or to decline.

@@ -18,7 +18,7 @@ pub enum Ack {
 pub enum Subscription {
     /// The master did not know the framework.
     New,
-    /// The master knew it: tasks of before may still run. Reconciliation has been asked for.
+    /// The master knew it: tasks of before may still run. The newest update of each that the master knows follows by itself.
     Resumed,
 }
 

@@ -219,9 +219,6 @@ impl<S: Scheduler> SchedulerProcess<S> {
     ) {
         self.framework = Some(framework);
         self.subscribed = true;
-        if resumed {
-            out.push(SchedulerOutput::Send(SchedulerCall::Reconcile { tasks: Vec::new() }));
-        }
         out.extend(self.unsent.drain(..).map(SchedulerOutput::Send));
         let how = if resumed { Subscription::Resumed } else { Subscription::New };
         self.call(now, out, |scheduler, driver| scheduler.subscribed(driver, how));
@@ -466,6 +463,16 @@ mod tests {
         let (task, agent) = (TaskId::new("t").unwrap(), AgentId::new("a").unwrap());
         let number = UpdateNumber(number);
         vec![SchedulerOutput::Send(SchedulerCall::Acknowledge { task, agent, number })]
+    }
+
+    #[test]
+    fn what_the_master_tells_by_itself_after_a_resumption_is_not_asked_for() {
+        let mut process = subscribed(Noting::default());
+        handle(&mut process, SchedulerInput::Disconnected);
+        handle(&mut process, SchedulerInput::Connected);
+        let framework = FrameworkId::new("noting").unwrap();
+        let resumed = SchedulerEvent::Subscribed { framework, resumed: true };
+        assert_eq!(handle(&mut process, SchedulerInput::Event(resumed)), []);
     }
 
     #[test]

@@ -71,14 +71,15 @@ impl Agents {
     }
 
     /// The agent has a new connection; how it registers there.
-    pub(super) fn reconnect(&mut self, name: &str, connection: ConnectionId) -> AgentCall {
+    pub(super) fn reconnect(&mut self, now: Time, name: &str, connection: ConnectionId) -> AgentCall {
         let agent = self.by_id.values_mut().find(|agent| agent.info.hostname == name).expect("an agent");
         agent.connection = connection;
+        let id = AgentId::new(name).expect("an agent's name");
         let held = agent.tasks.values().map(|task| HeldTask {
             framework: task.framework.clone(),
             role: task.role.clone(),
             task: task.info.clone(),
-            state: task.state,
+            status: task.status(now, &id, None),
         });
         AgentCall::Register { info: agent.info.clone(), tasks: held.collect() }
     }
@@ -183,13 +184,17 @@ impl Agents {
 
 impl Task {
     fn tell(&self, now: Time, agent: &AgentId, reason: Option<Reason>) -> AgentCall {
-        let status = TaskStatus {
+        let status = self.status(now, agent, reason);
+        AgentCall::Update { framework: self.framework.clone(), status, latest: self.state }
+    }
+
+    fn status(&self, now: Time, agent: &AgentId, reason: Option<Reason>) -> TaskStatus {
+        TaskStatus {
             number: Some(self.number),
             agent: Some(agent.clone()),
             ready: self.state == TaskState::Running,
             reason,
             ..TaskStatus::new(self.info.id.clone(), self.state, now)
-        };
-        AgentCall::Update { framework: self.framework.clone(), status, latest: self.state }
+        }
     }
 }

@@ -217,7 +217,7 @@ impl<S: Scheduler> TestMaster<S> {
     pub fn rescind_all(&mut self) {
         for name in self.agents.names() {
             let connection = self.next_connection();
-            let registration = self.agents.reconnect(&name, connection);
+            let registration = self.agents.reconnect(self.now, &name, connection);
             self.connect(connection, IdentityKind::Agent, &name);
             self.tell_master(Input::Agent { connection, call: registration });
         }

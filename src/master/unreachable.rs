@@ -1,0 +1,114 @@
+//! Agents that don't answer: pings, agents that can't be reached, and when even those are forgotten.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use rustc_hash::FxHashSet;
+
+use super::machine::{Master, Output, Timer};
+use crate::protocol::{AgentEvent, AgentId, Reason, SchedulerEvent, TaskState, TaskStatus};
+use crate::time::Time;
+
+/// How often an agent is asked whether it is there. Mesos' default.
+pub const AGENT_PING_INTERVAL: Duration = Duration::from_secs(15);
+
+/// After so many pings in a row without an answer an agent counts as unreachable. Mesos' default.
+pub const AGENT_PING_LIMIT: u32 = 5;
+
+/// An agent that has been unreachable for this long is forgotten. Mesos' default (`registry_max_agent_age`).
+pub const UNREACHABLE_AGENT_MAX_AGE: Duration = Duration::from_secs(14 * 24 * 3600);
+
+/// So many unreachable agents are remembered, the latest ones. Mesos' default (`registry_max_agent_count`).
+pub const UNREACHABLE_AGENTS_KEPT: usize = 102_400;
+
+/// The unreachable agents by the time since when they are.
+#[derive(Debug)]
+pub(super) struct UnreachableAgents {
+    by_time: BTreeSet<(Time, AgentId)>,
+    kept: usize,
+}
+
+impl Default for UnreachableAgents {
+    fn default() -> Self {
+        UnreachableAgents { by_time: BTreeSet::new(), kept: UNREACHABLE_AGENTS_KEPT }
+    }
+}
+
+impl UnreachableAgents {
+    /// Keeps at most so many.
+    #[cfg(test)]
+    pub(super) fn keep(&mut self, kept: usize) {
+        self.kept = kept;
+    }
+
+    /// The oldest one, when there is no place for it any more.
+    fn overdue(&self, now: Time) -> Option<AgentId> {
+        let (since, id) = self.by_time.first()?;
+        let is_overdue = self.by_time.len() > self.kept || now >= *since + UNREACHABLE_AGENT_MAX_AGE;
+        is_overdue.then(|| id.clone())
+    }
+}
+
+impl Master {
+    /// Asks an agent whether it is there; one that was silent for too long is unreachable.
+    pub(super) fn ping_due(&mut self, now: Time, id: &AgentId, out: &mut Vec<Output>) {
+        let Some(agent) = self.agents.get_mut(id) else { return };
+        if agent.pings_missed >= AGENT_PING_LIMIT {
+            self.agent_unreachable(now, id, out);
+            return self.forget_overdue(now, out);
+        }
+        agent.pings_missed += 1;
+        if let Some(connection) = agent.connection {
+            out.push(Output::ToAgent { connection, event: AgentEvent::Ping });
+        }
+        self.timers.set(Timer::Ping(id.clone()), now + AGENT_PING_INTERVAL);
+    }
+
+    /// The agent's tasks may still run, but nobody can say; its resources are not offered.
+    fn agent_unreachable(&mut self, now: Time, id: &AgentId, out: &mut Vec<Output>) {
+        tracing::warn!(agent = %id, "agent is unreachable");
+        self.rescind_agent(now, id, out);
+        self.allocator.remove_agent(id);
+        let Some(agent) = self.agents.get_mut(id) else { return };
+        agent.unreachable = Some(now);
+        self.unreachable.by_time.insert((now, id.clone()));
+        let connection = agent.connection.take();
+        let mut tasks: Vec<_> = agent.tasks.iter().cloned().collect();
+        tasks.sort();
+        if let Some(connection) = connection {
+            self.refuse(connection, "it did not answer pings", out);
+        }
+        let mut told = FxHashSet::default();
+        for (framework, task) in tasks {
+            let status = TaskStatus::new(task, TaskState::Unreachable, now)
+                .because(Reason::AgentUnreachable, "its agent does not answer");
+            self.master_update(now, &framework, status, out);
+            if told.insert(framework.clone()) {
+                self.tell(&framework, SchedulerEvent::AgentLost(id.clone()), out);
+            }
+        }
+    }
+
+    /// Forgets the unreachable agents that are too old or too many, with the tasks that they had: nobody knows those any more.
+    pub(super) fn forget_overdue(&mut self, now: Time, out: &mut Vec<Output>) {
+        while let Some(id) = self.unreachable.overdue(now) {
+            tracing::warn!(agent = %id, "an agent that can't be reached is forgotten");
+            for (framework, task) in self.forget_agent(now, &id, out) {
+                let status = TaskStatus::new(task.clone(), TaskState::Unknown, now)
+                    .because(Reason::AgentGone, "its agent could not be reached for too long");
+                self.master_update(now, &framework, status, out);
+                self.forget_task(&framework, &task);
+                self.forget_framework_if_ended(&framework);
+            }
+        }
+        match self.unreachable.by_time.first() {
+            Some((since, _)) => self.timers.set(Timer::ForgetUnreachable, *since + UNREACHABLE_AGENT_MAX_AGE),
+            None => self.timers.cancel(&Timer::ForgetUnreachable),
+        }
+    }
+
+    /// The agent is not among the unreachable ones any more.
+    pub(super) fn forget_unreachable(&mut self, since: Time, id: &AgentId) {
+        self.unreachable.by_time.remove(&(since, id.clone()));
+    }
+}

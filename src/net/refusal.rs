@@ -1,0 +1,27 @@
+//! Finds out at once that nobody listens at an address.
+//!
+//! QUIC's socket is shared by all connections and so not connected: the system tells it nothing of a peer's "port unreachable".
+//! A connected socket beside it is told.
+
+use std::{io, net::SocketAddr};
+
+use tokio::net::UdpSocket;
+
+use crate::net::error::NetError;
+
+/// Waits until the machine at `address` says that nobody listens there. Never ends when it says nothing.
+pub(super) async fn refused(local: SocketAddr, address: SocketAddr) -> NetError {
+    match ask(local, address).await {
+        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => NetError::Refused { address },
+        // Whatever else goes wrong, the connection itself will tell.
+        Err(_) | Ok(()) => std::future::pending().await,
+    }
+}
+
+/// Sends an empty packet, which QUIC drops unseen, and waits for an answer, which nobody but the system gives.
+async fn ask(local: SocketAddr, address: SocketAddr) -> io::Result<()> {
+    let socket = UdpSocket::bind(SocketAddr::new(local.ip(), 0)).await?;
+    socket.connect(address).await?;
+    socket.send(&[]).await?;
+    socket.recv(&mut [0]).await.map(drop)
+}
