@@ -43,6 +43,11 @@ impl Line {
         self.heads().min()
     }
 
+    /// All that wait, with their classes.
+    pub(super) fn all(&self) -> impl Iterator<Item = (Entry, u32)> + '_ {
+        (0..).zip(&self.classes).flat_map(|(class, entries)| entries.iter().map(move |entry| (*entry, class)))
+    }
+
     /// The one that follows in the class.
     pub(super) fn after(&self, class: u32, entry: Entry) -> Option<Entry> {
         use std::ops::Bound::{Excluded, Unbounded};

@@ -6,9 +6,11 @@
 //! The simulation tells it of an arrival by a request that holds the job's number; it launches tasks whose work tells the
 //! simulated agents, and whoever measures, which task of which job it is and how long it runs ([`TimerTask`]).
 
+mod backfill;
 mod devices;
 mod line;
 mod options;
+mod plan;
 mod queue;
 mod refusals;
 mod shelf;

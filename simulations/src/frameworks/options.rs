@@ -18,6 +18,19 @@ pub enum QueuePolicy {
     ShortestFirst,
     /// Those of highest priority first, then first in, first out; what does not fit is skipped.
     Priority,
+    /// First in, first out; others go first where that does not delay the first that waits.
+    #[serde(alias = "easy-backfill")]
+    Easy,
+    /// First in, first out; others go first where that delays nobody before them.
+    #[serde(alias = "conservative-backfill")]
+    Conservative,
+}
+
+impl QueuePolicy {
+    /// Whether it plans ahead.
+    pub fn is_planned(self) -> bool {
+        matches!(self, QueuePolicy::Easy | QueuePolicy::Conservative)
+    }
 }
 
 /// Which of the offers that a task fits it is launched on. Among equals, the first.

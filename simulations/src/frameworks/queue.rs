@@ -14,6 +14,7 @@ use apportion::time::Time;
 use compact_str::format_compact;
 use rustc_hash::FxHashMap;
 
+use super::backfill::Planned;
 use super::devices::DeviceBook;
 use super::line::{Entry, Line};
 use super::options::{QueueOptions, QueuePolicy};
@@ -43,21 +44,27 @@ pub struct Effort {
 #[derive(Debug)]
 pub struct QueueFramework {
     info: FrameworkInfo,
-    role: Role,
-    options: QueueOptions,
+    pub(super) role: Role,
+    pub(super) options: QueueOptions,
     workload: Arc<Workload>,
-    requests: Vec<ClassRequest>,
+    pub(super) requests: Vec<ClassRequest>,
     executor: Arc<ExecutorInfo>,
-    line: Line,
+    pub(super) line: Line,
     /// Of each job, how many tasks were launched for the first time.
     begun: Vec<u32>,
     /// Of jobs with lost tasks, the indexes that are to be launched again.
     again: BTreeMap<u32, Vec<u32>>,
     /// How often tasks were launched that were launched more than once.
     attempts: FxHashMap<(u32, u32), u32>,
-    chooser: Chooser,
+    pub(super) chooser: Chooser,
+    /// Tasks that run, for policies that plan ahead.
+    pub(super) running: BTreeMap<(u32, u32), Planned>,
     refusals: Refusals,
     suppressed: bool,
+    /// Something has changed since the last plan.
+    replan: bool,
+    /// When the last plan was made.
+    planned_at: Option<Time>,
     /// When it last asked for all offers to place a gang.
     gathered_at: Option<Time>,
     effort: Effort,
@@ -108,8 +115,11 @@ impl QueueFramework {
             executor,
             again: BTreeMap::new(),
             attempts: FxHashMap::default(),
+            running: BTreeMap::new(),
             refusals: Refusals::default(),
             suppressed: false,
+            replan: false,
+            planned_at: None,
             gathered_at: None,
             effort: Effort::default(),
             going_on: None,
@@ -126,14 +136,14 @@ impl QueueFramework {
         job.to_le_bytes().to_vec()
     }
 
-    fn job(&self, job: u32) -> &Job {
+    pub(super) fn job(&self, job: u32) -> &Job {
         &self.workload.jobs[job as usize]
     }
 
     fn enqueue(&mut self, job: u32) {
         let waiting = &self.workload.jobs[job as usize];
         let key = match self.options.policy {
-            QueuePolicy::Fifo | QueuePolicy::Skip => 0,
+            QueuePolicy::Fifo | QueuePolicy::Skip | QueuePolicy::Easy | QueuePolicy::Conservative => 0,
             QueuePolicy::ShortestFirst => {
                 let declared = waiting.limit.or_else(|| waiting.lengths.of(0));
                 declared.map_or(u64::MAX, crate::values::Span::nanos)
@@ -145,7 +155,7 @@ impl QueueFramework {
     }
 
     /// The next task of a job that waits for an offer.
-    fn next_index(&self, job: u32) -> Option<u32> {
+    pub(super) fn next_index(&self, job: u32) -> Option<u32> {
         let lost = self.again.get(&job).and_then(|lost| lost.last()).copied();
         lost.or_else(|| {
             let begun = self.begun[job as usize];
@@ -153,13 +163,19 @@ impl QueueFramework {
         })
     }
 
-    fn waiting_tasks(&self, job: u32) -> u32 {
+    pub(super) fn waiting_tasks(&self, job: u32) -> u32 {
         let lost = self.again.get(&job).map_or(0, Vec::len) as u32;
         lost + self.job(job).tasks - self.begun[job as usize]
     }
 
     /// Launches the next task of a job at a spot; the job leaves the line with its last one. Whether there was one.
-    fn launch(&mut self, entry: Entry, request: &ClassRequest, shelf: &mut Shelf<'_>, spot: Spot) -> bool {
+    pub(super) fn launch(
+        &mut self,
+        entry: Entry,
+        request: &ClassRequest,
+        shelf: &mut Shelf<'_>,
+        spot: Spot,
+    ) -> bool {
         let job = entry.job;
         let (Some(index), Some((offer, resources))) = (self.next_index(job), shelf.take(&spot, request))
         else {
@@ -265,6 +281,13 @@ impl QueueFramework {
             }
             return;
         }
+        if self.options.policy.is_planned() {
+            // Plans are made anew whenever something has changed, on all that is free.
+            if self.suppressed || self.replan && self.refusals.any() {
+                self.revive(driver);
+            }
+            return;
+        }
         let candidates = self.candidates();
         let may_use = |class: &u32| self.refusals.may_fit(*class, &self.requests);
         if self.suppressed || candidates.iter().any(may_use) {
@@ -278,14 +301,18 @@ impl QueueFramework {
         driver.revive(&[]);
     }
 
-    /// A gang needs offers of several agents at once; those that were refused one by one are asked for together, once at a time.
+    /// Whether a gang waits for which all that is free has not been asked for at this time. It needs offers of several agents at
+    /// once, which are refused one by one.
+    fn has_to_gather(&self, now: Time) -> bool {
+        let is_gang = |job: &Job| job.gang && job.tasks > 1;
+        !self.options.policy.is_planned()
+            && self.gathered_at != Some(now)
+            && self.line.heads().any(|(entry, _)| is_gang(self.job(entry.job)))
+    }
+
     fn gather(&mut self, driver: &mut Driver) {
-        let waits =
-            self.line.heads().any(|(entry, _)| self.job(entry.job).gang && self.job(entry.job).tasks > 1);
-        if waits && self.refusals.any() && self.gathered_at != Some(driver.now()) {
-            self.gathered_at = Some(driver.now());
-            self.revive(driver);
-        }
+        self.gathered_at = Some(driver.now());
+        self.revive(driver);
     }
 
     /// A task is to be launched again.
@@ -311,6 +338,7 @@ impl Scheduler for QueueFramework {
         let number = data.try_into().map(u32::from_le_bytes);
         let Some(job) = number.ok().filter(|job| (*job as usize) < self.workload.jobs.len()) else { return };
         self.enqueue(job);
+        self.replan = true;
         self.declare(driver);
     }
 
@@ -318,7 +346,13 @@ impl Scheduler for QueueFramework {
         let before = self.effort.tasks;
         let role = self.role.clone();
         let whole: Vec<_> = offers.iter().map(|offer| offer.remaining().quantities()).collect();
-        if !self.line.is_empty() {
+        if self.options.policy.is_planned() {
+            // What a plan left over comes back at once, and is no news.
+            if std::mem::take(&mut self.replan) || self.planned_at != Some(driver.now()) {
+                self.planned_at = Some(driver.now());
+                self.serve_by_plan(driver.now(), offers);
+            }
+        } else if !self.line.is_empty() {
             let mut shelf = Shelf::new(offers, self.options.per_offer, &mut self.chooser, &role);
             if self.is_strict() {
                 self.serve_in_order(&mut shelf);
@@ -330,18 +364,18 @@ impl Scheduler for QueueFramework {
                 self.going_on = None;
             }
         }
+        let gathers = self.has_to_gather(driver.now());
         let mut refused = false;
         for (offer, whole) in offers.iter_mut().zip(whole) {
-            if offer.remaining().quantities() == whole {
-                offer.refuse_for(self.options.refuse.duration());
-                refused = true;
-            } else {
-                // The rest is for whoever is next, which may be this framework again.
-                offer.refuse_for(Duration::ZERO);
-            }
+            // What is left of an offer is for whoever is next, which may be this framework again.
+            let is_refused = !gathers && offer.remaining().quantities() == whole;
+            offer.refuse_for(if is_refused { self.options.refuse.duration() } else { Duration::ZERO });
+            refused |= is_refused;
         }
         if refused {
             self.refusals.note(&self.candidates());
+        }
+        if gathers {
             self.gather(driver);
         }
         self.declare(driver);
@@ -353,12 +387,17 @@ impl Scheduler for QueueFramework {
         }
         if let Some((job, index)) = task_of(&status.task) {
             self.chooser.book.give((job, index));
+            if self.running.remove(&(job, index)).is_some() {
+                self.replan = true;
+                self.declare(driver);
+            }
             match status.state {
                 TaskState::Lost | TaskState::Dropped | TaskState::Gone => {
                     self.relaunch(job, index);
                     self.declare(driver);
                 }
-                _ => self.gather(driver),
+                _ if self.refusals.any() && self.has_to_gather(driver.now()) => self.gather(driver),
+                _ => {}
             }
         }
         Ack::Now

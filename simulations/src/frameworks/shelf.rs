@@ -1,5 +1,6 @@
 //! The offers of one callback, and which of them a task is launched on.
 
+use apportion::protocol::AgentId;
 use apportion::resources::{Quantities, Resources, Role};
 use apportion::scheduler::{Alignment, BestFit, Offer, Score, Spread, TaskRequest};
 
@@ -135,6 +136,17 @@ impl<'a> Shelf<'a> {
                 Some(spot)
             })
             .collect()
+    }
+
+    /// The agent of the offer at a place.
+    pub(super) fn agent(&self, at: usize) -> &AgentId {
+        self.offers[at].agent()
+    }
+
+    /// A spot on the offer at a place, if a task of a class fits there.
+    pub(super) fn spot_at(&self, at: usize, class: &ClassRequest, chooser: &Chooser) -> Option<Spot> {
+        let (slot, offer) = (&self.slots[at], &self.offers[at]);
+        slot.fits(class, offer).then(|| Spot { at, devices: slot.score(class, offer, chooser).1 })
     }
 
     /// The offer of a spot, to launch a task of a class on, and what the task takes of it.

@@ -1,8 +1,8 @@
 //! Workloads of the Batsim simulator: JSON with jobs that ask for hosts, and profiles that say how long they take.
 //!
 //! Only delay profiles are read: how long a job takes that computes and communicates depends on a platform that Batsim
-//! simulates and we do not. A job that takes `res` hosts is one task of so many cores; the platform is one agent of as many cores
-//! as it has hosts.
+//! simulates and we do not. A job that takes `res` hosts is a gang of so many tasks of one core; a host of the platform is an agent
+//! of one core.
 
 use std::collections::BTreeMap;
 
@@ -84,8 +84,9 @@ fn job(job: &Job, profiles: &BTreeMap<String, Profile>) -> Result<TraceJob, Prob
         submit: seconds("subtime", job.subtime)?,
         runtime: Some(seconds("delay", delay)?),
         limit: limit.map(|walltime| seconds("walltime", walltime)).transpose()?,
-        tasks: 1,
-        cpus: Scalar::whole(job.res),
+        tasks: job.res,
+        gang: true,
+        cpus: Scalar::whole(1),
         gpus: GpuRequest { count: 0, milli: 1000 },
         ..TraceJob::default()
     })
@@ -104,7 +105,7 @@ mod tests {
         ], "profiles": {"d": {"type": "delay", "delay": 10.25}, "p": {"type": "parallel"}}}"#;
         let file = TraceFile::from_bytes("w.json", text);
         let trace = file.jobs(Format::Batsim, Malformed::Skip).unwrap();
-        assert_eq!(trace.rows[0].resources().to_string(), "cpus:2");
+        assert_eq!((trace.rows[0].tasks, trace.rows[0].gang), (2, true));
         assert_eq!(trace.rows[0].runtime.unwrap().secs(), 10.25);
         assert_eq!(
             trace.skipped[0].to_string(),

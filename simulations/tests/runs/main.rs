@@ -1,5 +1,6 @@
 //! Scenarios whose results are known, run as researchers run them.
 
+mod backfill;
 mod decisions;
 mod determinism;
 mod fairness;

@@ -1,0 +1,152 @@
+//! Backfilling: later jobs go first where that delays nobody who has a reservation.
+//!
+//! Jobs are planned in the order of their arrival, on the agent where they can start first, for as long as their owners say that
+//! they run at most (or else as long as they do). With EASY (Lifka, 1995) the first job that can't start now has a reservation, and
+//! nobody else; with conservative backfilling every job has one. A reservation is of particular agents, the first by name. Plans
+//! are made anew at each event; a gang is planned as one.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use apportion::protocol::AgentId;
+use apportion::resources::Quantities;
+use apportion::scheduler::Offer;
+use apportion::time::Time;
+
+use super::line::Entry;
+use super::options::QueuePolicy;
+use super::plan::Profile;
+use super::queue::QueueFramework;
+use super::shelf::Shelf;
+
+/// A running task, for planning.
+#[derive(Clone, Debug)]
+pub(super) struct Planned {
+    pub(super) agent: AgentId,
+    /// When it ends at the latest.
+    pub(super) end: Time,
+    pub(super) amounts: Quantities,
+}
+
+/// An agent in a plan.
+struct Planning {
+    /// Its place among the offers, if it is offered.
+    offer: Option<usize>,
+    profile: Profile,
+}
+
+/// All agents that are offered or on which tasks run, by name: that is the order in which they are taken.
+fn agents(now: Time, offers: &[Offer], running: &BTreeMap<(u32, u32), Planned>) -> Vec<Planning> {
+    let mut known: BTreeMap<&AgentId, (Option<usize>, Vec<(Time, Quantities)>)> = BTreeMap::new();
+    for (place, offer) in offers.iter().enumerate() {
+        known.insert(offer.agent(), (Some(place), Vec::new()));
+    }
+    for task in running.values() {
+        known.entry(&task.agent).or_default().1.push((task.end, task.amounts.clone()));
+    }
+    let planning = |(offer, releases): (Option<usize>, Vec<_>)| {
+        let free = offer.map_or_else(Quantities::new, |place| offers[place].remaining().quantities());
+        Planning { offer, profile: Profile::new(now, free, releases) }
+    };
+    known.into_values().map(planning).collect()
+}
+
+/// The first agents on which so many tasks fit from a time on, one entry per task; `None` when there is no room for all.
+fn room(agents: &[Planning], from: Time, unit: &Unit) -> Option<Vec<usize>> {
+    let mut places = Vec::new();
+    for (place, agent) in agents.iter().enumerate() {
+        let missing = unit.count as usize - places.len();
+        let fitting = agent.profile.count(from, &unit.each, unit.length, missing);
+        places.extend(std::iter::repeat_n(place, fitting));
+        if places.len() == unit.count as usize {
+            return Some(places);
+        }
+    }
+    None
+}
+
+/// When and where a unit can start first.
+fn first_start(agents: &[Planning], unit: &Unit) -> Option<(Time, Vec<usize>)> {
+    let times: BTreeSet<Time> = agents.iter().flat_map(|agent| agent.profile.times()).collect();
+    times.into_iter().find_map(|at| Some((at, room(agents, at, unit)?)))
+}
+
+/// What starts together of a job: a gang, or one task.
+struct Unit {
+    count: u32,
+    each: Quantities,
+    /// For so long at most.
+    length: Duration,
+}
+
+impl QueueFramework {
+    /// Launches what may start now, by EASY or conservative backfilling.
+    pub(super) fn serve_by_plan(&mut self, now: Time, offers: &mut [Offer]) {
+        let mut agents = agents(now, offers, &self.running);
+        let role = self.role.clone();
+        let mut shelf = Shelf::new(offers, u32::MAX, &mut self.chooser, &role);
+        let mut waiting: Vec<(Entry, u32)> = self.line.all().collect();
+        waiting.sort_unstable();
+        let mut is_blocked = false;
+        for (entry, class) in waiting {
+            while let Some(unit) = self.unit(entry, class) {
+                let has_reservation = !is_blocked || self.options.policy == QueuePolicy::Conservative;
+                let planned = if has_reservation {
+                    first_start(&agents, &unit)
+                } else {
+                    room(&agents, now, &unit).map(|places| (now, places))
+                };
+                let Some((at, places)) = planned else {
+                    is_blocked = true;
+                    break;
+                };
+                for place in &places {
+                    agents[*place].profile.reserve(at, &unit.each, unit.length);
+                }
+                let offered: Option<Vec<usize>> = places.iter().map(|place| agents[*place].offer).collect();
+                let starts = at == now
+                    && offered
+                        .is_some_and(|places| self.start(entry, class, now, &unit, &mut shelf, &places));
+                if !starts {
+                    is_blocked = true;
+                    break;
+                }
+            }
+        }
+    }
+
+    /// What of a job starts next; `None` when nothing of it waits.
+    fn unit(&self, entry: Entry, class: u32) -> Option<Unit> {
+        let index = self.next_index(entry.job)?;
+        let job = self.job(entry.job);
+        Some(Unit {
+            count: if job.gang { self.waiting_tasks(entry.job) } else { 1 },
+            each: self.requests[class as usize].class.amounts.clone(),
+            length: job.limit.or_else(|| job.lengths.of(index)).map_or(Duration::MAX, |span| span.duration()),
+        })
+    }
+
+    /// Launches a unit on offers, one for each of its tasks; whether that went well.
+    fn start(
+        &mut self,
+        entry: Entry,
+        class: u32,
+        now: Time,
+        unit: &Unit,
+        shelf: &mut Shelf<'_>,
+        places: &[usize],
+    ) -> bool {
+        let request = self.requests[class as usize].clone();
+        for place in places {
+            let spot = shelf.spot_at(*place, &request, &self.chooser);
+            let (Some(index), Some(spot)) = (self.next_index(entry.job), spot) else { return false };
+            let agent = shelf.agent(*place).clone();
+            if !self.launch(entry, &request, shelf, spot) {
+                return false;
+            }
+            let planned = Planned { agent, end: now + unit.length, amounts: unit.each.clone() };
+            self.running.insert((entry.job, index), planned);
+        }
+        true
+    }
+}
