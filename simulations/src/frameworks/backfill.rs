@@ -37,18 +37,18 @@ struct Planning {
 
 /// All agents that are offered or on which tasks run, by name: that is the order in which they are taken.
 fn agents(now: Time, offers: &[Offer], running: &BTreeMap<(u32, u32), Planned>) -> Vec<Planning> {
-    let mut known: BTreeMap<&AgentId, (Option<usize>, Vec<(Time, Quantities)>)> = BTreeMap::new();
-    for (place, offer) in offers.iter().enumerate() {
-        known.insert(offer.agent(), (Some(place), Vec::new()));
-    }
+    let places: BTreeMap<&AgentId, usize> = offers.iter().map(Offer::agent).zip(0..).collect();
+    let mut releases: BTreeMap<&AgentId, Vec<(Time, Quantities)>> =
+        places.keys().map(|agent| (*agent, Vec::new())).collect();
     for task in running.values() {
-        known.entry(&task.agent).or_default().1.push((task.end, task.amounts.clone()));
+        releases.entry(&task.agent).or_default().push((task.end, task.amounts.clone()));
     }
-    let planning = |(offer, releases): (Option<usize>, Vec<_>)| {
+    let planning = |(agent, releases): (&AgentId, Vec<(Time, Quantities)>)| {
+        let offer = places.get(agent).copied();
         let free = offer.map_or_else(Quantities::new, |place| offers[place].remaining().quantities());
         Planning { offer, profile: Profile::new(now, free, releases) }
     };
-    known.into_values().map(planning).collect()
+    releases.into_iter().map(planning).collect()
 }
 
 /// The first agents on which so many tasks fit from a time on, one entry per task; `None` when there is no room for all.
