@@ -4,6 +4,7 @@ mod backfill;
 mod decisions;
 mod determinism;
 mod fairness;
+mod packing;
 mod queues;
 mod scenarios;
 mod sweeps;
