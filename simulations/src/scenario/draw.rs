@@ -15,8 +15,8 @@ use compact_str::{CompactString, format_compact};
 
 use super::model::{GPU_COUNT, GPU_MODEL};
 use super::{
-    AgentModel, ArrivalProcess, Arrivals, FrameworkModel, FrameworkTable, InputFile, JobTable, Kind, Model,
-    ModelError, RoleModel, Scenario, Until, WorkloadTable,
+    AgentModel, ArrivalProcess, Arrivals, Fidelity, FrameworkModel, FrameworkTable, InputFile, JobTable,
+    Kind, Model, ModelError, RoleModel, Scenario, Until, WorkloadTable,
 };
 use crate::digest::Digest;
 use crate::frameworks::{QueueOptions, QueuePolicy};
@@ -60,7 +60,10 @@ impl Scenario {
             seed: self.seed,
             until,
             fidelity: self.fidelity,
-            latency: self.latency.clone(),
+            latency: match self.fidelity {
+                Fidelity::Full => self.latency.clone(),
+                Fidelity::Placement => Length::Same(Span::ZERO),
+            },
             allocator: self.allocator,
             agents: agents.collect(),
             roles: self.roles.iter().filter_map(role).collect(),

@@ -145,7 +145,8 @@ pub enum Fidelity {
     /// Master, allocator, schedulers' processes and messages.
     #[default]
     Full,
-    /// The allocator and the schedulers' processes straight against a model of the cluster: no master, no messages, no latency.
+    /// Only who is placed where and when: messages take no time, whatever the scenario's latency. The master still passes them on;
+    /// leaving it out would make runs quicker, and no different.
     Placement,
 }
 
