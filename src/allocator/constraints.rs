@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::pattern::Pattern;
 use super::profile::AgentProfile;
 
 /// Of which agents offers are wanted: those that satisfy all constraints of any group.
@@ -48,6 +49,10 @@ pub enum Predicate {
     TextEquals(String),
     /// It is another text, or the agent does not have it.
     TextNotEquals(String),
+    /// It is a text that matches.
+    TextMatches(Pattern),
+    /// It is a text that does not match, or the agent does not have it.
+    TextNotMatches(Pattern),
 }
 
 impl OfferConstraints {
@@ -75,6 +80,8 @@ impl AttributeConstraint {
             Predicate::NotExists => property.is_none(),
             Predicate::TextEquals(text) => property == Some(text),
             Predicate::TextNotEquals(text) => property != Some(text),
+            Predicate::TextMatches(pattern) => property.is_some_and(|text| pattern.matches(text)),
+            Predicate::TextNotMatches(pattern) => !property.is_some_and(|text| pattern.matches(text)),
         }
     }
 }
@@ -107,6 +114,9 @@ mod tests {
             (Predicate::TextEquals(b.clone()), false, false),
             (Predicate::TextNotEquals(a), false, true),
             (Predicate::TextNotEquals(b), true, true),
+            (Predicate::TextMatches("[ab]".parse().unwrap()), true, false),
+            (Predicate::TextNotMatches("[ab]".parse().unwrap()), false, true),
+            (Predicate::TextNotMatches("b.*".parse().unwrap()), true, true),
         ] {
             let constraint = rack(predicate);
             assert_eq!(

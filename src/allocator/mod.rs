@@ -19,6 +19,7 @@ mod invariants;
 mod maintenance;
 mod membership;
 mod options;
+mod pattern;
 mod profile;
 mod quota;
 mod random;
@@ -33,6 +34,7 @@ pub use drf::DrfAllocator;
 pub use invariants::Inconsistency;
 pub use maintenance::{InverseOffer, Unavailability};
 pub use options::{DrfOptions, Sorter};
+pub use pattern::{Pattern, PatternError};
 pub use profile::{AgentProfile, Capabilities, Capability, FaultDomain, FrameworkProfile};
 pub use quota::{Limits, Quota, QuotaError};
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use apportion::allocator::{AttributeConstraint, Limits, OfferConstraints, Predicate, Selector};
+use apportion::allocator::{AttributeConstraint, Limits, OfferConstraints, Pattern, Predicate, Selector};
 use apportion::protocol::{AgentId, FrameworkId};
 use apportion::resources::{Quantities, Resources, Role};
 use apportion::spec::{Delay, Document, SpecErrors};
@@ -303,6 +303,8 @@ struct Constraint {
     exists: Option<bool>,
     text_equals: Option<String>,
     text_not_equals: Option<String>,
+    text_matches: Option<Text<Pattern>>,
+    text_not_matches: Option<Text<Pattern>>,
 }
 
 #[derive(Clone, Copy, Debug, Deserialize)]
@@ -322,12 +324,19 @@ impl Constraint {
             (None, Some(PseudoAttribute::Zone)) => Selector::Zone,
             _ => return Err("a constraint needs either an attribute or a pseudo_attribute".to_owned()),
         };
-        let predicate = match (self.exists, &self.text_equals, &self.text_not_equals) {
-            (Some(true), None, None) => Predicate::Exists,
-            (Some(false), None, None) => Predicate::NotExists,
-            (None, Some(text), None) => Predicate::TextEquals(text.clone()),
-            (None, None, Some(text)) => Predicate::TextNotEquals(text.clone()),
-            _ => return Err("a constraint needs one of exists, text_equals and text_not_equals".to_owned()),
+        let exists = |exists| if exists { Predicate::Exists } else { Predicate::NotExists };
+        let predicates = [
+            self.exists.map(exists),
+            self.text_equals.clone().map(Predicate::TextEquals),
+            self.text_not_equals.clone().map(Predicate::TextNotEquals),
+            self.text_matches.clone().map(|pattern| Predicate::TextMatches(pattern.0)),
+            self.text_not_matches.clone().map(|pattern| Predicate::TextNotMatches(pattern.0)),
+        ];
+        let mut given = predicates.into_iter().flatten();
+        let (Some(predicate), None) = (given.next(), given.next()) else {
+            return Err("a constraint needs one of exists, text_equals, text_not_equals, text_matches and \
+                text_not_matches"
+                .to_owned());
         };
         Ok(AttributeConstraint { selector, predicate })
     }
