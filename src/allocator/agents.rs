@@ -288,6 +288,10 @@ impl Agents {
         self.agents.get(slot)
     }
 
+    pub(super) fn count(&self) -> usize {
+        self.agents.count()
+    }
+
     pub(super) fn iter(&self) -> impl Iterator<Item = (AgentSlot, &Agent)> {
         self.agents.iter()
     }

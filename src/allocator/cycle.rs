@@ -39,7 +39,7 @@ impl DrfAllocator {
     /// Looks at each candidate once. Those that nobody took from are candidates again when something changes.
     pub(super) fn run_cycle(&mut self, now: Time, offers: &mut Vec<Allocation>) {
         let is_batch = self.batches.begin(now);
-        if self.paused {
+        if self.paused || self.is_held_off(now) {
             return;
         }
         self.filters.expire(now, |agent| self.waiting.add(agent));
@@ -190,7 +190,7 @@ impl DrfAllocator {
             let demand = member.demand.as_ref();
             self.is_enough(member, amounts) && demand.is_none_or(|demand| demand.is_served_by(amounts))
         };
-        let is_wanted = |resources: &Resources| self.filters.hidden_until(slot, leaf, resources).is_none();
+        let is_wanted = |resources: &Resources| !self.filters.hides(slot, leaf, resources);
         if free.is_plain && !self.tree.has_quota() {
             let gives = is_enough(&free.quantities) && is_wanted(&free.resources);
             return gives.then_some(Gift::All);

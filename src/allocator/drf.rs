@@ -9,6 +9,7 @@ use super::candidates::{Batches, Candidates};
 use super::demand::{Demand, DemandGroup};
 use super::filters::Filters;
 use super::frameworks::Frameworks;
+use super::hold_off::HoldOff;
 use super::maintenance::{InverseOffer, Maintenance, Unavailability};
 use super::options::DrfOptions;
 use super::profile::needed_of;
@@ -58,6 +59,7 @@ pub struct DrfAllocator {
     pub(super) batches: Batches,
     pub(super) maintenance: Maintenance,
     pub(super) paused: bool,
+    pub(super) hold_off: Option<HoldOff>,
     /// Shuffles agents, when that is wanted.
     pub(super) agent_order: Option<Random>,
     /// Shuffles roles and frameworks, when that is wanted.
@@ -436,6 +438,9 @@ impl Allocator for DrfAllocator {
     fn next_deadline(&self) -> Option<Time> {
         if self.paused {
             return None;
+        }
+        if let Some(until) = self.held_off_until() {
+            return Some(until);
         }
         // An event is over with the cycle that it causes, whether that has something to offer or not.
         if !self.urgent.is_empty() {

@@ -7,14 +7,30 @@ use super::tree::Leaf;
 use crate::resources::Resources;
 use crate::time::Time;
 
-/// Something refused, and until when.
+/// Whose a refusal is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Key {
+    leaf: u32,
+    /// The leaf's generation when it refused: the refusal counts only as long as that is so.
+    generation: u32,
+}
+
+/// What is refused, and until when.
 #[derive(Debug)]
 struct Refusal {
-    leaf: Leaf,
-    /// The leaf's generation when it refused: it counts only as long as that is so.
-    generation: u32,
     until: Time,
     resources: Resources,
+}
+
+/// What was refused of one agent. The keys lie apart from the rest, close together: a cycle asks for many and finds few.
+#[derive(Debug)]
+struct Refused {
+    /// Sorted by leaf.
+    keys: Vec<Key>,
+    /// In the order of the keys.
+    refusals: Vec<Refusal>,
+    /// All refused the very same resources, so that having refused tells all.
+    alike: bool,
 }
 
 /// Refused offers, each until it expires, per agent and framework in a role. What is larger than, or different from, what
@@ -24,8 +40,8 @@ struct Refusal {
 /// when it expires.
 #[derive(Debug, Default)]
 pub(super) struct Filters {
-    /// By agent, each sorted by leaf.
-    refused: Vec<Vec<Refusal>>,
+    /// By agent.
+    refused: Vec<Refused>,
     /// By leaf.
     generations: Vec<u32>,
     /// Where a refusal expires, or would, had it not been replaced or forgotten before.
@@ -39,18 +55,57 @@ pub(super) struct Filters {
 /// Expiries of refusals that are gone are cleared away when they are more than those of others, and more than this.
 const FEW: usize = 1024;
 
+impl Default for Refused {
+    fn default() -> Self {
+        Refused { keys: Vec::new(), refusals: Vec::new(), alike: true }
+    }
+}
+
+impl Refused {
+    /// Where a leaf's refusals are, or would be.
+    fn first(&self, leaf: Leaf) -> usize {
+        self.keys.partition_point(|key| (key.leaf as usize) < leaf)
+    }
+
+    fn is_of(&self, at: usize, leaf: Leaf) -> bool {
+        self.keys.get(at).is_some_and(|key| key.leaf as usize == leaf)
+    }
+
+    fn insert(&mut self, at: usize, key: Key, refusal: Refusal) {
+        self.alike = match self.refusals.first() {
+            Some(first) => self.alike && first.resources.is_same(&refusal.resources),
+            None => true,
+        };
+        self.keys.insert(at, key);
+        self.refusals.insert(at, refusal);
+    }
+
+    fn remove(&mut self, at: usize) {
+        self.keys.remove(at);
+        self.refusals.remove(at);
+    }
+
+    /// A leaf's refusals that count.
+    fn of(&self, leaf: Leaf, generation: u32) -> impl Iterator<Item = &Refusal> {
+        let first = self.first(leaf);
+        let keys = self.keys[first..].iter().take_while(move |key| key.leaf as usize == leaf);
+        keys.zip(&self.refusals[first..])
+            .filter(move |(key, _)| key.generation == generation)
+            .map(|(_, refusal)| refusal)
+    }
+}
+
 impl Filters {
     /// Hides what was refused until then.
     pub(super) fn refuse(&mut self, agent: AgentSlot, leaf: Leaf, resources: &Resources, until: Time) {
         let generation = self.generation(leaf);
         if self.refused.len() <= agent {
-            self.refused.resize_with(agent + 1, Vec::new);
+            self.refused.resize_with(agent + 1, Refused::default);
         }
         let refused = &mut self.refused[agent];
-        let first = refused.partition_point(|refusal| refusal.leaf < leaf);
-        let mut end = first;
-        while let Some(other) = refused.get(end).filter(|refusal| refusal.leaf == leaf) {
-            let counts = other.generation == generation;
+        let mut end = refused.first(leaf);
+        while refused.is_of(end, leaf) {
+            let (counts, other) = (refused.keys[end].generation == generation, &refused.refusals[end]);
             if counts && other.until >= until && other.resources.contains(resources) {
                 return;
             }
@@ -62,7 +117,8 @@ impl Filters {
                 end += 1;
             }
         }
-        refused.insert(end, Refusal { leaf, generation, until, resources: resources.clone() });
+        let key = Key { leaf: leaf as u32, generation };
+        refused.insert(end, key, Refusal { until, resources: resources.clone() });
         self.kept += 1;
         self.expiries.entry(until).or_default().push((agent, leaf));
         self.expiring += 1;
@@ -73,20 +129,29 @@ impl Filters {
 
     /// Whether nothing of this agent is hidden from anyone.
     pub(super) fn none_at(&self, agent: AgentSlot) -> bool {
-        self.refused.get(agent).is_none_or(Vec::is_empty)
+        self.refused.get(agent).is_none_or(|refused| refused.keys.is_empty())
+    }
+
+    /// Whether this is hidden.
+    pub(super) fn hides(&self, agent: AgentSlot, leaf: Leaf, resources: &Resources) -> bool {
+        let Some(refused) = self.refused.get(agent).filter(|refused| !refused.keys.is_empty()) else {
+            return false;
+        };
+        let generation = self.generation(leaf);
+        if refused.alike && refused.refusals[0].resources.is_same(resources) {
+            let keys = &refused.keys[refused.first(leaf)..];
+            return keys
+                .iter()
+                .take_while(|key| key.leaf as usize == leaf)
+                .any(|key| key.generation == generation);
+        }
+        refused.of(leaf, generation).any(|refusal| refusal.resources.contains(resources))
     }
 
     /// Until when this is hidden; `None` when it is not.
     pub(super) fn hidden_until(&self, agent: AgentSlot, leaf: Leaf, resources: &Resources) -> Option<Time> {
-        let refused = self.refused.get(agent)?;
-        let first = refused.partition_point(|refusal| refusal.leaf < leaf);
-        let generation = self.generation(leaf);
-        refused[first..]
-            .iter()
-            .take_while(|refusal| refusal.leaf == leaf)
-            .filter(|refusal| refusal.generation == generation && refusal.resources.contains(resources))
-            .map(|refusal| refusal.until)
-            .max()
+        let refused = self.refused.get(agent)?.of(leaf, self.generation(leaf));
+        refused.filter(|refusal| refusal.resources.contains(resources)).map(|refusal| refusal.until).max()
     }
 
     /// When the first refusal expires.
@@ -101,17 +166,17 @@ impl Filters {
             self.expiring -= expired.len();
             for (agent, leaf) in expired {
                 let Some(refused) = self.refused.get_mut(agent) else { continue };
-                let mut at = refused.partition_point(|refusal| refusal.leaf < leaf);
-                let before = refused.len();
-                while let Some(refusal) = refused.get(at).filter(|refusal| refusal.leaf == leaf) {
-                    if refusal.until <= now {
+                let mut at = refused.first(leaf);
+                let before = refused.keys.len();
+                while refused.is_of(at, leaf) {
+                    if refused.refusals[at].until <= now {
                         refused.remove(at);
                     } else {
                         at += 1;
                     }
                 }
-                if refused.len() < before {
-                    self.kept -= before - refused.len();
+                if refused.keys.len() < before {
+                    self.kept -= before - refused.keys.len();
                     freed(agent);
                 }
             }
@@ -129,8 +194,8 @@ impl Filters {
     /// Forgets what was refused of an agent.
     pub(super) fn clear_agent(&mut self, agent: AgentSlot) {
         if let Some(refused) = self.refused.get_mut(agent) {
-            self.kept -= refused.len();
-            refused.clear();
+            self.kept -= refused.keys.len();
+            *refused = Refused::default();
         }
     }
 
@@ -139,8 +204,8 @@ impl Filters {
         self.expiries.clear();
         self.expiring = self.kept;
         for (agent, refused) in self.refused.iter().enumerate() {
-            for refusal in refused {
-                self.expiries.entry(refusal.until).or_default().push((agent, refusal.leaf));
+            for (key, refusal) in refused.keys.iter().zip(&refused.refusals) {
+                self.expiries.entry(refusal.until).or_default().push((agent, key.leaf as usize));
             }
         }
     }
@@ -164,8 +229,28 @@ mod tests {
             filters.clear_leaf(7);
             assert_eq!(filters.hidden_until(3, 7, &resources), None);
         }
-        assert_eq!((filters.kept, filters.refused[3].len()), (1, 1));
+        assert_eq!((filters.kept, filters.refused[3].keys.len()), (1, 1));
         assert!(filters.expiring <= FEW);
+    }
+
+    #[test]
+    fn whether_refusals_are_alike_makes_no_difference() {
+        let (one, two) = (Resources::cpus_mem(1000, 64), Resources::cpus_mem(2000, 64));
+        let mut filters = Filters::default();
+        for leaf in [5, 3, 9] {
+            filters.refuse(0, leaf, &one, Time::from_secs(9));
+        }
+        for leaf in 0..10 {
+            assert_eq!(filters.hides(0, leaf, &one), [3, 5, 9].contains(&leaf));
+            assert_eq!(filters.hides(0, leaf, &Resources::cpus_mem(1000, 64)), [3, 5, 9].contains(&leaf));
+            assert!(!filters.hides(0, leaf, &two));
+        }
+        filters.refuse(0, 4, &two, Time::from_secs(9));
+        filters.clear_leaf(5);
+        for leaf in 0..10 {
+            assert_eq!(filters.hides(0, leaf, &one), [3, 4, 9].contains(&leaf));
+            assert_eq!(filters.hides(0, leaf, &two), leaf == 4);
+        }
     }
 
     #[test]

@@ -15,6 +15,7 @@ mod drf;
 mod explain;
 mod filters;
 mod frameworks;
+mod hold_off;
 mod invariants;
 mod maintenance;
 mod membership;

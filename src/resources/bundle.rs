@@ -135,6 +135,11 @@ impl Resources {
         self.iter().cloned().map(Resource::pop_reservation).collect()
     }
 
+    /// Whether both are copies of the same, unchanged since; if so they are equal, which is cheap to ask so.
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
+        self.0.is_same(&other.0)
+    }
+
     /// Merges parts from outside.
     pub(super) fn try_from_parts(parts: Vec<Resource>) -> Result<Self, ResourcesError> {
         check_total(parts.iter().map(|part| (part.kind(), part.value().amount())))?;
