@@ -23,6 +23,10 @@ use apportion::runtime::{
 };
 use apportion::scheduler::{Ack, Driver, Offer, Scheduler};
 
+/// As in the command.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 const ROUNDS: usize = 5;
 const AGENTS: usize = 2;
 

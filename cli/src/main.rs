@@ -16,6 +16,9 @@ use tracing_subscriber::EnvFilter;
 
 use arguments::{Arguments, Global};
 
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     log_to_stderr(&arguments.global);

@@ -23,6 +23,10 @@ use apportion::scheduler::Planned;
 use apportion::spec::Document;
 use apportion_batch::{BatchFramework, BatchReply, BatchRequest, BatchSpec, RunState};
 
+/// As in the command.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 const ROUNDS: usize = 5;
 const THREADS: usize = 2;
 
@@ -39,7 +43,7 @@ fn main() -> Result<(), Failed> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         return Ok(runtime.block_on(run_command_executor(ExecutorConfig::from_env()?))?);
     }
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     // cargo passes flags such as `--bench`.
     let tasks = first.into_iter().chain(arguments).find_map(|text| text.parse().ok()).unwrap_or(10_000);
     let folder = tempfile::tempdir()?;
