@@ -3,6 +3,8 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use super::{Executor, ExecutorDriver};
 use crate::protocol::{
     ExecutorCall, ExecutorEvent, ExecutorId, FrameworkId, Reason, TaskId, TaskState, TaskStatus, UpdateNumber,
@@ -13,7 +15,7 @@ use crate::time::{Time, Timers};
 pub const DEFAULT_RECOVERY_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// What happens to an executor.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum ExecutorInput<E> {
     /// The agent can be reached.
     Connected,
@@ -28,7 +30,7 @@ pub enum ExecutorInput<E> {
 }
 
 /// What an executor wants done.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum ExecutorOutput<A> {
     /// Tell the agent.
     Send(ExecutorCall),

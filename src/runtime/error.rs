@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use super::OperatorError;
 use crate::isolation::IsolationError;
 use crate::net::NetError;
 use crate::protocol::identity::IdentityError;
@@ -45,6 +46,9 @@ pub enum RuntimeError {
         /// The system's reason.
         error: std::io::Error,
     },
+    /// The master can't be asked.
+    #[error(transparent)]
+    Operator(#[from] OperatorError),
     /// The master refused what was asked.
     #[error("refused by the master: {0}")]
     Refused(String),

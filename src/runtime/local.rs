@@ -3,21 +3,25 @@
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::task::JoinHandle;
 
 use super::agent::{AgentConfig, ExecutorLauncher, run_agent};
 use super::framework::{FrameworkConfig, FrameworkHandle, FrameworkRunner};
-use super::{Admission, MasterConfig, MasterServer, RuntimeError, Shutdown, ShutdownHandle};
+use super::{Admission, MasterConfig, MasterServer, OperatorClient, RuntimeError, Shutdown, ShutdownHandle};
 use crate::allocator::DrfAllocator;
 use crate::isolation::IsolationPreference;
 use crate::net::Credentials;
-use crate::protocol::{Attributes, IdentityKind};
+use crate::protocol::{Attributes, IdentityKind, OperatorCall, OperatorEvent};
 use crate::resources::Resources;
 use crate::scheduler::Scheduler;
 
 /// The name that a local cluster's identities carry.
 pub const LOCAL_CLUSTER: &str = "local";
+
+/// From one look at whether all parts are there to the next.
+const LOOK_AGAIN: Duration = Duration::from_millis(5);
 
 /// What a local cluster is made of.
 #[derive(Clone, Debug)]
@@ -127,6 +131,30 @@ impl LocalCluster {
         let (handle, runner) = FrameworkRunner::new(scheduler, config);
         self.frameworks.push(tokio::spawn(runner.run(self.frameworks_shutdown.clone())));
         Ok(handle)
+    }
+
+    /// Waits until every agent and every framework is known to the master: then work can be submitted.
+    ///
+    /// # Errors
+    /// When the master can't be asked.
+    pub async fn ready(&self) -> Result<(), RuntimeError> {
+        let operator = self.credentials(IdentityKind::Operator, "cluster")?;
+        let client = OperatorClient::connect(self.address(), &operator).await?;
+        loop {
+            if let OperatorEvent::State(state) = client.call(OperatorCall::GetState).await? {
+                let agents = state.agents.iter().filter(|agent| agent.connected).count();
+                let frameworks = state.frameworks.iter().filter(|framework| framework.connected).count();
+                if agents >= self.agents.len() && frameworks >= self.frameworks.len() {
+                    client.close().await;
+                    return Ok(());
+                }
+            }
+            // Some that could not start will never come: their errors are told by `stop`.
+            if self.agents.iter().chain(&self.frameworks).any(JoinHandle::is_finished) {
+                return Ok(());
+            }
+            tokio::time::sleep(LOOK_AGAIN).await;
+        }
     }
 
     /// Stops frameworks, then agents with all that they run, then the master.

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use rustc_hash::FxHashMap;
+use serde::{Deserialize, Serialize};
 
 use super::{Ack, Driver, MAX_HOLD, Offer, Scheduler, Subscription};
 use crate::protocol::{
@@ -17,7 +18,7 @@ use crate::time::{Time, Timers};
 const LOCAL: u64 = 1 << 63;
 
 /// What happens to a scheduler.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum SchedulerInput {
     /// There is a connection with the master.
     Connected,
@@ -39,7 +40,7 @@ pub enum SchedulerInput {
 }
 
 /// What a scheduler wants done.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum SchedulerOutput {
     /// Tell the master.
     Send(SchedulerCall),

@@ -1,9 +1,11 @@
 //! `apportion run`: submits specs to their frameworks and follows them.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use apportion::protocol::logs::OutputName;
-use apportion::protocol::{FrameworkId, OperatorCall, OperatorEvent};
+use apportion::protocol::{AgentId, FrameworkId, OperatorCall, OperatorEvent};
 use apportion::runtime::{OperatorClient, ReplyStream};
 use apportion::spec::SpecErrors;
 use apportion_batch::{BatchReply, BatchRequest, RunProgress, RunResult, RunState};
@@ -16,8 +18,14 @@ use super::{logs, read};
 use crate::arguments::{Global, RunArguments};
 use crate::context::Context;
 use crate::failure::Failure;
-use crate::output::{print, print_json};
+use crate::output::{amounts, print, print_json};
 use crate::progress::Progress;
+
+/// From the start of following to the first look at how the roles share the cluster.
+const FIRST_LOOK: Duration = Duration::from_millis(50);
+
+/// From one such look to the next.
+const LOOK_AGAIN: Duration = Duration::from_secs(2);
 
 /// A spec and the framework that it is for.
 pub(super) struct Work {
@@ -163,7 +171,13 @@ async fn follow_all(
         following.spawn(async move { follow(submitted, answers, &progress).await.map(|end| (index, end)) });
     }
     let mut outcomes = Vec::new();
-    while let Some(ended) = following.join_next().await {
+    let mut shares = std::pin::pin!(show_shares(client, &progress));
+    loop {
+        let ended = tokio::select! {
+            ended = following.join_next() => ended,
+            () = &mut shares => None,
+        };
+        let Some(ended) = ended else { break };
         // A panic has been printed where it happened.
         outcomes.push(ended.map_err(|error| Failure::Unsuccessful(error.to_string()))??);
     }
@@ -204,11 +218,40 @@ async fn follow(
 fn show_run(progress: &Progress, now: &RunProgress) {
     for step in &now.steps {
         let ended = u64::from(step.succeeded) + u64::from(step.failed);
-        let mut detail = format!("{} running, {} queued", step.running, step.queued);
+        let mut detail =
+            format!("{} running{}, {} queued", step.running, places(now, &step.name), step.queued);
         if step.failed > 0 || step.retries > 0 {
             detail = format!("{detail}, {} failed, {} retries", step.failed, step.retries);
         }
         progress.show(&format!("{} {}", now.run, step.name), ended, u64::from(step.total), &detail);
+    }
+}
+
+/// How many of a step's tasks run where, such as ` (5 on agent1, 3 on agent2)`.
+fn places(now: &RunProgress, step: &str) -> String {
+    let prefix = format!("{}.{step}.", now.run);
+    let mut by_agent = BTreeMap::<&AgentId, usize>::new();
+    let of_step = now.tasks.iter().filter(|place| place.task.as_str().starts_with(&prefix));
+    for agent in of_step.filter_map(|place| place.agent.as_ref()) {
+        *by_agent.entry(agent).or_default() += 1;
+    }
+    let places: Vec<String> = by_agent.iter().map(|(agent, count)| format!("{count} on {agent}")).collect();
+    if places.is_empty() { String::new() } else { format!(" ({})", places.join(", ")) }
+}
+
+/// Tells, now and then, how the roles share the cluster. Ends only with the connection.
+async fn show_shares(client: &OperatorClient, progress: &Progress) {
+    let mut wait = FIRST_LOOK;
+    loop {
+        tokio::time::sleep(wait).await;
+        wait = LOOK_AGAIN;
+        let Ok(OperatorEvent::State(state)) = client.call(OperatorCall::GetState).await else {
+            return std::future::pending().await;
+        };
+        for role in state.roles.iter().filter(|role| !role.allocated.is_empty()) {
+            let percent = (role.dominant_share * 100.0).round() as u64;
+            progress.show(&format!("role {} has %", role.role), percent, 100, &amounts(&role.allocated));
+        }
     }
 }
 

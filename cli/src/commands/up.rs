@@ -33,7 +33,7 @@ pub(crate) async fn up(arguments: &UpArguments, json: bool) -> Result<(), Failur
         Some(folder) => folder.clone(),
         None => state_folder()?,
     };
-    let (cluster, parts) = start(arguments.agents, arguments.listen, state_dir, arguments.isolation)?;
+    let (cluster, parts) = start(arguments.agents, arguments.listen, state_dir, arguments.isolation).await?;
     let told = tell(&cluster, &parts, arguments.isolation, json);
     if told.is_ok() {
         signals.asked_to_end().await;
@@ -58,7 +58,7 @@ pub(crate) async fn run_local(
     };
     let folder = tempfile::Builder::new().prefix("apportion-").tempdir()?;
     let any_port = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
-    let (cluster, _) = start(agents, any_port, folder.path().to_owned(), IsolationPreference::Auto)?;
+    let (cluster, _) = start(agents, any_port, folder.path().to_owned(), IsolationPreference::Auto).await?;
     let context = Context {
         master: cluster.address(),
         credentials: cluster.credentials(IdentityKind::Operator, "operator")?,
@@ -76,7 +76,7 @@ pub(crate) async fn run_local(
 }
 
 /// Starts a cluster with both frameworks; returns also what each of its agents has.
-fn start(
+async fn start(
     agents: NonZeroU32,
     listen: SocketAddr,
     state_dir: PathBuf,
@@ -90,6 +90,7 @@ fn start(
     let mut cluster = LocalCluster::start(config)?;
     cluster.run_framework(apportion_batch::KIND, batch_framework(apportion_batch::KIND, &[]))?;
     cluster.run_framework(apportion_service::KIND, service_framework(apportion_service::KIND, &[]))?;
+    cluster.ready().await?;
     Ok((cluster, parts))
 }
 
