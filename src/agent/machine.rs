@@ -209,6 +209,9 @@ impl Agent {
     /// Says that the agent has ended, when it is ending and no executor is left.
     pub(super) fn stop_when_done(&self, out: &mut Vec<AgentOutput>) {
         if self.ending && self.frameworks.values().all(|framework| framework.executors.is_empty()) {
+            if self.master_connected {
+                out.push(AgentOutput::ToMaster(AgentCall::Unregister));
+            }
             out.push(AgentOutput::Stop);
         }
     }

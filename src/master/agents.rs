@@ -57,6 +57,7 @@ impl Master {
             AgentCall::Message { framework, executor, data } => {
                 self.tell(&framework, SchedulerEvent::Message { agent, executor, data }, out);
             }
+            AgentCall::Unregister => self.unregister(now, &agent, out),
             AgentCall::Pong => {
                 if let Some(agent) = self.agents.get_mut(&agent) {
                     agent.pings_missed = 0;
@@ -119,6 +120,16 @@ impl Master {
         }
         self.resend_kills(&id, out);
         self.resend_shutdowns(&id, out);
+    }
+
+    /// An agent that leaves is forgotten, and what it should still have had ends.
+    fn unregister(&mut self, now: Time, id: &AgentId, out: &mut Vec<Output>) {
+        tracing::info!(agent = %id, "agent leaves");
+        for (framework, task) in self.forget_agent(now, id, out) {
+            let status = TaskStatus::new(task, TaskState::Lost, now)
+                .because(Reason::AgentGone, "its agent has left the cluster");
+            self.master_update(now, &framework, status, out);
+        }
     }
 
     /// Takes over a task that an agent says it holds, and tells its scheduler, which may know otherwise or nothing of it. The end

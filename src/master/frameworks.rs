@@ -189,13 +189,13 @@ impl Master {
         };
         framework.connection = None;
         let failover = framework.info.failover_timeout;
-        tracing::warn!(framework = %id, ?failover, "framework disconnected");
         self.allocator.set_framework_active(id, false);
         self.rescind_framework(now, id, out);
         self.drop_relays_of(id, out);
         if failover.is_zero() {
             self.teardown(now, id, out);
         } else {
+            tracing::warn!(framework = %id, ?failover, "framework disconnected");
             self.timers.set(Timer::Failover(id.clone()), now + failover);
         }
     }

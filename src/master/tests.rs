@@ -397,3 +397,13 @@ fn nobody_speaks_before_introducing_himself() {
     let out = world.call(AGENT, SchedulerCall::Teardown);
     assert!(matches!(out[..], [Output::Disconnect { .. }]));
 }
+
+#[test]
+fn an_agent_that_leaves_is_forgotten_with_its_offers() {
+    let (mut world, offer) = World::with_offer();
+    let out = world.input(Input::Agent { connection: AGENT, call: AgentCall::Unregister });
+    let rescinded = |output: &Output| matches!(output, Output::ToScheduler { event: SchedulerEvent::Rescind(ids), .. } if ids.contains(&offer.id));
+    assert!(out.iter().any(rescinded), "{out:?}");
+    assert!(world.master.cluster_state(world.now).agents.is_empty());
+    assert_eq!(world.input(Input::Disconnected { connection: AGENT }), []);
+}

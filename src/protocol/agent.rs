@@ -77,6 +77,8 @@ pub enum AgentCall {
     },
     /// Answers a [`AgentEvent::Ping`].
     Pong,
+    /// It leaves for good; all its tasks have ended.
+    Unregister,
 }
 
 /// What the master tells an agent.
