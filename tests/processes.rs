@@ -71,7 +71,7 @@ struct Scene {
 }
 
 impl Scene {
-    fn new(folder: &Path) -> Self {
+    async fn new(folder: &Path) -> Self {
         let config = LocalConfig {
             agents: vec![Resources::cpus_mem(4000, 1024)],
             listen: LOOPBACK,
@@ -84,6 +84,7 @@ impl Scene {
         let role = "test".parse().expect("a valid role");
         let shells = Shells { role, updates: sender, last: 0, waiting: Vec::new() };
         let framework = cluster.run_framework("shells", Planned::new(shells)).expect("a framework");
+        cluster.ready().await.expect("all parts come");
         Scene { cluster, framework, updates, seen: BTreeMap::new() }
     }
 
@@ -157,7 +158,7 @@ fn is_running(marker: &str) -> bool {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn ends_are_told_exactly() {
     let folder = tempfile::tempdir().expect("a folder");
-    let mut scene = Scene::new(folder.path());
+    let mut scene = Scene::new(folder.path()).await;
     let good = scene.run("echo out; echo err >&2; pwd").await;
     let bad = scene.run("exit 7").await;
     let shot = scene.run("kill -9 $$").await;
@@ -177,7 +178,7 @@ async fn ends_are_told_exactly() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_followed_log_ends_with_its_task_and_a_stubborn_task_is_killed() {
     let folder = tempfile::tempdir().expect("a folder");
-    let mut scene = Scene::new(folder.path());
+    let mut scene = Scene::new(folder.path()).await;
     let marker = format!("stubborn-{}", std::process::id());
     let task =
         scene.run(&format!("trap '' TERM; echo begun; : {marker}; while :; do sleep 0.05; done")).await;
@@ -194,7 +195,7 @@ async fn a_followed_log_ends_with_its_task_and_a_stubborn_task_is_killed() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_cluster_that_stops_leaves_no_process_behind() {
     let folder = tempfile::tempdir().expect("a folder");
-    let mut scene = Scene::new(folder.path());
+    let mut scene = Scene::new(folder.path()).await;
     let marker = format!("left-behind-{}", std::process::id());
     let task = scene.run(&format!("trap '' TERM; : {marker}; while :; do sleep 0.05; done")).await;
     scene.until(&task, |state| state == TaskState::Running).await;
@@ -206,7 +207,7 @@ async fn a_cluster_that_stops_leaves_no_process_behind() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_program_that_is_not_there_is_named() {
     let folder = tempfile::tempdir().expect("a folder");
-    let mut scene = Scene::new(folder.path());
+    let mut scene = Scene::new(folder.path()).await;
     let task = scene.run("exec /no/such/program").await;
     let status = scene.end(&task).await;
     assert_eq!(status.reason, Some(Reason::Exited(Exit::Code(127))), "{status:?}");
