@@ -83,4 +83,5 @@ pub mod resources;
 pub mod runtime;
 pub mod scheduler;
 pub mod spec;
+pub mod store;
 pub mod time;

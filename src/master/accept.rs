@@ -210,6 +210,7 @@ impl Master {
     ) {
         let Pooled { role, agent: agent_id, .. } = pooled;
         let Some(agent) = self.agents.get_mut(agent_id) else { return };
+        let are_reservations_changed = !conversions.is_empty();
         for (from, into) in conversions {
             if agent.info.resources.try_subtract(&from).is_ok() {
                 agent.info.resources += &into;
@@ -224,6 +225,9 @@ impl Master {
         }
         for (executor, resources) in executors {
             agent.executors.insert((framework.clone(), executor), (role.clone(), resources));
+        }
+        if are_reservations_changed {
+            self.record_agent(agent_id);
         }
     }
 

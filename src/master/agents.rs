@@ -18,7 +18,10 @@ use crate::time::Time;
 /// What the master knows of an agent.
 #[derive(Debug)]
 pub(super) struct Agent {
+    /// As it introduced itself, but with the reservations that were made on its resources.
     pub(super) info: AgentInfo,
+    /// The resources that it introduced itself with.
+    pub(super) introduced: Resources,
     pub(super) connection: Option<ConnectionId>,
     pub(super) pings_missed: u32,
     /// Since when it counts as unreachable.
@@ -28,6 +31,22 @@ pub(super) struct Agent {
     /// Executors of frameworks' own, and what they take besides their tasks.
     pub(super) executors: FxHashMap<(FrameworkId, ExecutorId), (Role, Resources)>,
     pub(super) offers: FxHashSet<OfferId>,
+}
+
+impl Agent {
+    /// An agent that is not connected and runs nothing.
+    pub(super) fn new(info: AgentInfo) -> Self {
+        Agent {
+            introduced: info.resources.clone(),
+            info,
+            connection: None,
+            pings_missed: 0,
+            unreachable: None,
+            tasks: FxHashSet::default(),
+            executors: FxHashMap::default(),
+            offers: FxHashSet::default(),
+        }
+    }
 }
 
 impl Master {
@@ -82,26 +101,32 @@ impl Master {
         {
             self.refuse(before, "the agent has registered on another connection", out);
         }
+        // Reservations last for as long as what they are made on.
+        let reserved = self
+            .agents
+            .get(&id)
+            .filter(|before| before.introduced == info.resources)
+            .map(|before| before.info.resources.clone());
+        let recorded = self.agents.get(&id).map(|before| before.record(&id));
         let known = self.forget_agent(now, &id, out);
         let held_ids: FxHashSet<(FrameworkId, TaskId)> =
             held.iter().map(|held| (held.framework.clone(), held.task.id.clone())).collect();
 
-        let mut agent = Agent {
-            info,
-            connection: Some(connection),
-            pings_missed: 0,
-            unreachable: None,
-            tasks: FxHashSet::default(),
-            executors: FxHashMap::default(),
-            offers: FxHashSet::default(),
-        };
+        let mut agent = Agent { connection: Some(connection), ..Agent::new(info) };
+        if let Some(reserved) = reserved {
+            agent.info.resources = reserved;
+        }
         let mut used = Vec::new();
         for held in held {
             self.adopt_task(now, &id, &mut agent, &mut used, held, out);
         }
         out.push(Output::ToAgent { connection, event: AgentEvent::Registered { agent: id.clone() } });
         self.allocator.add_agent(&id, &AgentProfile::from(&agent.info), &agent.info.resources, &used);
+        let is_recorded = recorded.is_some_and(|before| before == agent.record(&id));
         self.agents.insert(id.clone(), agent);
+        if !is_recorded {
+            self.record_agent(&id);
+        }
         if self.pings {
             self.timers.set(Timer::Ping(id.clone()), now + AGENT_PING_INTERVAL);
         } else {
@@ -120,6 +145,7 @@ impl Master {
         }
         self.resend_kills(&id, out);
         self.resend_shutdowns(&id, out);
+        self.agent_is_back(&id);
     }
 
     /// An agent that leaves is forgotten, and what it should still have had ends.

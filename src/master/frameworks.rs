@@ -14,6 +14,7 @@ use crate::protocol::{
     TaskId,
 };
 use crate::resources::Role;
+use crate::store::{Change, Key};
 use crate::time::Time;
 
 /// How long a framework that only agents know of (the master started anew) is waited for.
@@ -34,7 +35,7 @@ pub(super) struct Framework {
 }
 
 impl Framework {
-    fn new(info: FrameworkInfo) -> Self {
+    pub(super) fn new(info: FrameworkInfo) -> Self {
         Framework {
             info,
             connection: None,
@@ -118,6 +119,7 @@ impl Master {
             framework.info = info;
             framework.connection = Some(connection);
         }
+        self.record_framework(&id);
         self.timers.cancel(&Timer::Failover(id.clone()));
         self.allocator.set_framework_active(&id, true);
         let event = SchedulerEvent::Subscribed { framework: id.clone(), resumed };
@@ -142,6 +144,7 @@ impl Master {
         if !stays {
             self.rescind_framework(now, id, out);
         }
+        self.record_framework(id);
     }
 
     /// A scheduler that subscribes on a new connection takes over from the one before.
@@ -216,6 +219,7 @@ impl Master {
                 self.refuse(connection, "the framework was torn down", out);
             }
         }
+        self.record_framework(id);
         let mut agents: Vec<AgentId> = self.agents.keys().cloned().collect();
         agents.sort();
         for agent in agents {
@@ -235,15 +239,18 @@ impl Master {
     }
 
     pub(super) fn forget_framework_if_ended(&mut self, id: &FrameworkId) {
-        let ended = self.frameworks.get(id).is_some_and(|f| {
-            f.ending
-                && f.tasks.values().all(|task| {
-                    task.state.is_terminal()
-                        || self.agents.get(&task.agent).is_none_or(|agent| agent.unreachable.is_some())
-                })
-        });
+        // Agents that are not back yet may have more of its tasks.
+        let ended = !self.is_recovering()
+            && self.frameworks.get(id).is_some_and(|f| {
+                f.ending
+                    && f.tasks.values().all(|task| {
+                        task.state.is_terminal()
+                            || self.agents.get(&task.agent).is_none_or(|agent| agent.unreachable.is_some())
+                    })
+            });
         if ended {
             self.frameworks.remove(id);
+            self.registry.note(Change::Delete(Key::Framework(id.clone())));
             self.allocator.remove_framework(id);
             for agent in self.agents.values_mut() {
                 agent.executors.retain(|(framework, _), _| framework != id);

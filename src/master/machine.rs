@@ -7,6 +7,8 @@ use super::agents::Agent;
 use super::frameworks::Framework;
 use super::offers::OfferTable;
 use super::operators::Relays;
+use super::recovery::Recovery;
+use super::registry::Registry;
 use super::unreachable::UnreachableAgents;
 use crate::allocator::Allocator;
 use crate::protocol::operator::{OperatorAnswer, OperatorRequest};
@@ -14,6 +16,7 @@ use crate::protocol::{
     AgentCall, AgentEvent, AgentId, ConnectionId, FrameworkId, Identity, IdentityKind, SchedulerCall,
     SchedulerEvent,
 };
+use crate::store::Change;
 use crate::time::{Time, Timers};
 
 /// What happens to a master.
@@ -52,6 +55,11 @@ pub enum Input {
         /// What is asked.
         request: OperatorRequest,
     },
+    /// What [`Output::Store`] asked for is durable, and all before it.
+    Stored {
+        /// The output's number.
+        number: u64,
+    },
     /// Time has passed, or a batch of inputs is complete.
     Tick,
 }
@@ -80,6 +88,14 @@ pub enum Output {
         /// The answer.
         answer: OperatorAnswer,
     },
+    /// Make changes of the registry durable, in the order of the numbers, then say [`Input::Stored`]. Only asked of drivers that gave
+    /// a [registry](Master::with_registry).
+    Store {
+        /// Counts these outputs, from 1.
+        number: u64,
+        /// What is to be stored, all or nothing.
+        changes: Vec<Change>,
+    },
     /// End a connection. No [`Input::Disconnected`] is expected for it, though it does no harm.
     Disconnect {
         /// The connection.
@@ -107,6 +123,8 @@ pub(super) enum Timer {
     Ping(AgentId),
     /// The framework's scheduler has not come back.
     Failover(FrameworkId),
+    /// Enough agents should be back after a start.
+    Recovery,
     /// The oldest unreachable agent is too old.
     ForgetUnreachable,
 }
@@ -118,6 +136,8 @@ pub struct Master {
     pub(super) agents: FxHashMap<AgentId, Agent>,
     pub(super) unreachable: UnreachableAgents,
     pub(super) frameworks: FxHashMap<FrameworkId, Framework>,
+    pub(super) registry: Registry,
+    pub(super) recovery: Option<Recovery>,
     pub(super) offers: OfferTable,
     pub(super) relays: Relays,
     pub(super) timers: Timers<Timer>,
@@ -133,6 +153,8 @@ impl Master {
             agents: FxHashMap::default(),
             unreachable: UnreachableAgents::default(),
             frameworks: FxHashMap::default(),
+            registry: Registry::default(),
+            recovery: None,
             offers: OfferTable::default(),
             relays: Relays::default(),
             timers: Timers::default(),
@@ -150,6 +172,15 @@ impl Master {
 
     /// Takes note of what happened, and appends what is to be done.
     pub fn handle(&mut self, now: Time, input: Input, out: &mut Vec<Output>) {
+        if let Input::Stored { number } = input {
+            return self.registry.release(number, out);
+        }
+        let start = out.len();
+        self.decide(now, input, out);
+        self.registry.gate(start, out);
+    }
+
+    fn decide(&mut self, now: Time, input: Input, out: &mut Vec<Output>) {
         match input {
             Input::Connected { connection, peer } => self.connected(connection, &peer, out),
             Input::Disconnected { connection } => self.disconnected(now, connection, out),
@@ -171,13 +202,15 @@ impl Master {
                 Some(Peer::Operator) => self.operator_request(now, connection, request, out),
                 _ => self.refuse(connection, "it is not an operator's connection", out),
             },
+            // Needs no decision.
+            Input::Stored { .. } => {}
             Input::Tick => self.tick(now, out),
         }
     }
 
     /// When [`Input::Tick`] is due: [`Time::ZERO`] for at once, `None` for not before something else happens.
     pub fn next_deadline(&self) -> Option<Time> {
-        let allocation = self.allocator.next_deadline();
+        let allocation = if self.is_recovering() { None } else { self.allocator.next_deadline() };
         [self.timers.next_deadline(), allocation].into_iter().flatten().min()
     }
 
@@ -218,9 +251,12 @@ impl Master {
             match timer {
                 Timer::Ping(agent) => self.ping_due(now, &agent, out),
                 Timer::Failover(framework) => self.teardown(now, &framework, out),
+                Timer::Recovery => self.end_recovery(),
                 Timer::ForgetUnreachable => self.forget_overdue(now, out),
             }
         }
-        self.make_offers(now, out);
+        if !self.is_recovering() {
+            self.make_offers(now, out);
+        }
     }
 }

@@ -13,10 +13,13 @@
 //! | `offers` | offers that are out; making, rescinding and declining them |
 //! | `accept` | operations on offers, validated and applied atomically |
 //! | `tasks` | what runs, updates, kills, reconciliation |
+//! | `registry` | what must not be forgotten, and outputs that wait until it is durable |
+//! | `recovery` | a master that starts anew |
 //! | `operators` | requests of operators, relayed questions, explanations |
 //! | `state` | the cluster as operators see it |
 //!
-//! What the master knows of frameworks and tasks is soft state: agents and schedulers tell it again when it starts anew.
+//! What the master knows of tasks is soft state: agents tell it again when it starts anew. The rest is in its registry, whose
+//! changes it hands out as [`Output::Store`]; the outputs that follow wait inside the master for [`Input::Stored`].
 
 mod accept;
 mod agents;
@@ -24,15 +27,20 @@ mod frameworks;
 mod machine;
 mod offers;
 mod operators;
+mod recovery;
+mod registry;
 mod state;
 mod tasks;
 mod unreachable;
 
 #[cfg(test)]
+mod recovery_tests;
+#[cfg(test)]
 mod tests;
 
 pub use frameworks::RECOVERED_FRAMEWORK_TIMEOUT;
 pub use machine::{Input, Master, Output};
+pub use recovery::{RECOVERED_FRAMEWORK_GRACE, RECOVERY_PERCENT, RECOVERY_TIMEOUT};
 pub use tasks::COMPLETED_TASKS_KEPT;
 pub use unreachable::{
     AGENT_PING_INTERVAL, AGENT_PING_LIMIT, UNREACHABLE_AGENT_MAX_AGE, UNREACHABLE_AGENTS_KEPT,

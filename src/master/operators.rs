@@ -8,6 +8,7 @@ use crate::protocol::{
     ConnectionId, Explanation, FrameworkId, Obstacle, OperatorCall, OperatorEvent, RequestId, SchedulerEvent,
     TaskId,
 };
+use crate::store::{Change, Record};
 use crate::time::Time;
 
 /// Questions that frameworks have not answered yet, under the request number that the master gave them.
@@ -62,6 +63,7 @@ impl Master {
             },
             OperatorCall::SetWeight { role, weight } => {
                 self.allocator.set_weight(&role, weight);
+                self.registry.note(Change::Put(Record::Weight { role, weight }));
                 OperatorEvent::Done
             }
             OperatorCall::Teardown { framework } => {

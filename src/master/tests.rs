@@ -15,18 +15,18 @@ use crate::protocol::{
 use crate::resources::{Resources, Role};
 use crate::time::Time;
 
-const AGENT: ConnectionId = ConnectionId(1);
-const FRAMEWORK: ConnectionId = ConnectionId(2);
-const OPERATOR: ConnectionId = ConnectionId(3);
+pub(super) const AGENT: ConnectionId = ConnectionId(1);
+pub(super) const FRAMEWORK: ConnectionId = ConnectionId(2);
+pub(super) const OPERATOR: ConnectionId = ConnectionId(3);
 
 /// A master with its peers played by the test.
-struct World {
-    master: Master,
-    now: Time,
+pub(super) struct World {
+    pub(super) master: Master,
+    pub(super) now: Time,
 }
 
 impl World {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         World { master: Master::new(DrfAllocator::default()), now: Time::from_secs(1000) }
     }
 
@@ -39,7 +39,7 @@ impl World {
         (world, offer)
     }
 
-    fn input(&mut self, input: Input) -> Vec<Output> {
+    pub(super) fn input(&mut self, input: Input) -> Vec<Output> {
         let mut out = Vec::new();
         self.master.handle(self.now, input, &mut out);
         if self.master.next_deadline().is_some_and(|deadline| deadline <= self.now) {
@@ -48,21 +48,26 @@ impl World {
         out
     }
 
-    fn pass(&mut self, delay: Duration) -> Vec<Output> {
+    pub(super) fn pass(&mut self, delay: Duration) -> Vec<Output> {
         self.now = self.now + delay;
         self.input(Input::Tick)
     }
 
-    fn connect(&mut self, connection: ConnectionId, kind: IdentityKind, name: &str) -> Vec<Output> {
+    pub(super) fn connect(
+        &mut self,
+        connection: ConnectionId,
+        kind: IdentityKind,
+        name: &str,
+    ) -> Vec<Output> {
         let peer = Identity::new("test", kind, name).unwrap();
         self.input(Input::Connected { connection, peer })
     }
 
-    fn agent_registers(&mut self, connection: ConnectionId, tasks: Vec<HeldTask>) -> Vec<Output> {
+    pub(super) fn agent_registers(&mut self, connection: ConnectionId, tasks: Vec<HeldTask>) -> Vec<Output> {
         self.agent_registers_as(connection, "a1", tasks)
     }
 
-    fn agent_registers_as(
+    pub(super) fn agent_registers_as(
         &mut self,
         connection: ConnectionId,
         name: &str,
@@ -84,7 +89,11 @@ impl World {
         (0..=AGENT_PING_LIMIT).flat_map(|_| updates(&self.pass(AGENT_PING_INTERVAL))).collect()
     }
 
-    fn framework_subscribes(&mut self, connection: ConnectionId, failover: Duration) -> Vec<Output> {
+    pub(super) fn framework_subscribes(
+        &mut self,
+        connection: ConnectionId,
+        failover: Duration,
+    ) -> Vec<Output> {
         self.connect(connection, IdentityKind::Framework, "f1");
         let framework = FrameworkInfo::new("f1", role()).with_failover_timeout(failover);
         self.call(connection, SchedulerCall::Subscribe { framework, suppressed: Vec::new() })
@@ -112,7 +121,7 @@ impl World {
     }
 }
 
-fn role() -> Role {
+pub(super) fn role() -> Role {
     "web".parse().unwrap()
 }
 
@@ -120,7 +129,7 @@ fn task_id(id: &str) -> TaskId {
     TaskId::new(id).unwrap()
 }
 
-fn task(id: &str, cpus_milli: u32, mem_mib: u32) -> TaskInfo {
+pub(super) fn task(id: &str, cpus_milli: u32, mem_mib: u32) -> TaskInfo {
     let command = CommandInfo::new(Command::Argv(vec!["true".to_owned()]));
     TaskInfo::new(task_id(id), Resources::cpus_mem(cpus_milli, mem_mib), Work::Command(command.into()))
 }
@@ -134,12 +143,12 @@ fn status(id: &str, state: TaskState, number: u32) -> TaskStatus {
     }
 }
 
-fn held(task: TaskInfo, state: TaskState, number: u32) -> HeldTask {
+pub(super) fn held(task: TaskInfo, state: TaskState, number: u32) -> HeldTask {
     let status = status(task.id.as_str(), state, number);
     HeldTask { framework: "f1".parse().unwrap(), role: role(), task, status }
 }
 
-fn events(out: &[Output]) -> Vec<&SchedulerEvent> {
+pub(super) fn events(out: &[Output]) -> Vec<&SchedulerEvent> {
     out.iter()
         .filter_map(|output| match output {
             Output::ToScheduler { event, .. } => Some(event),
@@ -148,7 +157,7 @@ fn events(out: &[Output]) -> Vec<&SchedulerEvent> {
         .collect()
 }
 
-fn agent_events(out: &[Output]) -> Vec<&AgentEvent> {
+pub(super) fn agent_events(out: &[Output]) -> Vec<&AgentEvent> {
     out.iter()
         .filter_map(|output| match output {
             Output::ToAgent { event, .. } => Some(event),
@@ -157,7 +166,7 @@ fn agent_events(out: &[Output]) -> Vec<&AgentEvent> {
         .collect()
 }
 
-fn offers(out: &mut [Output]) -> Vec<OfferInfo> {
+pub(super) fn offers(out: &mut [Output]) -> Vec<OfferInfo> {
     events(out)
         .into_iter()
         .filter_map(|event| match event {
@@ -168,7 +177,7 @@ fn offers(out: &mut [Output]) -> Vec<OfferInfo> {
         .collect()
 }
 
-fn updates(out: &[Output]) -> Vec<(TaskState, Option<Reason>)> {
+pub(super) fn updates(out: &[Output]) -> Vec<(TaskState, Option<Reason>)> {
     events(out)
         .into_iter()
         .filter_map(|event| match event {

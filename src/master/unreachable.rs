@@ -7,6 +7,7 @@ use rustc_hash::FxHashSet;
 
 use super::machine::{Master, Output, Timer};
 use crate::protocol::{AgentEvent, AgentId, Reason, SchedulerEvent, TaskState, TaskStatus};
+use crate::store::{Change, Key};
 use crate::time::Time;
 
 /// How often an agent is asked whether it is there. Mesos' default.
@@ -71,10 +72,11 @@ impl Master {
         self.allocator.remove_agent(id);
         let Some(agent) = self.agents.get_mut(id) else { return };
         agent.unreachable = Some(now);
-        self.unreachable.by_time.insert((now, id.clone()));
         let connection = agent.connection.take();
         let mut tasks: Vec<_> = agent.tasks.iter().cloned().collect();
         tasks.sort();
+        self.note_unreachable(now, id);
+        self.record_agent(id);
         if let Some(connection) = connection {
             self.refuse(connection, "it did not answer pings", out);
         }
@@ -93,6 +95,7 @@ impl Master {
     pub(super) fn forget_overdue(&mut self, now: Time, out: &mut Vec<Output>) {
         while let Some(id) = self.unreachable.overdue(now) {
             tracing::warn!(agent = %id, "an agent that can't be reached is forgotten");
+            self.registry.note(Change::Delete(Key::Agent(id.clone())));
             for (framework, task) in self.forget_agent(now, &id, out) {
                 let status = TaskStatus::new(task.clone(), TaskState::Unknown, now)
                     .because(Reason::AgentGone, "its agent could not be reached for too long");
@@ -101,10 +104,20 @@ impl Master {
                 self.forget_framework_if_ended(&framework);
             }
         }
+        self.watch_oldest_unreachable();
+    }
+
+    /// Sets the timer for the agent that is to be forgotten next.
+    pub(super) fn watch_oldest_unreachable(&mut self) {
         match self.unreachable.by_time.first() {
             Some((since, _)) => self.timers.set(Timer::ForgetUnreachable, *since + UNREACHABLE_AGENT_MAX_AGE),
             None => self.timers.cancel(&Timer::ForgetUnreachable),
         }
+    }
+
+    /// The agent is among the unreachable ones from now on.
+    pub(super) fn note_unreachable(&mut self, since: Time, id: &AgentId) {
+        self.unreachable.by_time.insert((since, id.clone()));
     }
 
     /// The agent is not among the unreachable ones any more.

@@ -6,6 +6,7 @@ use super::OperatorError;
 use crate::isolation::IsolationError;
 use crate::net::NetError;
 use crate::protocol::identity::IdentityError;
+use crate::store::StoreError;
 
 /// What went wrong in the world around a machine.
 #[derive(Debug, thiserror::Error)]
@@ -14,6 +15,9 @@ pub enum RuntimeError {
     /// The network, a certificate or a peer.
     #[error(transparent)]
     Net(#[from] NetError),
+    /// The registry.
+    #[error(transparent)]
+    Store(#[from] StoreError),
     /// A name that can't be part of an identity.
     #[error(transparent)]
     Identity(#[from] IdentityError),

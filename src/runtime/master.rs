@@ -25,6 +25,7 @@ use crate::protocol::operator::{ClusterState, OperatorAnswer, OperatorRequest};
 use crate::protocol::{
     AgentEvent, ConnectionId, Identity, IdentityKind, OperatorCall, OperatorEvent, SchedulerEvent,
 };
+use crate::store::{MemoryStore, Store, StoreError, Writer};
 
 /// How many batches of one connection may wait for the master at a time.
 const BATCHES_IN_FLIGHT: usize = 4;
@@ -61,6 +62,7 @@ enum ToMachine {
     Inputs { inputs: Vec<Input>, _permit: OwnedSemaphorePermit },
     Disconnected(ConnectionId),
     Publish,
+    Stored(Result<u64, StoreError>),
     Stop,
 }
 
@@ -88,14 +90,50 @@ impl MasterServer {
         allocator: impl Allocator + 'static,
         shutdown: Shutdown,
     ) -> Result<Self, RuntimeError> {
+        Self::launch(config, Master::new(allocator), Clock::start(), None::<MemoryStore>, shutdown)
+    }
+
+    /// Starts a master that keeps its registry in `store`, and goes on with what is there. It ends when the store fails.
+    ///
+    /// # Errors
+    /// As [`MasterServer::start`]; or when the store can't be read.
+    pub fn start_with_store(
+        config: MasterConfig,
+        allocator: impl Allocator + 'static,
+        mut store: impl Store + 'static,
+        shutdown: Shutdown,
+    ) -> Result<Self, RuntimeError> {
+        let clock = Clock::start();
+        let master = Master::new(allocator).with_registry(clock.now(), store.load()?);
+        Self::launch(config, master, clock, Some(store), shutdown)
+    }
+
+    fn launch(
+        config: MasterConfig,
+        master: Master,
+        clock: Clock,
+        store: Option<impl Store + 'static>,
+        shutdown: Shutdown,
+    ) -> Result<Self, RuntimeError> {
         let settings = Settings { joins: config.admission.is_some(), ..Settings::default() };
         let endpoint = Arc::new(Endpoint::server(config.listen, &config.credentials, settings)?);
         let address = endpoint.local_address();
         let (machine, inbox) = channel::unbounded();
+        let report = machine.clone();
+        let report = move |stored| {
+            // The master's thread is gone already when this fails: then nobody waits for it.
+            let _ = report.send(ToMachine::Stored(stored));
+        };
+        let writer = store
+            .map(|store| Writer::start(store, report))
+            .transpose()
+            .map_err(|error| RuntimeError::Start { what: "the registry's thread", error })?;
         let (publish, state) = watch::channel(Arc::new(ClusterState::default()));
         let driver = MachineDriver {
-            machine: Master::new(allocator),
-            clock: Clock::start(),
+            machine: master,
+            clock,
+            writer,
+            endpoint: endpoint.clone(),
             inbox,
             peers: FxHashMap::default(),
             publish,
@@ -131,6 +169,14 @@ impl MasterServer {
             // It ends at once: it does no IO. A panic in it has been printed.
             let _ = tokio::task::spawn_blocking(move || thread.join()).await;
         }
+    }
+}
+
+/// A master that is not stopped in order ends all the same.
+impl Drop for MasterServer {
+    fn drop(&mut self) {
+        // The thread is gone already when this fails.
+        let _ = self.machine.send(ToMachine::Stop);
     }
 }
 
@@ -318,6 +364,8 @@ async fn fresh_state(shared: &Shared) -> Arc<ClusterState> {
 struct MachineDriver {
     machine: Master,
     clock: Clock,
+    writer: Option<Writer>,
+    endpoint: Arc<Endpoint>,
     inbox: channel::Receiver<ToMachine>,
     peers: FxHashMap<ConnectionId, (PeerOutbox, Link)>,
     publish: watch::Sender<Arc<ClusterState>>,
@@ -340,6 +388,7 @@ impl MachineDriver {
                 match message {
                     ToMachine::Stop => return,
                     ToMachine::Publish => publish = true,
+                    ToMachine::Stored(Err(error)) => return self.give_up(&error),
                     message => self.take(message),
                 }
             }
@@ -370,8 +419,17 @@ impl MachineDriver {
                     self.machine.handle(now, input, &mut self.outputs);
                 }
             }
-            ToMachine::Publish | ToMachine::Stop => {}
+            ToMachine::Stored(Ok(number)) => {
+                self.machine.handle(now, Input::Stored { number }, &mut self.outputs);
+            }
+            ToMachine::Stored(Err(_)) | ToMachine::Publish | ToMachine::Stop => {}
         }
+    }
+
+    /// What can't be stored can't be acted on: a master that went on would promise what it forgets.
+    fn give_up(&self, error: &StoreError) {
+        tracing::error!(%error, "the registry can't be written; the master ends");
+        self.endpoint.close(CloseCode::Internal, "the master's registry can't be written");
     }
 
     fn carry_out(&mut self) {
@@ -395,6 +453,12 @@ impl MachineDriver {
                     Some((PeerOutbox::Operator(outbox), _)) => (connection, outbox.push_later(answer), true),
                     _ => continue,
                 },
+                Output::Store { number, changes } => {
+                    if let Some(writer) = &self.writer {
+                        writer.write(number, changes);
+                    }
+                    continue;
+                }
                 Output::Disconnect { connection, reason } => {
                     if let Some((_, link)) = self.peers.remove(&connection) {
                         link.close(CloseCode::Replaced, &reason);

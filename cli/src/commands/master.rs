@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use apportion::allocator::DrfAllocator;
 use apportion::protocol::IdentityKind;
-use apportion::runtime::{Admission, MasterConfig, MasterServer, ShutdownHandle};
+use apportion::runtime::{Admission, MasterConfig, MasterServer, RuntimeError, ShutdownHandle};
+use apportion::store::RedbStore;
 use serde_json::json;
 
 use crate::arguments::MasterArguments;
@@ -16,6 +17,9 @@ use crate::signals::Signals;
 /// The authority's folder where state is kept.
 const AUTHORITY: &str = "authority";
 
+/// The registry's file there.
+const REGISTRY: &str = "registry.redb";
+
 /// Starts a master, lets the operator find it, and waits.
 pub(crate) async fn run(arguments: &MasterArguments, json: bool) -> Result<(), Failure> {
     let signals = Signals::take()?;
@@ -24,13 +28,14 @@ pub(crate) async fn run(arguments: &MasterArguments, json: bool) -> Result<(), F
         None => state_folder()?,
     };
     let admission = Arc::new(Admission::open(&folder.join(AUTHORITY), &arguments.cluster_name)?);
+    let store = RedbStore::open(&folder.join(REGISTRY)).map_err(RuntimeError::from)?;
     let (stop, shutdown) = ShutdownHandle::new();
     let config = MasterConfig {
         listen: arguments.listen,
         credentials: admission.credentials(IdentityKind::Master, "master")?,
         admission: Some(admission.clone()),
     };
-    let master = MasterServer::start(config, DrfAllocator::default(), shutdown)?;
+    let master = MasterServer::start_with_store(config, DrfAllocator::default(), store, shutdown)?;
     let operator = admission.credentials(IdentityKind::Operator, "operator")?;
     let context = Context::save(&folder, master.address(), &operator)?;
     if json {

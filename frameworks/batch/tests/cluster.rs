@@ -95,7 +95,7 @@ impl Cluster {
                 match output {
                     Output::ToAgent { event, .. } => self.play_agent(event),
                     Output::ToScheduler { event, .. } => self.tell_framework(SchedulerInput::Event(event)),
-                    Output::ToOperator { .. } | Output::Disconnect { .. } => {}
+                    Output::ToOperator { .. } | Output::Disconnect { .. } | Output::Store { .. } => {}
                 }
             }
         }

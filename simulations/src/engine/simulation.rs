@@ -497,7 +497,7 @@ impl Simulation {
                         self.send(Edge::ToFramework(framework), Message::Framework(framework, event));
                     }
                 }
-                Output::ToOperator { .. } | Output::Disconnect { .. } => {}
+                Output::ToOperator { .. } | Output::Disconnect { .. } | Output::Store { .. } => {}
             }
         }
         self.outputs = outputs;

@@ -354,8 +354,11 @@ impl<S: Scheduler> TestMaster<S> {
                     Output::ToScheduler { connection, event } if Some(connection) == self.connection => {
                         self.events.push_back(event);
                     }
-                    // For a connection that is gone, or an operator, which a test does not have.
-                    Output::ToScheduler { .. } | Output::ToOperator { .. } | Output::Disconnect { .. } => {}
+                    // For a connection that is gone, or an operator or a store, which a test does not have.
+                    Output::ToScheduler { .. }
+                    | Output::ToOperator { .. }
+                    | Output::Disconnect { .. }
+                    | Output::Store { .. } => {}
                 }
             }
         }

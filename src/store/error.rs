@@ -1,0 +1,54 @@
+//! What can go wrong with a store.
+
+use std::path::PathBuf;
+
+use super::{FORMAT_VERSION, Key};
+use crate::protocol::codec::CodecError;
+
+/// Why records can't be kept or read.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StoreError {
+    /// The store's file can't be used.
+    #[error("cannot use the registry {}: {reason}", path.display())]
+    Open {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        reason: String,
+    },
+    /// Reading or writing failed.
+    #[error("cannot {action} the registry: {reason}")]
+    Failed {
+        /// What was tried, such as `read`.
+        action: &'static str,
+        /// Why it failed.
+        reason: String,
+    },
+    /// A record can't be written.
+    #[error("cannot encode registry record {key}: {error}")]
+    Encode {
+        /// Which.
+        key: Key,
+        /// Why.
+        error: CodecError,
+    },
+    /// A record is not what it should be.
+    #[error("registry record {key} is damaged: {problem}")]
+    Corrupt {
+        /// Under which key.
+        key: String,
+        /// What is wrong.
+        problem: String,
+    },
+    /// A record was written by another version of this program.
+    #[error(
+        "registry record {key} has format {found}, but this program knows format {FORMAT_VERSION}; use the version that wrote it, or a newer one"
+    )]
+    Version {
+        /// Under which key.
+        key: String,
+        /// The record's version.
+        found: u8,
+    },
+}

@@ -1,0 +1,39 @@
+//! What a master must not forget: the registry, and where it is kept.
+//!
+//! A [`Record`] is one thing that the master knows (an agent, a framework, a role's weight) under a [`Key`]; a [`Change`] puts or
+//! deletes one. A [`Store`] keeps records: [`RedbStore`] in a file, [`MemoryStore`] for tests and simulations. The
+//! [`Master`](crate::master::Master) hands out changes as outputs and holds back whatever follows until it hears that they are
+//! durable; a [`Writer`] makes them so on a thread of its own, all that wait in one commit.
+//!
+//! Frameworks' tasks are not here: agents tell them again.
+
+#[cfg(feature = "runtime")]
+mod embedded;
+mod error;
+mod memory;
+mod record;
+#[cfg(feature = "runtime")]
+mod writer;
+
+#[cfg(feature = "runtime")]
+pub use embedded::RedbStore;
+pub use error::StoreError;
+pub use memory::MemoryStore;
+pub use record::{Change, FORMAT_VERSION, Key, Record};
+#[cfg(feature = "runtime")]
+pub use writer::Writer;
+
+/// Keeps a master's records.
+pub trait Store: Send {
+    /// All records, in the order of their keys' texts.
+    ///
+    /// # Errors
+    /// When the store can't be read, or holds what this version does not know.
+    fn load(&mut self) -> Result<Vec<Record>, StoreError>;
+
+    /// Applies the changes in order, all or none. They are durable when this returns.
+    ///
+    /// # Errors
+    /// When that is not certain.
+    fn commit(&mut self, changes: &[Change]) -> Result<(), StoreError>;
+}

@@ -1,0 +1,126 @@
+//! Records, their keys, and how both become bytes.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use super::StoreError;
+use crate::protocol::{AgentId, AgentInfo, FrameworkId, FrameworkInfo, Weight, codec};
+use crate::resources::{Resources, Role};
+use crate::time::Time;
+
+/// The version of the records' format; each record begins with it.
+pub const FORMAT_VERSION: u8 = 1;
+
+/// Names one record.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Key {
+    /// An agent.
+    Agent(AgentId),
+    /// A framework.
+    Framework(FrameworkId),
+    /// A role's weight.
+    Weight(Role),
+}
+
+impl fmt::Display for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Key::Agent(id) => write!(f, "agent/{id}"),
+            Key::Framework(id) => write!(f, "framework/{id}"),
+            Key::Weight(role) => write!(f, "weight/{role}"),
+        }
+    }
+}
+
+/// One thing that a master must not forget.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Record {
+    /// An agent that was admitted and is not forgotten.
+    Agent {
+        /// Which.
+        id: AgentId,
+        /// As it introduced itself.
+        info: AgentInfo,
+        /// What it has, with the reservations that were made on it.
+        resources: Resources,
+        /// Since when it counts as unreachable.
+        unreachable: Option<Time>,
+    },
+    /// A framework whose tasks may run.
+    Framework {
+        /// Which.
+        id: FrameworkId,
+        /// As it introduced itself.
+        info: FrameworkInfo,
+        /// It was torn down; its tasks are ending.
+        ending: bool,
+    },
+    /// A role's weight.
+    Weight {
+        /// The role.
+        role: Role,
+        /// Its weight.
+        weight: Weight,
+    },
+}
+
+impl Record {
+    /// Under which the record is kept.
+    pub fn key(&self) -> Key {
+        match self {
+            Record::Agent { id, .. } => Key::Agent(id.clone()),
+            Record::Framework { id, .. } => Key::Framework(id.clone()),
+            Record::Weight { role, .. } => Key::Weight(role.clone()),
+        }
+    }
+
+    /// The record with the format's version before it.
+    ///
+    /// # Errors
+    /// When it is too large.
+    pub fn to_bytes(&self) -> Result<Vec<u8>, StoreError> {
+        let mut bytes = vec![FORMAT_VERSION];
+        codec::encode(self, &mut bytes).map_err(|error| StoreError::Encode { key: self.key(), error })?;
+        Ok(bytes)
+    }
+
+    /// The record that was kept under the key with this text.
+    ///
+    /// # Errors
+    /// When the bytes are of another version, or no record.
+    pub fn from_bytes(key: &str, bytes: &[u8]) -> Result<Record, StoreError> {
+        match bytes.split_first() {
+            Some((&FORMAT_VERSION, record)) => codec::decode(record)
+                .map_err(|error| StoreError::Corrupt { key: key.to_owned(), problem: error.to_string() }),
+            Some((&found, _)) => Err(StoreError::Version { key: key.to_owned(), found }),
+            None => Err(StoreError::Corrupt { key: key.to_owned(), problem: "it is empty".to_owned() }),
+        }
+    }
+}
+
+/// A change of the registry.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Change {
+    /// Keeps a record, instead of the one that is under its key.
+    Put(Record),
+    /// Drops the record under a key, if there is one.
+    Delete(Key),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn records_survive_as_bytes_and_other_versions_are_told_apart() {
+        let record = Record::Weight { role: "a/b".parse().unwrap(), weight: Weight::default() };
+        let mut bytes = record.to_bytes().unwrap();
+        assert_eq!(Record::from_bytes("weight/a/b", &bytes).unwrap(), record);
+        bytes[0] = FORMAT_VERSION + 1;
+        let error = Record::from_bytes("weight/a/b", &bytes).unwrap_err();
+        assert!(matches!(error, StoreError::Version { found: 2, .. }), "{error}");
+        assert!(matches!(Record::from_bytes("k", &[]), Err(StoreError::Corrupt { .. })));
+        assert!(matches!(Record::from_bytes("k", &[FORMAT_VERSION, 99]), Err(StoreError::Corrupt { .. })));
+    }
+}
