@@ -9,9 +9,10 @@ use super::{Input, Master, Output, RECOVERED_FRAMEWORK_GRACE, RECOVERY_TIMEOUT};
 use crate::allocator::DrfAllocator;
 use crate::protocol::operator::OperatorRequest;
 use crate::protocol::{
-    AgentEvent, ConnectionId, HeldTask, IdentityKind, OperatorCall, RequestId, SchedulerEvent, TaskState,
-    Weight,
+    AgentEvent, ConnectionId, HeldTask, IdentityKind, Operation, OperatorCall, RequestId, SchedulerCall,
+    SchedulerEvent, TaskState, Weight,
 };
+use crate::resources::{Reservation, Resources};
 use crate::store::{Change, MemoryStore, Store};
 
 /// A master whose store is as slow as the test wants it.
@@ -102,6 +103,27 @@ fn nobody_sees_the_effect_of_what_a_crash_could_undo() {
     assert!(matches!(durable.sync()[..], [Output::ToOperator { .. }]));
     durable.crash();
     assert_eq!(durable.weight(), Some(heavy()));
+}
+
+#[test]
+fn reservations_outlive_the_master_and_the_agent_s_own_account_of_what_it_has() {
+    let mut durable = Durable::new();
+    durable.agent(AGENT, "a1", Vec::new());
+    durable.framework();
+    let offer = offers(&mut durable.sync()).pop().unwrap();
+    let resources = Resources::cpus_mem(1000, 1024);
+    let reservation = Reservation::dynamic(role(), None);
+    let reserved = resources.to_reserved(&reservation).unwrap();
+    let operations = vec![Operation::Reserve { resources, reservation }];
+    let refuse = Duration::ZERO;
+    let call = SchedulerCall::Accept { offers: vec![offer.id], operations, refuse };
+    let out = durable.world.input(Input::Scheduler { connection: FRAMEWORK, call });
+    durable.take(out);
+    durable.sync();
+    durable.crash();
+    durable.agent(ConnectionId(10), "a1", Vec::new());
+    let state = durable.world.master.cluster_state(durable.world.now);
+    assert_eq!(state.agents[0].total, Resources::cpus_mem(3000, 3072) + &reserved);
 }
 
 #[test]
