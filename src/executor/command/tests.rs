@@ -28,7 +28,7 @@ fn command() -> CommandInfo {
 impl Scenario {
     fn launched(mut command: CommandInfo) -> (Self, Vec<Output>) {
         command.ports = vec!["http".to_owned()];
-        let executor = CommandExecutor::new("/work/f1");
+        let executor = CommandExecutor::new("/sandboxes/f1");
         let framework = "f1".parse().unwrap();
         let process =
             ExecutorProcess::new(executor, framework, ExecutorId::command(), DEFAULT_RECOVERY_TIMEOUT);
