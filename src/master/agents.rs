@@ -13,6 +13,7 @@ use crate::protocol::{
     Reason, SchedulerEvent, TaskId, TaskState, TaskStatus, Work,
 };
 use crate::resources::{Resources, Role};
+use crate::store::{Change, Key};
 use crate::time::Time;
 
 /// What the master knows of an agent.
@@ -151,6 +152,7 @@ impl Master {
     /// An agent that leaves is forgotten, and what it should still have had ends.
     fn unregister(&mut self, now: Time, id: &AgentId, out: &mut Vec<Output>) {
         tracing::info!(agent = %id, "agent leaves");
+        self.registry.note(Change::Delete(Key::Agent(id.clone())));
         for (framework, task) in self.forget_agent(now, id, out) {
             let status = TaskStatus::new(task, TaskState::Lost, now)
                 .because(Reason::AgentGone, "its agent has left the cluster");

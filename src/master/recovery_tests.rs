@@ -9,8 +9,8 @@ use super::{Input, Master, Output, RECOVERED_FRAMEWORK_GRACE, RECOVERY_TIMEOUT};
 use crate::allocator::DrfAllocator;
 use crate::protocol::operator::OperatorRequest;
 use crate::protocol::{
-    AgentEvent, ConnectionId, HeldTask, IdentityKind, Operation, OperatorCall, RequestId, SchedulerCall,
-    SchedulerEvent, TaskState, Weight,
+    AgentCall, AgentEvent, ConnectionId, HeldTask, IdentityKind, Operation, OperatorCall, RequestId,
+    SchedulerCall, SchedulerEvent, TaskState, Weight,
 };
 use crate::resources::{Reservation, Resources};
 use crate::store::{Change, MemoryStore, Store};
@@ -167,6 +167,22 @@ fn agents_that_do_not_come_back_hold_offers_up_for_a_time_only() {
     durable.framework();
     assert!(offers(&mut durable.sync()).is_empty());
     assert_eq!(offers(&mut durable.pass(RECOVERY_TIMEOUT)).len(), 1);
+}
+
+#[test]
+fn an_agent_that_has_left_is_not_waited_for() {
+    let mut durable = Durable::new();
+    durable.agent(AGENT, "a1", Vec::new());
+    durable.agent(ConnectionId(9), "a2", Vec::new());
+    durable.sync();
+    let leaves = Input::Agent { connection: ConnectionId(9), call: AgentCall::Unregister };
+    let out = durable.world.input(leaves);
+    durable.take(out);
+    durable.sync();
+    durable.crash();
+    durable.agent(ConnectionId(10), "a1", Vec::new());
+    durable.framework();
+    assert_eq!(offers(&mut durable.sync()).len(), 1);
 }
 
 #[test]
