@@ -4,6 +4,9 @@
 //! median round of each are printed. Sandboxes are made under `TMPDIR`: the file system is part of what is measured. They are removed at
 //! the very end, because ext4 makes files several times slower for a while after many were deleted (so a second run starts slow, too).
 
+#[path = "support/posix_spawn.rs"]
+mod posix_spawn;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -31,7 +34,7 @@ fn main() {
 
     let limits = Limits { cpus_milli: 100, hard_cpu: false, memory_bytes: Some(64 << 20), pids: Some(16) };
     let ways: Vec<(&str, Launch<'_>)> = vec![
-        ("raw posix_spawn + waitpid", Box::new(|_| posix_spawn())),
+        ("raw posix_spawn + waitpid", Box::new(|_| posix_spawn::run_true())),
         ("std::process::Command, no files", Box::new(|_| std_command())),
         ("sandbox and 2 files only", Box::new(sandbox_only)),
         ("plain, no files", Box::new(|_| spawn(&plain, &bare()))),
@@ -75,26 +78,6 @@ fn rate(launch: &Launch<'_>, launches: usize, home: &Path) -> f64 {
         }
     });
     launches as f64 / start.elapsed().as_secs_f64()
-}
-
-fn posix_spawn() {
-    let program = c"/bin/true";
-    let argv = [program.as_ptr().cast_mut(), std::ptr::null_mut()];
-    let env = [std::ptr::null_mut()];
-    let (mut pid, mut status) = (0, 0);
-    // SAFETY: the arrays end with a null pointer and outlive the calls; the child is ours to wait for.
-    let ended = unsafe {
-        libc::posix_spawn(
-            &mut pid,
-            program.as_ptr(),
-            std::ptr::null(),
-            std::ptr::null(),
-            argv.as_ptr(),
-            env.as_ptr(),
-        ) == 0
-            && libc::waitpid(pid, &mut status, 0) == pid
-    };
-    assert!(ended && status == 0);
 }
 
 fn std_command() {

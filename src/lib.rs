@@ -16,6 +16,7 @@
 //! | [`scheduler`] | the `Scheduler` trait, and the `Reconciler` layer on it |
 //! | [`agent`] | tasks, executors and updates on one machine |
 //! | [`executor`] | the `Executor` trait, the process around an executor, and the command executor |
+//! | [`store`] | what a master must not forget: records, and where they are kept |
 //! | [`spec`] | what people write: units, errors with their place, task tables |
 //! | `isolation` | how a process is started, contained and reaped (feature `runtime`) |
 //! | `net` | identities, certificates, QUIC (feature `runtime`) |

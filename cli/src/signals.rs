@@ -2,6 +2,7 @@
 
 use std::io;
 
+use apportion::runtime::{RuntimeError, ShutdownHandle};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// What the shell reports for a program that Ctrl-C ended.
@@ -30,6 +31,22 @@ impl Signals {
             self.next().await;
             std::process::exit(INTERRUPTED);
         });
+    }
+
+    /// Drives a party until it ends by itself, or has ended because a signal asked it to.
+    pub(crate) async fn stop_on_request(
+        self,
+        stop: ShutdownHandle,
+        party: impl Future<Output = Result<(), RuntimeError>>,
+    ) -> Result<(), RuntimeError> {
+        let mut party = std::pin::pin!(party);
+        tokio::select! {
+            ended = &mut party => ended,
+            () = self.asked_to_end() => {
+                stop.stop();
+                party.await
+            }
+        }
     }
 
     async fn next(&mut self) {

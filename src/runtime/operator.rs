@@ -12,6 +12,7 @@ use tokio::io::{AsyncRead, ReadBuf};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
+use super::peer::any_address_like;
 use crate::net::bulk::BulkReader;
 use crate::net::{
     CloseCode, Connection, Credentials, Endpoint, Expect, Link, NetError, Outbox, OutboxError, Receiver,
@@ -259,11 +260,8 @@ async fn dial(
     kind: IdentityKind,
 ) -> Result<(Endpoint, Connection), OperatorError> {
     let unreachable = |error| OperatorError::Unreachable { kind, address, error };
-    let local = match address {
-        SocketAddr::V4(_) => SocketAddr::from(([0, 0, 0, 0], 0)),
-        SocketAddr::V6(_) => SocketAddr::from(([0; 16], 0)),
-    };
-    let endpoint = Endpoint::client(local, credentials, Settings::default()).map_err(unreachable)?;
+    let endpoint =
+        Endpoint::client(any_address_like(address), credentials, Settings::default()).map_err(unreachable)?;
     let connection = endpoint.connect(address, &Expect::Kind(kind)).await.map_err(unreachable)?;
     Ok((endpoint, connection))
 }

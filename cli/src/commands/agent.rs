@@ -53,15 +53,7 @@ pub(crate) async fn agent(
         launcher: this_program()?,
     };
     let (stop, shutdown) = ShutdownHandle::new();
-    let mut running = std::pin::pin!(run_agent(config, shutdown));
-    tokio::select! {
-        ended = &mut running => ended?,
-        () = signals.asked_to_end() => {
-            stop.stop();
-            running.await?;
-        }
-    }
-    Ok(())
+    Ok(signals.stop_on_request(stop, run_agent(config, shutdown)).await?)
 }
 
 /// Runs the command executor, as the agent that started this process says.

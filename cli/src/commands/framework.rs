@@ -58,14 +58,6 @@ async fn run(
     let (master, credentials) = admitted(IdentityKind::Framework, name, &arguments.join, context).await?;
     let (stop, shutdown) = ShutdownHandle::new();
     let config = FrameworkConfig { master, credentials };
-    let mut running = std::pin::pin!(run_scheduler(scheduler, config, shutdown));
     eprintln!("framework {name} runs against the master at {master}");
-    tokio::select! {
-        ended = &mut running => ended?,
-        () = signals.asked_to_end() => {
-            stop.stop();
-            running.await?;
-        }
-    }
-    Ok(())
+    Ok(signals.stop_on_request(stop, run_scheduler(scheduler, config, shutdown)).await?)
 }

@@ -175,7 +175,7 @@ async fn follow_all(
     loop {
         let ended = tokio::select! {
             ended = following.join_next() => ended,
-            () = &mut shares => None,
+            () = &mut shares, if !quiet => None,
         };
         let Some(ended) = ended else { break };
         // A panic has been printed where it happened.

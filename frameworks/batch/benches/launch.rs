@@ -5,6 +5,9 @@
 //! with two files, cgroup, spawn, exit, updates, acknowledgements. Rounds alternate with a tight loop of `posix_spawn` on two threads, and
 //! with HyperQueue when `python3` finds its package (`pip install hyperqueue`), so that a noisy minute hurts all alike.
 
+#[path = "../../../benches/support/posix_spawn.rs"]
+mod posix_spawn;
+
 use std::error::Error;
 use std::net::SocketAddr;
 use std::path::Path;
@@ -52,6 +55,7 @@ fn main() -> Result<(), Failed> {
     runtime.block_on(async {
         let mut cluster = LocalCluster::start(config(folder.path())?)?;
         cluster.run_framework("batch", Planned::new(BatchFramework::new("batch", Vec::new())))?;
+        cluster.ready().await?;
         let operator = cluster.credentials(IdentityKind::Operator, "bench")?;
         let client = Client::connect(&cluster, &operator).await?;
         client.run(100).await?;
@@ -120,12 +124,7 @@ struct Client {
 impl Client {
     async fn connect(cluster: &LocalCluster, operator: &Credentials) -> Result<Self, Failed> {
         let operator = OperatorClient::connect(cluster.address(), operator).await?;
-        let client = Client { operator, framework: FrameworkId::new("batch")? };
-        // The framework may be a moment behind.
-        while client.ask(&BatchRequest::List).await.is_err() {
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-        Ok(client)
+        Ok(Client { operator, framework: FrameworkId::new("batch")? })
     }
 
     /// How long an array job of so many tasks takes.
@@ -168,30 +167,10 @@ fn posix_spawns(tasks: u32) -> Duration {
     let start = Instant::now();
     std::thread::scope(|scope| {
         for _ in 0..THREADS {
-            scope.spawn(|| (0..tasks as usize / THREADS).for_each(|_| posix_spawn()));
+            scope.spawn(|| (0..tasks as usize / THREADS).for_each(|_| posix_spawn::run_true()));
         }
     });
     start.elapsed()
-}
-
-fn posix_spawn() {
-    let program = c"/bin/true";
-    let argv = [program.as_ptr().cast_mut(), std::ptr::null_mut()];
-    let env = [std::ptr::null_mut()];
-    let (mut pid, mut status) = (0, 0);
-    // SAFETY: the arrays end with a null pointer and outlive the calls; the child is ours to wait for.
-    let ended = unsafe {
-        libc::posix_spawn(
-            &mut pid,
-            program.as_ptr(),
-            std::ptr::null(),
-            std::ptr::null(),
-            argv.as_ptr(),
-            env.as_ptr(),
-        ) == 0
-            && libc::waitpid(pid, &mut status, 0) == pid
-    };
-    assert!(ended && status == 0);
 }
 
 /// HyperQueue's rates, with workers of 2 and of 8 cpus; none when it is not here.
