@@ -321,6 +321,15 @@ Example: apportion sim allocator simulations/tests/scripts/drf-unreserved.toml")
         /// The script, as TOML or JSON
         script: PathBuf,
     },
+    /// Play cases whose right answers are known, and print what was expected beside what came out
+    #[command(after_help = "\
+The cases are from the papers on dominant-resource fairness, from queueing theory, and from published runs and traces. Ends with \
+exit code 1 when anything differs.
+
+Example: apportion sim validate
+Some of them: apportion sim validate 1 22 --json
+Those that take no time: apportion sim validate --quick")]
+    Validate(ValidateArguments),
     /// Say whether scenarios are right, traces included; if not, where and what to do
     #[command(after_help = "Example: apportion sim check examples/scenarios/drf.toml")]
     Check {
@@ -397,6 +406,16 @@ pub(crate) struct SimRunArguments {
     /// Write summary, manifest and tables into this folder
     #[arg(long, value_name = "FOLDER")]
     pub(crate) out: Option<PathBuf>,
+}
+
+/// What `sim validate` plays.
+#[derive(Debug, Args)]
+pub(crate) struct ValidateArguments {
+    /// Numbers of cases; all by default
+    pub(crate) cases: Vec<String>,
+    /// Leave out cases that take longer than about a second
+    #[arg(long)]
+    pub(crate) quick: bool,
 }
 
 #[derive(Debug, Subcommand)]

@@ -17,6 +17,7 @@
 //! | [`packing`] | where tasks with GPUs go: nodes by device, policies, the FGD paper's experiment |
 //! | [`output`] | summary, manifest, tables |
 //! | [`sweep`] | one scenario for every combination of some values |
+//! | [`validate`] | cases whose right answers are known |
 //! | [`values`], [`random`], [`digest`] | lengths of time and distributions; named random streams; 128-bit hashes |
 //!
 //! A [`Scenario`] is resolved to a model, which is [run](scenario::Model::run) to a [`Run`], which has a summary and writes tables.
@@ -34,6 +35,7 @@ pub mod scenario;
 pub mod script;
 pub mod sweep;
 pub mod traces;
+pub mod validate;
 pub mod values;
 pub mod workload;
 

@@ -82,6 +82,7 @@ impl DrfAllocator {
             agent_order: options.shuffle_agents.map(Random::new),
             role_order: options.sorter.seed().map(Random::new),
             region: options.region.clone(),
+            tree: RoleTree::new(options.ties),
             options,
             ..DrfAllocator::default()
         }

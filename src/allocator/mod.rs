@@ -34,7 +34,7 @@ pub use demand::DemandGroup;
 pub use drf::DrfAllocator;
 pub use invariants::Inconsistency;
 pub use maintenance::{InverseOffer, Unavailability};
-pub use options::{DrfOptions, Sorter};
+pub use options::{DrfOptions, Sorter, Ties};
 pub use pattern::{Pattern, PatternError};
 pub use profile::{AgentProfile, Capabilities, Capability, FaultDomain, FrameworkProfile};
 pub use quota::{Limits, Quota, QuotaError};

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use crate::resources::{Kind, Quantities, Resources};
 
 /// What can be set about a [`DrfAllocator`](super::DrfAllocator).
@@ -17,6 +19,8 @@ pub struct DrfOptions {
     pub allocate_on_events: bool,
     /// Who is served first.
     pub sorter: Sorter,
+    /// Who of those that are equally far below their fair share is served first.
+    pub ties: Ties,
     /// Looks at agents in an order that is shuffled for each cycle by this seed, instead of that in which they joined.
     pub shuffle_agents: Option<u64>,
     /// Kinds of which shares do not count, such as gpus.
@@ -38,6 +42,17 @@ pub enum Sorter {
     },
 }
 
+/// Who of those that are equally far below their fair share is served first.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Ties {
+    /// Whoever was given something less often, then the first by name: as in Mesos, equals take turns.
+    #[default]
+    FewerAllocations,
+    /// The first by name: as papers work out their examples.
+    Name,
+}
+
 impl Default for DrfOptions {
     fn default() -> Self {
         let cpus = Resources::cpus_mem(10, 0).quantities();
@@ -47,6 +62,7 @@ impl Default for DrfOptions {
             allocation_interval: Duration::ZERO,
             allocate_on_events: true,
             sorter: Sorter::Drf,
+            ties: Ties::default(),
             shuffle_agents: None,
             fairness_excluded: Vec::new(),
             region: None,

@@ -12,6 +12,7 @@ mod run;
 mod sim;
 mod sim_sweep;
 mod sim_trace;
+mod sim_validate;
 mod spec;
 mod status;
 mod up;
@@ -62,6 +63,7 @@ pub(crate) fn execute(Arguments { global, command }: Arguments) -> Result<(), Fa
         Command::Sim(SimCommand::Allocator { script }) => sim::allocator(&script, &global),
         Command::Sim(SimCommand::Run(arguments)) => sim::run(&arguments, &global),
         Command::Sim(SimCommand::Check { scenarios }) => sim::check(&scenarios),
+        Command::Sim(SimCommand::Validate(arguments)) => sim_validate::validate(&arguments, &global),
         Command::Sim(SimCommand::Sweep(arguments)) => sim_sweep::sweep(&arguments, &global),
         Command::Sim(SimCommand::Trace(TraceCommand::Info(trace))) => sim_trace::info(&trace, json),
         Command::Sim(SimCommand::Trace(TraceCommand::Convert { trace, out, skip_malformed })) => {

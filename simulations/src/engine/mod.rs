@@ -20,7 +20,8 @@
 //! time cost one allocation ([`Batch::Instant`](crate::scenario::Batch)), as a batch of inputs does in production. With
 //! [`Batch::Event`](crate::scenario::Batch) each event is followed by its messages, timers and allocation before the next.
 //!
-//! Ties elsewhere: the allocator prefers, of equal shares, the client with fewer allocations, then the first by name; agents are
+//! Ties elsewhere: the allocator prefers, of equal shares, the client with fewer allocations, then the first by name
+//! (or only the latter, see [`Ties`](apportion::allocator::Ties)); agents are
 //! offered in the order in which they registered, which is the scenario's; a placement prefers, of equal scores, the first offer.
 
 mod agent;

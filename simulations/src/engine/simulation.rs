@@ -22,7 +22,7 @@ use super::seat::{Party, Seat};
 use crate::digest::Digester;
 use crate::frameworks::{QueueFramework, TimerTask};
 use crate::random::Stream;
-use crate::scenario::{Batch, Decision, FrameworkModel, Model, RoleModel};
+use crate::scenario::{AllocatorTable, Batch, Decision, FrameworkModel, Model, RoleModel};
 use crate::values::Span;
 
 /// The connection of whoever sets weights.
@@ -545,9 +545,12 @@ impl Simulation {
 }
 
 fn allocator(model: &Model) -> Result<DrfAllocator, RunError> {
-    let interval = model.allocator.interval.duration();
-    let mut allocator =
-        DrfAllocator::new(DrfOptions { allocation_interval: interval, ..DrfOptions::default() });
+    let AllocatorTable { interval, ties, .. } = model.allocator;
+    let mut allocator = DrfAllocator::new(DrfOptions {
+        allocation_interval: interval.duration(),
+        ties,
+        ..DrfOptions::default()
+    });
     for role in model.roles.iter().filter(|role| !role.quota.is_default()) {
         // The agents that are to meet the guarantees come later.
         let set = allocator.set_quota(&role.role, &role.quota, true);

@@ -12,7 +12,7 @@ mod workload;
 
 use std::path::PathBuf;
 
-use apportion::allocator::Limits;
+use apportion::allocator::{Limits, Ties};
 use apportion::protocol::Weight;
 use apportion::resources::{ParseError, Quantities, Role};
 use apportion::spec::{Document, SpecErrors};
@@ -160,6 +160,9 @@ pub struct AllocatorTable {
     /// What comes back waits for the next multiple of this, as Mesos' allocation interval has it; with zero, nothing waits.
     #[serde(default)]
     pub interval: Span,
+    /// Who of those that are equally far below their fair share is served first.
+    #[serde(default)]
+    pub ties: Ties,
 }
 
 /// When offers are made among events of one time.

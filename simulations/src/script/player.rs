@@ -110,6 +110,7 @@ impl World {
                 form::Sorter::Drf => Sorter::Drf,
                 form::Sorter::Random => Sorter::Random { seed: options.seed },
             },
+            ties: defaults.ties,
             shuffle_agents: options.shuffle_agents.then_some(options.seed),
             fairness_excluded: options.fairness_excluded.iter().map(|kind| kind.0.clone()).collect(),
             region: options.region.clone(),

@@ -16,6 +16,7 @@ use self::quota::Charges;
 use super::agents::Amounts;
 use super::demand::Demand;
 use super::frameworks::FrameworkSlot;
+use super::options::Ties;
 use super::profile::{Capabilities, FrameworkProfile};
 use crate::allocator::constraints::OfferConstraints;
 use crate::protocol::{FrameworkId, Weight};
@@ -110,6 +111,7 @@ pub(super) struct RoleView<'a> {
 /// order is asked for. Within a cycle each [`add`](Self::add) moves the nodes that it concerns at once.
 #[derive(Debug)]
 pub(super) struct RoleTree {
+    ties: Ties,
     nodes: Vec<Node>,
     unused: Vec<Place>,
     roles: FxHashMap<Role, Place>,
@@ -126,7 +128,15 @@ pub(super) struct RoleTree {
 
 impl Default for RoleTree {
     fn default() -> Self {
+        RoleTree::new(Ties::default())
+    }
+}
+
+impl RoleTree {
+    /// No roles yet; equals are served in the order of `ties`.
+    pub(super) fn new(ties: Ties) -> Self {
         RoleTree {
+            ties,
             nodes: vec![Node::new(Kind::Root, CompactString::default(), ROOT)],
             unused: Vec::new(),
             roles: FxHashMap::default(),
@@ -137,9 +147,7 @@ impl Default for RoleTree {
             constrained: 0,
         }
     }
-}
 
-impl RoleTree {
     /// A new leaf for a framework in a role. It wants nothing yet, and can deal with nothing special.
     pub(super) fn add_leaf(&mut self, role: &Role, id: &FrameworkId, slot: FrameworkSlot) -> Leaf {
         let own = self.own(role);

@@ -7,6 +7,7 @@ use compact_str::CompactString;
 use rustc_hash::FxHashMap;
 
 use super::{Kind, Leaf, Node, Place, ROOT, RoleTree};
+use crate::allocator::options::Ties;
 use crate::allocator::random::Random;
 use crate::resources::{Quantities, Role};
 
@@ -23,7 +24,7 @@ pub(super) struct Order {
     needy: BTreeSet<Rank>,
 }
 
-/// What siblings are ordered by: share divided by weight, then number of allocations, then name.
+/// What siblings are ordered by: share divided by weight, then number of allocations (unless ties are broken by name), then name.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Rank {
     weighted_share: u64,
@@ -61,10 +62,10 @@ impl Walk {
 }
 
 impl Node {
-    fn rank(&self, place: Place, total: &Quantities) -> Rank {
+    fn rank(&self, place: Place, total: &Quantities, ties: Ties) -> Rank {
         Rank {
             weighted_share: self.allocated.dominant_share(total).weighted_key(self.weight.milli()),
-            count: self.count,
+            count: if ties == Ties::FewerAllocations { self.count } else { 0 },
             name: self.name.clone(),
             place,
         }
@@ -117,7 +118,7 @@ impl RoleTree {
     pub(super) fn rank_again(&mut self, place: Place) {
         let node = &mut self.nodes[place];
         let (parent, is_needy) = (node.parent, node.charges.is_needy());
-        let rank = (node.wanting > 0).then(|| node.rank(place, &self.total));
+        let rank = (node.wanting > 0).then(|| node.rank(place, &self.total, self.ties));
         let before = std::mem::replace(&mut node.order.rank, rank.clone());
         let siblings = &mut self.nodes[parent].order;
         if before != rank {
@@ -241,7 +242,7 @@ impl RoleTree {
     pub(in crate::allocator) fn rank(&self, role: &Role, total: &Quantities) -> Option<(usize, usize)> {
         let mut siblings: FxHashMap<Place, BTreeSet<Rank>> = FxHashMap::default();
         for (place, node) in self.nodes.iter().enumerate().skip(1).filter(|(_, node)| node.wanting > 0) {
-            siblings.entry(node.parent).or_default().insert(node.rank(place, total));
+            siblings.entry(node.parent).or_default().insert(node.rank(place, total, self.ties));
         }
         let mut order = Vec::new();
         self.order_below(ROOT, &siblings, &mut order);
