@@ -9,9 +9,8 @@ use apportion::allocator::DrfAllocator;
 use apportion::net::{Endpoint, Expect, Outbox, Receiver, Settings};
 use apportion::protocol::operator::{OperatorAnswer, OperatorRequest};
 use apportion::protocol::{
-    AgentCall, AgentEvent, AgentInfo, Attributes, Command, CommandInfo, Exit, FrameworkInfo, IdentityKind,
-    OperatorCall, OperatorEvent, Reason, RequestId, TaskId, TaskInfo, TaskState, TaskStatus, UpdateNumber,
-    Work,
+    AgentCall, AgentEvent, AgentInfo, Command, CommandInfo, Exit, FrameworkInfo, IdentityKind, OperatorCall,
+    OperatorEvent, Reason, RequestId, TaskId, TaskInfo, TaskState, TaskStatus, UpdateNumber, Work,
 };
 use apportion::resources::{Resources, Role, Shape};
 use apportion::runtime::{
@@ -110,12 +109,7 @@ async fn a_task_goes_all_the_way_and_operators_see_it() {
     let (outbox, sender, events) = connection.split();
     tokio::spawn(sender.drive());
     let mut agent = PlayedAgent { outbox, events };
-    let info = AgentInfo {
-        hostname: "here".to_owned(),
-        address: None,
-        resources: Resources::cpus_mem(1000, 1024),
-        attributes: Attributes::new(),
-    };
+    let info = AgentInfo::new("here", Resources::cpus_mem(1000, 1024));
     agent.outbox.push(AgentCall::Register { info, tasks: Vec::new() }).expect("there is room");
     agent.wait_for(|event| matches!(event, AgentEvent::Registered { .. }).then_some(())).await;
 

@@ -36,8 +36,7 @@ async fn register_agent(master: SocketAddr, admission: &Admission) {
     let (calls, sender, mut events) = connection.split::<AgentCall, AgentEvent>();
     tokio::spawn(sender.drive());
     let resources = Resources::cpus_mem(1000, 1024);
-    let info =
-        AgentInfo { hostname: "here".to_owned(), address: None, resources, attributes: Attributes::new() };
+    let info = AgentInfo::new("here", resources);
     calls.push(AgentCall::Register { info, tasks: Vec::new() }).expect("there is room");
     let mut batch = Vec::new();
     events.recv_batch(&mut batch).await.expect("connected");

@@ -5,8 +5,9 @@ use std::num::NonZeroU32;
 use std::path::PathBuf;
 
 use apportion::isolation::IsolationPreference;
-use apportion::protocol::{FrameworkId, IdentityKind, TaskId, Weight};
-use apportion::resources::{Resources, Role, Scalar};
+use apportion::protocol::{AgentId, FrameworkId, IdentityKind, Limits, TaskId, Weight};
+use apportion::resources::{Quantities, Resources, Role, Scalar};
+use apportion::spec::Delay;
 use apportion_simulations::sweep::{Axis, Shard};
 use apportion_simulations::traces::Format;
 use clap::{ArgAction, Args, Parser, Subcommand};
@@ -118,7 +119,7 @@ Example: apportion service --role web")]
         #[arg(long)]
         framework: Option<FrameworkId>,
     },
-    /// List roles: weights and shares
+    /// List roles: weights, shares and quotas
     Roles,
     /// List frameworks: what they run
     Frameworks,
@@ -156,6 +157,58 @@ Example: apportion weight research 2.5")]
         /// Its weight, with up to three decimals
         #[arg(value_parser = weight)]
         weight: Weight,
+    },
+    /// Set what a role is guaranteed, and the most that it may have
+    #[command(after_help = "\
+What is not given is taken away. A guarantee is set aside for the role until it has as much; a limit is never exceeded.
+
+Example: apportion quota research --guarantee 'cpus:8;mem:16384' --limit 'cpus:32'
+No quota any more: apportion quota research")]
+    Quota {
+        /// The role
+        role: Role,
+        /// What is set aside for it, as kind:amount;...
+        #[arg(long, value_name = "AMOUNTS", default_value = "")]
+        guarantee: Quantities,
+        /// The most that it may have of each kind that is named
+        #[arg(long, value_name = "AMOUNTS", default_value = "")]
+        limit: Limits,
+        /// Even if the cluster has less than all guarantees, or the role has more than its limit
+        #[arg(long)]
+        force: bool,
+    },
+    /// Say when an agent will be away: frameworks are asked to leave it, and nothing of it is offered then
+    #[command(after_help = "\
+What runs there goes on for as long as the machine does; `apportion agents` shows who has said that they will have left.
+
+Example: apportion maintenance node7 --in 30m --for 2h
+Not after all: apportion maintenance node7 --cancel")]
+    Maintenance {
+        /// The agent
+        agent: AgentId,
+        /// When it begins, from now
+        #[arg(long = "in", value_name = "DURATION", default_value = "0s")]
+        begins_in: Delay,
+        /// How long it lasts [default: for ever]
+        #[arg(long = "for", value_name = "DURATION")]
+        lasts: Option<Delay>,
+        /// The agent will not be away
+        #[arg(long, conflicts_with_all = ["begins_in", "lasts"])]
+        cancel: bool,
+    },
+    /// Offer only what is on some machines
+    #[command(after_help = "\
+Tasks that run elsewhere go on.
+
+Example: apportion allow node1 node2
+All machines again: apportion allow --all")]
+    Allow {
+        /// The machines' names
+        #[arg(required_unless_present = "all")]
+        hostnames: Vec<String>,
+        /// Offer what is on all machines
+        #[arg(long, conflicts_with = "hostnames")]
+        all: bool,
     },
     /// Make tokens with which processes join the cluster
     #[command(subcommand)]
@@ -248,6 +301,12 @@ pub(crate) struct AgentArguments {
     /// Something for frameworks to choose by, such as zone=a; may be repeated
     #[arg(long = "attribute", value_name = "NAME=VALUE", value_parser = attribute)]
     pub(crate) attributes: Vec<(String, String)>,
+    /// The region that it is in: frameworks are offered other regions than the master's only if they ask for it
+    #[arg(long, requires = "zone")]
+    pub(crate) region: Option<String>,
+    /// The zone of its region that it is in
+    #[arg(long, requires = "region")]
+    pub(crate) zone: Option<String>,
     /// Where to keep sandboxes and what tasks write [default: agents/NAME where state is kept]
     #[arg(long, value_name = "FOLDER")]
     pub(crate) work_dir: Option<PathBuf>,

@@ -8,8 +8,8 @@ use std::path::Path;
 use apportion::net::{Accepted, Credentials, Endpoint, Expect, JoinToken, Settings, join};
 use apportion::protocol::logs::{LogAnswer, ReadLog};
 use apportion::protocol::{
-    AgentCall, AgentEvent, AgentInfo, Attributes, Exit, FrameworkId, IdentityKind, Reason, TaskInfo,
-    TaskState, TaskStatus, UpdateNumber,
+    AgentCall, AgentEvent, AgentInfo, Exit, FrameworkId, IdentityKind, Reason, TaskInfo, TaskState,
+    TaskStatus, UpdateNumber,
 };
 use apportion::resources::Resources;
 use apportion::time::Time;
@@ -30,7 +30,7 @@ async fn play_agent(master: SocketAddr, credentials: Credentials) {
     let (calls, sender, mut events) = connection.split::<AgentCall, AgentEvent>();
     tokio::spawn(sender.drive());
     let resources = Resources::cpus_mem(4000, 4096);
-    let info = AgentInfo { hostname: "here".to_owned(), address, resources, attributes: Attributes::new() };
+    let info = AgentInfo { address, ..AgentInfo::new("here", resources) };
     calls.push(AgentCall::Register { info, tasks: Vec::new() }).expect("there is room");
     let mut batch = Vec::new();
     while events.recv_batch(&mut batch).await.is_ok_and(|count| count > 0) {

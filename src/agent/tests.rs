@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use super::*;
 use crate::protocol::{
-    AgentCall, AgentEvent, AgentInfo, Attributes, Command, CommandInfo, ConnectionId, ExecutorCall,
-    ExecutorEvent, ExecutorId, FrameworkId, Reason, TaskInfo, TaskState, TaskStatus, UpdateNumber, Work,
+    AgentCall, AgentEvent, AgentInfo, Command, CommandInfo, ConnectionId, ExecutorCall, ExecutorEvent,
+    ExecutorId, FrameworkId, Reason, TaskInfo, TaskState, TaskStatus, UpdateNumber, Work,
 };
 use crate::resources::Resources;
 use crate::time::Time;
@@ -36,12 +36,7 @@ struct Scenario {
 impl Scenario {
     /// An agent that is connected with its master.
     fn new() -> Self {
-        let info = AgentInfo {
-            hostname: "here".to_owned(),
-            address: None,
-            resources: Resources::cpus_mem(1000, 1024),
-            attributes: Attributes::new(),
-        };
+        let info = AgentInfo::new("here", Resources::cpus_mem(1000, 1024));
         let mut scenario = Scenario { agent: Agent::new("a1".parse().unwrap(), info), now: Time::ZERO };
         scenario.step(AgentInput::MasterConnected);
         scenario

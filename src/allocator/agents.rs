@@ -1,9 +1,9 @@
 //! Agents: what each has, who has it, and what is free.
 
-use super::profile::{AgentProfile, Capabilities};
 use super::slots::{SlotSet, Slots};
 use super::tree::Leaf;
 use crate::protocol::AgentId;
+use crate::protocol::{AgentProfile, Capabilities};
 use crate::resources::{Quantities, Resource, Resources, Role, Value};
 
 /// An agent's place in [`Agents`]; given to another when the agent is gone.
@@ -286,10 +286,6 @@ impl Agents {
 
     pub(super) fn get(&self, slot: AgentSlot) -> Option<&Agent> {
         self.agents.get(slot)
-    }
-
-    pub(super) fn count(&self) -> usize {
-        self.agents.count()
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = (AgentSlot, &Agent)> {

@@ -1,6 +1,7 @@
 //! The allocation cycle: what is free on the agents that changed goes to whoever is furthest below its fair share, after
 //! guarantees have been met.
 
+use crate::protocol::Capabilities;
 use std::borrow::Cow;
 
 use rustc_hash::FxHashMap;
@@ -8,7 +9,6 @@ use rustc_hash::FxHashMap;
 use super::agents::{Agent, AgentSlot, is_charged};
 use super::demand::Demand;
 use super::options::Sorter;
-use super::profile::Capabilities;
 use super::quota::{cut_to, cut_to_limits};
 use super::tree::{Lane, Leaf, Member, Walk};
 use super::{Allocation, DrfAllocator};
@@ -39,7 +39,7 @@ impl DrfAllocator {
     /// Looks at each candidate once. Those that nobody took from are candidates again when something changes.
     pub(super) fn run_cycle(&mut self, now: Time, offers: &mut Vec<Allocation>) {
         let is_batch = self.batches.begin(now);
-        if self.paused || self.is_held_off(now) {
+        if self.paused {
             return;
         }
         self.filters.expire(now, |agent| self.waiting.add(agent));

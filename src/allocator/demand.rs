@@ -1,15 +1,7 @@
-//! Demand: what a framework waits for, so that it is offered what it can use, and no more.
+//! How much of what a framework waits for has been offered.
 
+use crate::protocol::DemandGroup;
 use crate::resources::Quantities;
-
-/// Tasks of one shape that a framework waits for.
-#[derive(Clone, Debug, PartialEq)]
-pub struct DemandGroup {
-    /// How many.
-    pub count: u32,
-    /// What each of them takes. A shape of nothing fits anywhere, once.
-    pub shape: Quantities,
-}
 
 /// What a framework waits for in a role, and how much of it has been offered.
 ///
@@ -23,6 +15,16 @@ pub(super) struct Demand {
 impl Demand {
     pub(super) fn new(groups: &[DemandGroup]) -> Self {
         Demand { groups: groups.iter().map(|group| (group.clone(), 0)).collect() }
+    }
+
+    /// Whether it asks for anything that was not asked for before; `None`: everything was.
+    pub(super) fn asks_more_than(&self, before: Option<&Demand>) -> bool {
+        let Some(before) = before else { return false };
+        let was_open = |shape: &Quantities| {
+            let same = before.groups.iter().filter(|(group, _)| group.shape == *shape);
+            same.map(|(group, promised)| group.count.saturating_sub(*promised)).sum::<u32>()
+        };
+        self.groups.iter().any(|(group, _)| group.count > was_open(&group.shape))
     }
 
     /// Whether everything is promised.

@@ -6,17 +6,19 @@ use std::time::Duration;
 
 use super::agents::{Agent, AgentSlot, Agents, Amounts, Measured};
 use super::candidates::{Batches, Candidates};
-use super::demand::{Demand, DemandGroup};
+use super::demand::Demand;
 use super::filters::Filters;
 use super::frameworks::Frameworks;
-use super::hold_off::HoldOff;
-use super::maintenance::{InverseOffer, Maintenance, Unavailability};
+use super::maintenance::{InverseOffer, Maintenance};
 use super::options::DrfOptions;
 use super::profile::needed_of;
 use super::quota::check_quota;
 use super::random::Random;
 use super::tree::{RoleTree, RoleView};
-use super::{AgentProfile, Allocation, Allocator, FrameworkProfile, Quota, QuotaError, RoleShare};
+use super::{
+    AgentProfile, Allocation, Allocator, DemandGroup, FrameworkProfile, Quota, QuotaError, RoleShare,
+    Unavailability,
+};
 use crate::protocol::framework::MAX_REFUSE;
 use crate::protocol::{AgentId, Explanation, FrameworkId, Weight};
 use crate::resources::{Kind, Quantities, Resources, Role, Scalar, Share};
@@ -59,7 +61,6 @@ pub struct DrfAllocator {
     pub(super) batches: Batches,
     pub(super) maintenance: Maintenance,
     pub(super) paused: bool,
-    pub(super) hold_off: Option<HoldOff>,
     /// Shuffles agents, when that is wanted.
     pub(super) agent_order: Option<Random>,
     /// Shuffles roles and frameworks, when that is wanted.
@@ -190,6 +191,7 @@ impl DrfAllocator {
         RoleShare {
             role: view.role.clone(),
             weight: view.weight,
+            quota: view.quota.clone(),
             allocated: view.allocated.clone(),
             share,
             dominant: view.allocated.iter().find(is_dominant).map(|(kind, _)| kind.clone()),
@@ -321,11 +323,13 @@ impl Allocator for DrfAllocator {
 
     fn set_demand(&mut self, framework: &FrameworkId, role: &Role, demand: Option<&[DemandGroup]>) {
         let Some(leaf) = self.leaf(framework, role) else { return };
-        self.tree.set_demand(leaf, demand.map(Demand::new));
+        let asks_more = self.tree.set_demand(leaf, demand.map(Demand::new));
         if let Some(framework) = self.frameworks.find(framework) {
             framework.tell_wants(&mut self.tree);
         }
-        self.all_changed();
+        if asks_more {
+            self.all_changed();
+        }
     }
 
     fn set_weight(&mut self, role: &Role, weight: Weight) {
@@ -439,9 +443,6 @@ impl Allocator for DrfAllocator {
     fn next_deadline(&self) -> Option<Time> {
         if self.paused {
             return None;
-        }
-        if let Some(until) = self.held_off_until() {
-            return Some(until);
         }
         // An event is over with the cycle that it causes, whether that has something to offer or not.
         if !self.urgent.is_empty() {

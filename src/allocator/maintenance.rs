@@ -1,24 +1,14 @@
 //! Maintenance: agents that will be away, and frameworks asked to leave them.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use rustc_hash::FxHashMap;
 
 use super::DrfAllocator;
 use super::agents::AgentSlot;
 use super::frameworks::FrameworkSlot;
-use crate::protocol::{AgentId, FrameworkId};
+use crate::protocol::{AgentId, FrameworkId, Unavailability};
 use crate::time::Time;
-
-/// When an agent will be away.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Unavailability {
-    /// From when on.
-    pub start: Time,
-    /// For how long; `None`: for ever.
-    pub duration: Option<Duration>,
-}
 
 /// A framework is asked to give back all that it has on an agent, since that will be away.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -8,19 +8,16 @@
 
 mod agents;
 mod candidates;
-mod constraints;
 mod cycle;
 mod demand;
 mod drf;
 mod explain;
 mod filters;
 mod frameworks;
-mod hold_off;
 mod invariants;
 mod maintenance;
 mod membership;
 mod options;
-mod pattern;
 mod profile;
 mod quota;
 mod random;
@@ -29,20 +26,21 @@ mod slots;
 mod tests;
 mod tree;
 
-pub use constraints::{AttributeConstraint, OfferConstraints, Predicate, Selector};
-pub use demand::DemandGroup;
 pub use drf::DrfAllocator;
 pub use invariants::Inconsistency;
-pub use maintenance::{InverseOffer, Unavailability};
+pub use maintenance::InverseOffer;
 pub use options::{DrfOptions, Sorter, Ties};
-pub use pattern::{Pattern, PatternError};
-pub use profile::{AgentProfile, Capabilities, Capability, FaultDomain, FrameworkProfile};
-pub use quota::{Limits, Quota, QuotaError};
+pub use profile::FrameworkProfile;
+pub use quota::QuotaError;
 
 use std::collections::BTreeSet;
 use std::time::Duration;
 
 use crate::protocol::{AgentId, Explanation, FrameworkId, Weight};
+pub use crate::protocol::{
+    AgentProfile, AttributeConstraint, Capabilities, Capability, DemandGroup, FaultDomain, Limits,
+    OfferConstraints, Pattern, PatternError, Predicate, Quota, Selector, Unavailability,
+};
 use crate::resources::{Kind, Quantities, Resources, Role, Share};
 use crate::time::Time;
 
@@ -66,6 +64,8 @@ pub struct RoleShare {
     pub role: Role,
     /// Its weight.
     pub weight: Weight,
+    /// Its own quota.
+    pub quota: Quota,
     /// What the role and its children have, offered or in use.
     pub allocated: Quantities,
     /// Its dominant share, not divided by the weight.

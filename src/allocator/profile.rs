@@ -1,108 +1,9 @@
-//! What the allocator knows about agents and frameworks beyond resources.
+//! What the allocator knows about frameworks beyond what they have.
 
 use std::collections::BTreeMap;
 
-use serde::{Deserialize, Serialize};
-
-use super::constraints::OfferConstraints;
-use crate::protocol::{AgentInfo, Attributes};
-use crate::resources::{Quantities, Resource, Resources, Role};
-
-/// Where an agent is.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub struct FaultDomain {
-    /// Far from others: what crosses regions takes long.
-    pub region: String,
-    /// Fails apart from other zones of its region.
-    pub zone: String,
-}
-
-/// What frameworks and rules choose agents by.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct AgentProfile {
-    /// The machine's name; the allow-list has these.
-    pub hostname: String,
-    /// Free-form marks.
-    pub attributes: Attributes,
-    /// Where it is; `None`: where the master is.
-    pub domain: Option<FaultDomain>,
-}
-
-impl From<&AgentInfo> for AgentProfile {
-    fn from(info: &AgentInfo) -> Self {
-        AgentProfile { hostname: info.hostname.clone(), attributes: info.attributes.clone(), domain: None }
-    }
-}
-
-/// Something that a framework must say it can deal with before it is offered it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Capability {
-    /// Agents that have gpus.
-    GpuResources,
-    /// Resources that may be taken away again while in use.
-    RevocableResources,
-    /// Agents in other regions than the master's.
-    RegionAware,
-    /// Volumes that several tasks use at once.
-    SharedResources,
-    /// Resources that are reserved more than once.
-    ReservationRefinement,
-}
-
-/// A set of [`Capability`]s.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Capabilities(u8);
-
-impl Capabilities {
-    /// None.
-    pub const NONE: Self = Self(0);
-    /// All that there are.
-    pub const ALL: Self = Self(0b1_1111);
-
-    /// These and one more.
-    #[must_use]
-    pub const fn with(self, capability: Capability) -> Self {
-        Self(self.0 | 1 << capability as u8)
-    }
-
-    /// Whether one is among these.
-    #[must_use]
-    pub const fn has(self, capability: Capability) -> bool {
-        self.0 & (1 << capability as u8) != 0
-    }
-
-    /// Whether all of `other` are among these.
-    #[must_use]
-    pub const fn contain(self, other: Self) -> bool {
-        self.0 & other.0 == other.0
-    }
-
-    /// What it takes to be offered a resource.
-    fn needed_for(resource: &Resource) -> Self {
-        let mut needed = Self::NONE;
-        if resource.is_revocable() {
-            needed = needed.with(Capability::RevocableResources);
-        }
-        if resource.is_shared() {
-            needed = needed.with(Capability::SharedResources);
-        }
-        if resource.reservations().len() > 1 {
-            needed = needed.with(Capability::ReservationRefinement);
-        }
-        needed
-    }
-
-    /// Whether whoever has these may be offered the resource.
-    pub(super) fn allow(self, resource: &Resource) -> bool {
-        self.contain(Self::needed_for(resource))
-    }
-}
-
-impl FromIterator<Capability> for Capabilities {
-    fn from_iter<I: IntoIterator<Item = Capability>>(capabilities: I) -> Self {
-        capabilities.into_iter().fold(Self::NONE, Self::with)
-    }
-}
+use crate::protocol::{Capabilities, Capability, FrameworkInfo, OfferConstraints};
+use crate::resources::{Quantities, Resources, Role};
 
 /// What a framework tells the allocator about itself.
 #[derive(Clone, Debug, PartialEq)]
@@ -129,6 +30,18 @@ impl FrameworkProfile {
             capabilities: Capabilities::ALL,
             min_allocatable: BTreeMap::new(),
             constraints: BTreeMap::new(),
+        }
+    }
+
+    /// A framework as it introduced itself.
+    #[must_use]
+    pub fn of(info: &FrameworkInfo) -> Self {
+        FrameworkProfile {
+            roles: info.roles.clone(),
+            suppressed: Vec::new(),
+            capabilities: info.capabilities,
+            min_allocatable: info.min_allocatable.clone(),
+            constraints: info.constraints.clone(),
         }
     }
 

@@ -54,11 +54,6 @@ impl<I: Clone + Eq + Hash, T> Slots<I, T> {
         Some((slot, thing))
     }
 
-    /// How many there are.
-    pub(super) fn count(&self) -> usize {
-        self.by_id.len()
-    }
-
     /// All of them, by slot.
     pub(super) fn iter(&self) -> impl Iterator<Item = (usize, &T)> {
         self.things.iter().enumerate().filter_map(|(slot, thing)| Some((slot, thing.as_ref()?)))

@@ -125,6 +125,7 @@ impl Master {
         self.allocator.add_agent(&id, &AgentProfile::from(&agent.info), &agent.info.resources, &used);
         let is_recorded = recorded.is_some_and(|before| before == agent.record(&id));
         self.agents.insert(id.clone(), agent);
+        self.heed_maintenance(now, &id);
         if !is_recorded {
             self.record_agent(&id);
         }
@@ -153,6 +154,7 @@ impl Master {
     fn unregister(&mut self, now: Time, id: &AgentId, out: &mut Vec<Output>) {
         tracing::info!(agent = %id, "agent leaves");
         self.registry.note(Change::Delete(Key::Agent(id.clone())));
+        self.cancel_maintenance(now, id);
         for (framework, task) in self.forget_agent(now, id, out) {
             let status = TaskStatus::new(task, TaskState::Lost, now)
                 .because(Reason::AgentGone, "its agent has left the cluster");

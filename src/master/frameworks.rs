@@ -69,8 +69,15 @@ impl Master {
             SchedulerCall::Accept { offers, operations, refuse } => {
                 self.accept(now, &id, &offers, operations, refuse, out);
             }
-            SchedulerCall::SetRoles { roles, suppressed } => {
-                self.set_roles(now, &id, roles, &suppressed, out);
+            SchedulerCall::UpdateFramework { framework, suppressed } => {
+                self.update_framework(now, &id, framework, &suppressed, out);
+            }
+            SchedulerCall::SetDemand { role, demand } => {
+                self.allocator.set_demand(&id, &role, demand.as_deref());
+            }
+            SchedulerCall::AnswerInverseOffer { agent, accepts, refuse } => {
+                self.note_answer(&id, &agent, accepts);
+                self.allocator.answer_inverse_offer(now, &id, &agent, refuse);
             }
             SchedulerCall::Decline { offers, refuse } => self.decline(now, &id, &offers, refuse),
             SchedulerCall::Revive { roles } => self.allocator.revive(&id, &roles),
@@ -110,10 +117,13 @@ impl Master {
         tracing::info!(framework = %id, resumed, "framework subscribes");
         if resumed {
             self.replace_subscription(now, connection, &id, out);
-            self.allocator.update_framework(&id, &FrameworkProfile::new(&info.roles).suppressing(suppressed));
+            self.allocator.update_framework(&id, &FrameworkProfile::of(&info).suppressing(suppressed));
+            for role in &info.roles {
+                self.allocator.set_demand(&id, role, None);
+            }
         } else {
             self.frameworks.insert(id.clone(), Framework::new(info.clone()));
-            self.allocator.add_framework(&id, &FrameworkProfile::new(&info.roles).suppressing(suppressed));
+            self.allocator.add_framework(&id, &FrameworkProfile::of(&info).suppressing(suppressed));
         }
         if let Some(framework) = self.frameworks.get_mut(&id) {
             framework.info = info;
@@ -129,18 +139,18 @@ impl Master {
         }
     }
 
-    fn set_roles(
+    fn update_framework(
         &mut self,
         now: Time,
         id: &FrameworkId,
-        roles: Vec<Role>,
+        info: FrameworkInfo,
         suppressed: &[Role],
         out: &mut Vec<Output>,
     ) {
         let Some(framework) = self.frameworks.get_mut(id) else { return };
-        let stays = framework.info.roles.iter().all(|role| roles.contains(role));
-        self.allocator.update_framework(id, &FrameworkProfile::new(&roles).suppressing(suppressed));
-        framework.info.roles = roles;
+        let stays = framework.info.roles.iter().all(|role| info.roles.contains(role));
+        self.allocator.update_framework(id, &FrameworkProfile::of(&info).suppressing(suppressed));
+        framework.info = info;
         if !stays {
             self.rescind_framework(now, id, out);
         }
@@ -173,7 +183,7 @@ impl Master {
         let (allocator, timers) = (&mut self.allocator, &mut self.timers);
         self.frameworks.entry(id.clone()).or_insert_with(|| {
             let info = FrameworkInfo::new(id.as_str(), role.clone());
-            allocator.add_framework(id, &FrameworkProfile::new(&info.roles));
+            allocator.add_framework(id, &FrameworkProfile::of(&info));
             allocator.set_framework_active(id, false);
             timers.set(Timer::Failover(id.clone()), now + RECOVERED_FRAMEWORK_TIMEOUT);
             Framework::new(info)

@@ -1,10 +1,13 @@
 //! The master's face: inputs, outputs, and who handles what.
 
+use std::collections::BTreeSet;
+
 use rustc_hash::FxHashMap;
 use serde::{Deserialize, Serialize};
 
 use super::agents::Agent;
 use super::frameworks::Framework;
+use super::maintenance::Maintenance;
 use super::offers::OfferTable;
 use super::operators::Relays;
 use super::recovery::Recovery;
@@ -125,6 +128,8 @@ pub(super) enum Timer {
     Failover(FrameworkId),
     /// Enough agents should be back after a start.
     Recovery,
+    /// The agent's maintenance begins or ends.
+    Maintenance(AgentId),
     /// The oldest unreachable agent is too old.
     ForgetUnreachable,
 }
@@ -140,6 +145,9 @@ pub struct Master {
     pub(super) recovery: Option<Recovery>,
     pub(super) offers: OfferTable,
     pub(super) relays: Relays,
+    pub(super) maintenance: Maintenance,
+    /// The machines of which alone something is offered, if there is such a list.
+    pub(super) allow_list: Option<BTreeSet<String>>,
     pub(super) timers: Timers<Timer>,
     pub(super) pings: bool,
 }
@@ -157,6 +165,8 @@ impl Master {
             recovery: None,
             offers: OfferTable::default(),
             relays: Relays::default(),
+            maintenance: Maintenance::default(),
+            allow_list: None,
             timers: Timers::default(),
             pings: true,
         }
@@ -251,12 +261,14 @@ impl Master {
             match timer {
                 Timer::Ping(agent) => self.ping_due(now, &agent, out),
                 Timer::Failover(framework) => self.teardown(now, &framework, out),
+                Timer::Maintenance(agent) => self.maintenance_due(now, &agent, out),
                 Timer::Recovery => self.end_recovery(),
                 Timer::ForgetUnreachable => self.forget_overdue(now, out),
             }
         }
         if !self.is_recovering() {
             self.make_offers(now, out);
+            self.make_inverse_offers(now, out);
         }
     }
 }

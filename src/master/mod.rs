@@ -13,6 +13,8 @@
 //! | `offers` | offers that are out; making, rescinding and declining them |
 //! | `accept` | operations on offers, validated and applied atomically |
 //! | `tasks` | what runs, updates, kills, reconciliation |
+//! | `maintenance` | agents that will be away, and frameworks that are asked to leave them |
+//! | `rules` | quotas, and the machines that are used |
 //! | `registry` | what must not be forgotten, and outputs that wait until it is durable |
 //! | `recovery` | a master that starts anew |
 //! | `operators` | requests of operators, relayed questions, explanations |
@@ -25,16 +27,20 @@ mod accept;
 mod agents;
 mod frameworks;
 mod machine;
+mod maintenance;
 mod offers;
 mod operators;
 mod recovery;
 mod registry;
+mod rules;
 mod state;
 mod tasks;
 mod unreachable;
 
 #[cfg(test)]
 mod recovery_tests;
+#[cfg(test)]
+mod rules_tests;
 #[cfg(test)]
 mod tests;
 

@@ -66,6 +66,8 @@ impl Master {
             agent: allocation.agent.clone(),
             hostname: agent.info.hostname.clone(),
             attributes: agent.info.attributes.clone(),
+            domain: agent.info.domain.clone(),
+            unavailability: self.maintenance.unavailability(&allocation.agent),
             resources: allocation.resources.clone(),
         };
         self.offers.by_id.insert(id, allocation);
@@ -113,6 +115,12 @@ impl Master {
     pub(super) fn rescind_framework(&mut self, now: Time, id: &FrameworkId, out: &mut Vec<Output>) {
         let Some(framework) = self.frameworks.get(id) else { return };
         let offers: Vec<OfferId> = framework.offers.iter().copied().collect();
+        self.rescind(now, offers, out);
+    }
+
+    /// Takes back all offers that are out.
+    pub(super) fn rescind_all(&mut self, now: Time, out: &mut Vec<Output>) {
+        let offers = self.offers.by_id.keys().copied().collect();
         self.rescind(now, offers, out);
     }
 

@@ -66,6 +66,18 @@ impl Master {
                 self.registry.note(Change::Put(Record::Weight { role, weight }));
                 OperatorEvent::Done
             }
+            OperatorCall::SetQuota { role, quota, force } => {
+                let done = self.set_quota(now, role, quota, force, out);
+                done.map_or_else(|error| OperatorEvent::Refused(error.to_string()), |()| OperatorEvent::Done)
+            }
+            OperatorCall::SetMaintenance { agent, unavailability } => {
+                let done = self.set_maintenance(now, agent, unavailability, out);
+                done.map_or_else(OperatorEvent::Refused, |()| OperatorEvent::Done)
+            }
+            OperatorCall::SetAllowList { hostnames } => {
+                self.set_allow_list(now, hostnames, out);
+                OperatorEvent::Done
+            }
             OperatorCall::Teardown { framework } => {
                 if self.frameworks.contains_key(&framework) {
                     self.teardown(now, &framework, out);

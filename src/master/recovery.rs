@@ -12,8 +12,8 @@ use super::frameworks::Framework;
 use super::machine::{Master, Timer};
 use super::unreachable::AGENT_PING_INTERVAL;
 use crate::allocator::FrameworkProfile;
-use crate::protocol::{AgentId, AgentInfo, FrameworkId, FrameworkInfo};
-use crate::resources::Resources;
+use crate::protocol::{AgentId, AgentInfo, FrameworkId, FrameworkInfo, Quota};
+use crate::resources::{Resources, Role};
 use crate::store::Record;
 use crate::time::Time;
 
@@ -50,6 +50,11 @@ impl Master {
                 }
                 Record::Framework { id, info, ending } => self.recover_framework(now, id, info, ending),
                 Record::Weight { role, weight } => self.allocator.set_weight(&role, weight),
+                Record::Quota { role, quota } => self.recover_quota(&role, &quota),
+                Record::Maintenance { agent, unavailability } => {
+                    self.plan_maintenance(now, agent, unavailability);
+                }
+                Record::AllowList { hostnames } => self.allow_only(Some(hostnames)),
             }
         }
         self.watch_oldest_unreachable();
@@ -80,11 +85,18 @@ impl Master {
     }
 
     fn recover_framework(&mut self, now: Time, id: FrameworkId, info: FrameworkInfo, ending: bool) {
-        self.allocator.add_framework(&id, &FrameworkProfile::new(&info.roles));
+        self.allocator.add_framework(&id, &FrameworkProfile::of(&info));
         self.allocator.set_framework_active(&id, false);
         let grace = info.failover_timeout.max(RECOVERED_FRAMEWORK_GRACE);
         self.timers.set(Timer::Failover(id.clone()), now + grace);
         self.frameworks.insert(id, Framework { ending, ..Framework::new(info) });
+    }
+
+    fn recover_quota(&mut self, role: &Role, quota: &Quota) {
+        // It was good once; since then the cluster may have become smaller.
+        if let Err(error) = self.allocator.set_quota(role, quota, true) {
+            tracing::error!(%role, %error, "the registry has a quota that can't be kept");
+        }
     }
 
     pub(super) fn is_recovering(&self) -> bool {

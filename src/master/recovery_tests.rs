@@ -9,8 +9,8 @@ use super::{Input, Master, Output, RECOVERED_FRAMEWORK_GRACE, RECOVERY_TIMEOUT};
 use crate::allocator::DrfAllocator;
 use crate::protocol::operator::OperatorRequest;
 use crate::protocol::{
-    AgentCall, AgentEvent, ConnectionId, HeldTask, IdentityKind, Operation, OperatorCall, RequestId,
-    SchedulerCall, SchedulerEvent, TaskState, Weight,
+    AgentCall, AgentEvent, ConnectionId, HeldTask, IdentityKind, Operation, OperatorCall, Quota, RequestId,
+    SchedulerCall, SchedulerEvent, TaskState, Unavailability, Weight,
 };
 use crate::resources::{Reservation, Resources};
 use crate::store::{Change, MemoryStore, Store};
@@ -103,6 +103,30 @@ fn nobody_sees_the_effect_of_what_a_crash_could_undo() {
     assert!(matches!(durable.sync()[..], [Output::ToOperator { .. }]));
     durable.crash();
     assert_eq!(durable.weight(), Some(heavy()));
+}
+
+#[test]
+fn rules_of_operators_outlive_the_master() {
+    let mut durable = Durable::new();
+    durable.agent(AGENT, "a1", Vec::new());
+    durable.world.connect(OPERATOR, IdentityKind::Operator, "me");
+    let quota = Quota { guarantee: "cpus:2".parse().unwrap(), ..Quota::default() };
+    let window = Unavailability { start: durable.world.now + Duration::from_secs(600), duration: None };
+    for call in [
+        OperatorCall::SetQuota { role: role(), quota: quota.clone(), force: false },
+        OperatorCall::SetMaintenance { agent: "a1".parse().unwrap(), unavailability: Some(window) },
+        OperatorCall::SetAllowList { hostnames: Some(["host1".to_owned()].into()) },
+    ] {
+        let request = OperatorRequest { request: RequestId(1), call };
+        let out = durable.world.input(Input::Operator { connection: OPERATOR, request });
+        durable.take(out);
+    }
+    durable.sync();
+    durable.crash();
+    let state = durable.world.master.cluster_state(durable.world.now);
+    assert_eq!(state.roles.iter().find(|known| known.role == role()).map(|known| &known.quota), Some(&quota));
+    assert_eq!(state.agents[0].unavailability, Some(window));
+    assert_eq!(state.allow_list, Some(["host1".to_owned()].into()));
 }
 
 #[test]

@@ -37,15 +37,23 @@ impl Master {
         let mut agents: Vec<AgentState> = self
             .agents
             .iter()
-            .map(|(id, agent)| AgentState {
-                id: id.clone(),
-                hostname: agent.info.hostname.clone(),
-                address: agent.info.address,
-                connected: agent.connection.is_some(),
-                total: agent.info.resources.clone(),
-                allocated: by_agent.remove(id).unwrap_or_default(),
-                offered: offered.remove(id).unwrap_or_default(),
-                attributes: agent.info.attributes.clone(),
+            .map(|(id, agent)| {
+                let window = self.maintenance.window(id);
+                AgentState {
+                    id: id.clone(),
+                    hostname: agent.info.hostname.clone(),
+                    address: agent.info.address,
+                    connected: agent.connection.is_some(),
+                    total: agent.info.resources.clone(),
+                    allocated: by_agent.remove(id).unwrap_or_default(),
+                    offered: offered.remove(id).unwrap_or_default(),
+                    attributes: agent.info.attributes.clone(),
+                    domain: agent.info.domain.clone(),
+                    unavailability: window.map(|window| window.unavailability),
+                    answers: window
+                        .map(|window| window.answers.clone().into_iter().collect())
+                        .unwrap_or_default(),
+                }
             })
             .collect();
         agents.sort_by(|a, b| a.id.cmp(&b.id));
@@ -75,11 +83,12 @@ impl Master {
                 allocated: by_role.remove(&share.role).unwrap_or_default(),
                 role: share.role,
                 weight: share.weight,
+                quota: share.quota,
                 dominant_share: share.share.as_f64(),
                 dominant_kind: share.dominant,
                 frameworks: share.frameworks,
             })
             .collect();
-        ClusterState { at: now, agents, frameworks, roles, tasks }
+        ClusterState { at: now, agents, frameworks, roles, tasks, allow_list: self.allow_list.clone() }
     }
 }

@@ -7,10 +7,10 @@ use super::{AGENT_PING_INTERVAL, AGENT_PING_LIMIT, Input, Master, Output, UNREAC
 use crate::allocator::DrfAllocator;
 use crate::protocol::operator::OperatorRequest;
 use crate::protocol::{
-    AgentCall, AgentEvent, AgentId, AgentInfo, Attributes, Command, CommandInfo, ConnectionId, ExecutorId,
-    ExecutorInfo, Exit, FrameworkInfo, HeldTask, Identity, IdentityKind, OfferInfo, Operation, OperatorCall,
-    OperatorEvent, Reason, RequestId, SchedulerCall, SchedulerEvent, TaskId, TaskInfo, TaskState, TaskStatus,
-    UpdateNumber, Work,
+    AgentCall, AgentEvent, AgentId, AgentInfo, Command, CommandInfo, ConnectionId, ExecutorId, ExecutorInfo,
+    Exit, FrameworkInfo, HeldTask, Identity, IdentityKind, OfferInfo, Operation, OperatorCall, OperatorEvent,
+    Reason, RequestId, SchedulerCall, SchedulerEvent, TaskId, TaskInfo, TaskState, TaskStatus, UpdateNumber,
+    Work,
 };
 use crate::resources::{Resources, Role};
 use crate::time::Time;
@@ -74,12 +74,7 @@ impl World {
         tasks: Vec<HeldTask>,
     ) -> Vec<Output> {
         self.connect(connection, IdentityKind::Agent, name);
-        let info = AgentInfo {
-            hostname: "host1".to_owned(),
-            address: None,
-            resources: Resources::cpus_mem(4000, 4096),
-            attributes: Attributes::new(),
-        };
+        let info = AgentInfo::new("host1", Resources::cpus_mem(4000, 4096));
         self.input(Input::Agent { connection, call: AgentCall::Register { info, tasks } })
     }
 
@@ -99,7 +94,7 @@ impl World {
         self.call(connection, SchedulerCall::Subscribe { framework, suppressed: Vec::new() })
     }
 
-    fn call(&mut self, connection: ConnectionId, call: SchedulerCall) -> Vec<Output> {
+    pub(super) fn call(&mut self, connection: ConnectionId, call: SchedulerCall) -> Vec<Output> {
         self.input(Input::Scheduler { connection, call })
     }
 

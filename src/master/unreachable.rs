@@ -96,6 +96,7 @@ impl Master {
         while let Some(id) = self.unreachable.overdue(now) {
             tracing::warn!(agent = %id, "an agent that can't be reached is forgotten");
             self.registry.note(Change::Delete(Key::Agent(id.clone())));
+            self.cancel_maintenance(now, &id);
             for (framework, task) in self.forget_agent(now, &id, out) {
                 let status = TaskStatus::new(task.clone(), TaskState::Unknown, now)
                     .because(Reason::AgentGone, "its agent could not be reached for too long");

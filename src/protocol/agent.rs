@@ -12,6 +12,33 @@ use crate::resources::Resources;
 /// What an agent tells about its machine, for frameworks to choose by.
 pub type Attributes = BTreeMap<String, String>;
 
+/// Where an agent is.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct FaultDomain {
+    /// Far from others: what crosses regions takes long.
+    pub region: String,
+    /// Fails apart from other zones of its region.
+    pub zone: String,
+}
+
+/// What frameworks and rules choose agents by.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct AgentProfile {
+    /// The machine's name; the allow-list has these.
+    pub hostname: String,
+    /// Free-form marks.
+    pub attributes: Attributes,
+    /// Where it is; `None`: where the master is.
+    pub domain: Option<FaultDomain>,
+}
+
+impl From<&AgentInfo> for AgentProfile {
+    fn from(info: &AgentInfo) -> Self {
+        let AgentInfo { hostname, attributes, domain, .. } = info.clone();
+        AgentProfile { hostname, attributes, domain }
+    }
+}
+
 /// An agent, as it introduces itself.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct AgentInfo {
@@ -23,6 +50,21 @@ pub struct AgentInfo {
     pub resources: Resources,
     /// For frameworks to choose by.
     pub attributes: Attributes,
+    /// Where it is; `None`: where the master is.
+    pub domain: Option<FaultDomain>,
+}
+
+impl AgentInfo {
+    /// An agent without address, attributes or place.
+    pub fn new(hostname: impl Into<String>, resources: Resources) -> Self {
+        AgentInfo {
+            hostname: hostname.into(),
+            address: None,
+            resources,
+            attributes: Attributes::new(),
+            domain: None,
+        }
+    }
 }
 
 /// A task that an agent holds when it registers.

@@ -7,11 +7,15 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::agent::Attributes;
+use super::agent::{Attributes, FaultDomain};
+use super::capability::Capabilities;
+use super::constraints::OfferConstraints;
+use super::demand::DemandGroup;
 use super::explanation::Explanation;
 use super::ids::{AgentId, ExecutorId, FrameworkId, OfferId, RequestId, TaskId};
+use super::maintenance::{InverseOfferInfo, Unavailability};
 use super::task::{StopPolicy, TaskInfo, TaskStatus, UpdateNumber};
-use crate::resources::{Reservation, Resources, Role};
+use crate::resources::{Quantities, Reservation, Resources, Role};
 
 /// For how long declined resources are not offered to the same framework and role again, unless it says otherwise.
 pub const DEFAULT_REFUSE: Duration = Duration::from_secs(5);
@@ -30,16 +34,25 @@ pub struct FrameworkInfo {
     pub failover_timeout: Duration,
     /// Free-form marks.
     pub labels: BTreeMap<String, String>,
+    /// What it can deal with; it is offered nothing else.
+    pub capabilities: Capabilities,
+    /// Per role: one of these amounts suffices for an offer, instead of the cluster's. An empty list: anything does.
+    pub min_allocatable: BTreeMap<Role, Vec<Quantities>>,
+    /// Per role: of which agents offers are wanted; all, where none are given.
+    pub constraints: BTreeMap<Role, OfferConstraints>,
 }
 
 impl FrameworkInfo {
-    /// A framework with one role, whose tasks end with its scheduler.
+    /// A framework with one role and the [usual](Capabilities::USUAL) capabilities, whose tasks end with its scheduler.
     pub fn new(name: impl Into<String>, role: Role) -> Self {
         FrameworkInfo {
             name: name.into(),
             roles: vec![role],
             failover_timeout: Duration::ZERO,
             labels: BTreeMap::new(),
+            capabilities: Capabilities::USUAL,
+            min_allocatable: BTreeMap::new(),
+            constraints: BTreeMap::new(),
         }
     }
 
@@ -63,6 +76,10 @@ pub struct OfferInfo {
     pub hostname: String,
     /// The agent's attributes.
     pub attributes: Attributes,
+    /// Where the agent is; `None`: where the master is.
+    pub domain: Option<FaultDomain>,
+    /// When the agent will be away, if it is known to be.
+    pub unavailability: Option<Unavailability>,
     /// What is offered.
     pub resources: Resources,
 }
@@ -108,12 +125,30 @@ pub enum SchedulerCall {
         /// How long the rest is not wanted.
         refuse: Duration,
     },
-    /// Goes on with other roles. When one is left, all of the framework's offers are rescinded.
-    SetRoles {
-        /// All roles from now on.
-        roles: Vec<Role>,
-        /// Those of them that want no offers for now.
+    /// Goes on as someone else: with other roles, capabilities or constraints. When a role is left, all of the framework's offers are
+    /// rescinded.
+    UpdateFramework {
+        /// What it is from now on.
+        framework: FrameworkInfo,
+        /// Roles that want no offers for now.
         suppressed: Vec<Role>,
+    },
+    /// States what it waits for in a role. It is then offered what one of these tasks at least fits, and no more once as many tasks
+    /// have room as it waits for. It lasts until it is stated anew, or the connection ends.
+    SetDemand {
+        /// The role.
+        role: Role,
+        /// All that it waits for; `None`, as in the beginning: it is offered everything.
+        demand: Option<Vec<DemandGroup>>,
+    },
+    /// Answers an inverse offer. It is not asked again about this agent for some time.
+    AnswerInverseOffer {
+        /// The agent that will be away.
+        agent: AgentId,
+        /// Whether the framework will have left by then.
+        accepts: bool,
+        /// For how long it is not asked again, if it has something there then.
+        refuse: Duration,
     },
     /// Does not use offers.
     Decline {
@@ -196,6 +231,8 @@ pub enum SchedulerEvent {
     Offers(Vec<OfferInfo>),
     /// Offers that do not hold any more.
     Rescind(Vec<OfferId>),
+    /// Agents that will be away, and on which the framework has something. See [`SchedulerCall::AnswerInverseOffer`].
+    InverseOffers(Vec<InverseOfferInfo>),
     /// A task's state.
     Update(TaskStatus),
     /// An agent is gone. Updates of its tasks come apart from this.

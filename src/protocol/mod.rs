@@ -14,23 +14,35 @@
 //! the peer's certificate.
 
 pub mod agent;
+pub mod capability;
 pub mod codec;
+pub mod constraints;
+pub mod demand;
 pub mod executor;
 pub mod explanation;
 pub mod framework;
 pub mod identity;
 pub mod ids;
 pub mod logs;
+pub mod maintenance;
 pub mod operator;
+pub mod pattern;
+pub mod quota;
 pub mod task;
 
-pub use agent::{AgentCall, AgentEvent, AgentInfo, Attributes, HeldTask};
+pub use agent::{AgentCall, AgentEvent, AgentInfo, AgentProfile, Attributes, FaultDomain, HeldTask};
+pub use capability::{Capabilities, Capability};
+pub use constraints::{AttributeConstraint, OfferConstraints, Predicate, Selector};
+pub use demand::DemandGroup;
 pub use executor::{ExecutorCall, ExecutorEvent};
 pub use explanation::{Explanation, Obstacle};
 pub use framework::{FrameworkInfo, OfferInfo, Operation, SchedulerCall, SchedulerEvent};
 pub use identity::{Identity, IdentityKind};
 pub use ids::{AgentId, ConnectionId, ExecutorId, FrameworkId, OfferId, RequestId, TaskId};
+pub use maintenance::{InverseOfferInfo, Unavailability};
 pub use operator::{OperatorCall, OperatorEvent, Weight};
+pub use pattern::{Pattern, PatternError};
+pub use quota::{Limits, Quota};
 pub use task::{
     Check, Checks, Command, CommandInfo, ExecutorInfo, Exit, Probe, Reason, StopPolicy, TaskInfo, TaskState,
     TaskStatus, UpdateNumber, Work,

@@ -1,13 +1,16 @@
 //! Operators: people and programs that look at the cluster and steer it.
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 
 use serde::{Deserialize, Serialize};
 
-use super::agent::Attributes;
+use super::agent::{Attributes, FaultDomain};
 use super::explanation::Explanation;
 use super::identity::IdentityKind;
 use super::ids::{AgentId, FrameworkId, RequestId, TaskId};
+use super::maintenance::Unavailability;
+use super::quota::Quota;
 use super::task::{TaskState, TaskStatus};
 use crate::resources::{Resources, Role};
 use crate::time::Time;
@@ -91,6 +94,29 @@ pub enum OperatorCall {
         /// Its weight.
         weight: Weight,
     },
+    /// Sets what a role is guaranteed, and the most that it may have; the default quota takes both away. Answered by
+    /// [`OperatorEvent::Done`].
+    SetQuota {
+        /// The role.
+        role: Role,
+        /// Its quota.
+        quota: Quota,
+        /// Even if the cluster has less than all guarantees, or the role has more than its limit.
+        force: bool,
+    },
+    /// Says when an agent will be away. Frameworks are asked to leave it, and offers of it tell. Answered by
+    /// [`OperatorEvent::Done`].
+    SetMaintenance {
+        /// Which.
+        agent: AgentId,
+        /// When; `None`: it will not be away.
+        unavailability: Option<Unavailability>,
+    },
+    /// Offers only what is on these machines; tasks that run elsewhere go on. Answered by [`OperatorEvent::Done`].
+    SetAllowList {
+        /// Their names; `None`: all machines.
+        hostnames: Option<BTreeSet<String>>,
+    },
     /// Ends a framework and its tasks. Answered by [`OperatorEvent::Done`].
     Teardown {
         /// Which.
@@ -154,6 +180,8 @@ pub struct ClusterState {
     pub frameworks: Vec<FrameworkState>,
     /// By name.
     pub roles: Vec<RoleState>,
+    /// The machines of which alone something is offered, if there is such a list.
+    pub allow_list: Option<BTreeSet<String>>,
     /// Tasks that have not ended, and the most recent of those that have; by framework, then id.
     pub tasks: Vec<TaskSummary>,
 }
@@ -177,6 +205,12 @@ pub struct AgentState {
     pub offered: Resources,
     /// Its attributes.
     pub attributes: Attributes,
+    /// Where it is; `None`: where the master is.
+    pub domain: Option<FaultDomain>,
+    /// When it will be away.
+    pub unavailability: Option<Unavailability>,
+    /// Who has answered that it will have left it by then, and who that it will not.
+    pub answers: Vec<(FrameworkId, bool)>,
 }
 
 /// A framework, as operators see it.
@@ -207,6 +241,8 @@ pub struct RoleState {
     pub role: Role,
     /// Its weight.
     pub weight: Weight,
+    /// What it is guaranteed, and the most that it may have.
+    pub quota: Quota,
     /// What its frameworks have, offers included.
     pub allocated: Resources,
     /// Its dominant share of the cluster, from 0 to 1, before it is divided by its weight.

@@ -79,6 +79,7 @@ impl LocalCluster {
                 advertise: None,
                 work_dir: config.state_dir.join("agents").join(&name),
                 resources,
+                domain: None,
                 attributes: Attributes::new(),
                 isolation: config.isolation,
                 launcher: config.launcher.clone(),

@@ -1,7 +1,9 @@
 //! The contract between a framework's scheduler and the cluster.
 
 use super::{Driver, Offer};
-use crate::protocol::{AgentId, ExecutorId, Explanation, FrameworkInfo, OfferId, RequestId, TaskStatus};
+use crate::protocol::{
+    AgentId, ExecutorId, Explanation, FrameworkInfo, InverseOfferInfo, OfferId, RequestId, TaskStatus,
+};
 
 /// Whether an update is recorded.
 #[must_use = "an update that is never acknowledged is repeated for ever"]
@@ -50,6 +52,12 @@ pub trait Scheduler {
     /// A held offer does not hold any more.
     fn offer_rescinded(&mut self, driver: &mut Driver, offer: OfferId) {
         let _ = (driver, offer);
+    }
+
+    /// Agents will be away on which the framework has something: it had better leave them. Answer by
+    /// [`Driver::answer_inverse_offer`]; whoever does not answer is not asked again.
+    fn inverse_offers(&mut self, driver: &mut Driver, offers: &[InverseOfferInfo]) {
+        let _ = (driver, offers);
     }
 
     /// An agent is gone. Updates of its tasks come apart from this.

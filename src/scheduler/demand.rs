@@ -1,14 +1,18 @@
-//! Says which roles want offers, and no more often than that helps.
+//! Says what each role waits for, and no more often than that helps.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::Driver;
 use super::queue::Queue;
+use crate::protocol::DemandGroup;
 use crate::protocol::framework::DEFAULT_REFUSE;
 use crate::resources::Role;
 use crate::time::Time;
 
-/// Suppresses roles without waiting tasks, and revives them when there are some.
+/// A role that waits for tasks of more shapes than this does not state them: it is offered everything.
+pub const MAX_STATED_SHAPES: usize = 64;
+
+/// States what roles wait for, suppresses those without waiting tasks, and revives them when there are some.
 ///
 /// A role that goes on waiting needs no revival, since what is freed is offered anyway. Tasks of another shape do: agents
 /// that were refused a moment ago may fit them.
@@ -16,6 +20,8 @@ use crate::time::Time;
 pub(super) struct Demand {
     roles: Vec<Role>,
     suppressed: BTreeSet<Role>,
+    /// What the master was told last, where it still counts on that.
+    stated: BTreeMap<Role, Option<Vec<DemandGroup>>>,
     classes_seen: u64,
     /// Some agents are not offered until then.
     refused_until: Time,
@@ -24,7 +30,13 @@ pub(super) struct Demand {
 impl Demand {
     /// A framework with these roles; all of them are offered resources at first.
     pub(super) fn new(roles: Vec<Role>) -> Self {
-        Demand { roles, suppressed: BTreeSet::new(), classes_seen: 0, refused_until: Time::ZERO }
+        Demand {
+            roles,
+            suppressed: BTreeSet::new(),
+            stated: BTreeMap::new(),
+            classes_seen: 0,
+            refused_until: Time::ZERO,
+        }
     }
 
     /// Uses a role from now on; all roles, when it is a new one.
@@ -34,6 +46,11 @@ impl Demand {
         }
         self.roles.push(role.clone());
         Some(&self.roles)
+    }
+
+    /// What was stated counts no more: offers came, or another master.
+    pub(super) fn forget_stated(&mut self) {
+        self.stated.clear();
     }
 
     /// Something was declined just now.
@@ -48,10 +65,17 @@ impl Demand {
         let (mut revive, mut suppress) = (Vec::new(), Vec::new());
         for role in &self.roles {
             let is_suppressed = self.suppressed.contains(role);
-            match queue.wants(role) {
-                true if is_suppressed || has_new_classes => revive.push(role.clone()),
-                false if !is_suppressed => suppress.push(role.clone()),
-                _ => {}
+            if queue.wants(role) {
+                let demand = queue.demand(role, MAX_STATED_SHAPES);
+                if self.stated.get(role) != Some(&demand) {
+                    driver.set_demand(role, demand.clone());
+                    self.stated.insert(role.clone(), demand);
+                }
+                if is_suppressed || has_new_classes {
+                    revive.push(role.clone());
+                }
+            } else if !is_suppressed {
+                suppress.push(role.clone());
             }
         }
         if !revive.is_empty() {

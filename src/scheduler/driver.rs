@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use crate::protocol::{
-    AgentId, ExecutorId, FrameworkId, RequestId, SchedulerCall, StopPolicy, TaskId, UpdateNumber,
+    AgentId, DemandGroup, ExecutorId, FrameworkId, FrameworkInfo, RequestId, SchedulerCall, StopPolicy,
+    TaskId, UpdateNumber,
 };
 use crate::resources::Role;
 use crate::time::Time;
@@ -34,9 +35,20 @@ impl Driver {
         self.framework.as_ref()
     }
 
-    /// Goes on with these roles instead of those with which it subscribed.
-    pub fn set_roles(&mut self, roles: &[Role]) {
-        self.calls.push(SchedulerCall::SetRoles { roles: roles.to_vec(), suppressed: Vec::new() });
+    /// Goes on as this instead of as it subscribed: with other roles, capabilities or constraints.
+    pub fn update_framework(&mut self, framework: FrameworkInfo) {
+        self.calls.push(SchedulerCall::UpdateFramework { framework, suppressed: Vec::new() });
+    }
+
+    /// States all that it waits for in a role: offers are then such that one of these tasks at least fits, and end when all have room.
+    /// `None`, as in the beginning: it is offered everything. To be stated again after each subscription.
+    pub fn set_demand(&mut self, role: &Role, demand: Option<Vec<DemandGroup>>) {
+        self.calls.push(SchedulerCall::SetDemand { role: role.clone(), demand });
+    }
+
+    /// Says whether it will have left an agent by the time that this will be away; it is not asked again for so long.
+    pub fn answer_inverse_offer(&mut self, agent: AgentId, accepts: bool, refuse: Duration) {
+        self.calls.push(SchedulerCall::AnswerInverseOffer { agent, accepts, refuse });
     }
 
     /// Wants offers (again), at once, whatever was refused before. No roles: all of them.

@@ -23,6 +23,7 @@ mod reconciler;
 mod view;
 
 pub use contract::{Ack, Scheduler, Subscription};
+pub use demand::MAX_STATED_SHAPES;
 pub use driver::Driver;
 pub use offer::{MAX_HOLD, Offer, OfferError};
 pub use placement::{Alignment, BestFit, Filter, MaxPer, RandomFit, Score, Spread};

@@ -179,6 +179,8 @@ mod tests {
             agent: AgentId::new(agent).unwrap(),
             hostname: agent.to_owned(),
             attributes: Attributes::new(),
+            domain: None,
+            unavailability: None,
             resources: resources.parse().unwrap(),
         })
     }

@@ -8,7 +8,10 @@ use super::matching::{Launched, Matcher};
 use super::placement::{Filter, Score};
 use super::queue::Queue;
 use super::{Ack, Driver, Offer, Plan, Reconciler, Scheduler, Subscription, TaskRecord, TaskRequest, View};
-use crate::protocol::{Explanation, FrameworkInfo, RequestId, StopPolicy, TaskId, TaskState, TaskStatus};
+use crate::protocol::framework::DEFAULT_REFUSE;
+use crate::protocol::{
+    Explanation, FrameworkInfo, InverseOfferInfo, RequestId, StopPolicy, TaskId, TaskState, TaskStatus,
+};
 use crate::time::Time;
 
 /// So often in a row a reconciler is asked for more before it is taken to contradict itself.
@@ -35,7 +38,7 @@ const RECHECK: u64 = 1;
 #[derive(Debug)]
 pub struct Planned<R> {
     reconciler: R,
-    name: String,
+    info: FrameworkInfo,
     tasks: BTreeMap<TaskId, TaskRecord>,
     queue: Queue,
     matcher: Matcher,
@@ -56,11 +59,11 @@ impl<R: Reconciler> Planned<R> {
         let info = reconciler.framework_info();
         Planned {
             reconciler,
-            name: info.name,
+            demand: Demand::new(info.roles.clone()),
+            info,
             tasks: BTreeMap::new(),
             queue: Queue::default(),
             matcher: Matcher::default(),
-            demand: Demand::new(info.roles),
             killing: BTreeMap::new(),
             own: Vec::new(),
             due: false,
@@ -139,7 +142,7 @@ impl<R: Reconciler> Planned<R> {
         }
         self.overruns += 1;
         tracing::error!(
-            framework = %self.name, passes = MAX_PASSES, overruns = self.overruns,
+            framework = %self.info.name, passes = MAX_PASSES, overruns = self.overruns,
             "the framework's reconcile plans something new each time; it has to plan nothing when all is as it should be"
         );
         driver.set_timer(RECONCILE, OVERRUN_PAUSE);
@@ -166,12 +169,13 @@ impl<R: Reconciler> Planned<R> {
         if self.queue.contains(&request.id) || self.tasks.contains_key(&request.id) {
             // A status would look like one of the task that has the id.
             tracing::error!(
-                framework = %self.name, task = %request.id,
+                framework = %self.info.name, task = %request.id,
                 "the framework launches a task whose id is in use; the task is left out"
             );
         } else {
             if let Some(roles) = self.demand.join(&request.role) {
-                driver.set_roles(roles);
+                self.info.roles = roles.to_vec();
+                driver.update_framework(self.info.clone());
             }
             self.queue.push(request);
         }
@@ -253,6 +257,7 @@ impl<R: Reconciler> Scheduler for Planned<R> {
         if offers.iter().any(|offer| !offer.remaining().is_empty()) {
             self.demand.refused(driver.now());
         }
+        self.demand.forget_stated();
         self.demand.declare(&self.queue, driver);
     }
 
@@ -280,7 +285,18 @@ impl<R: Reconciler> Scheduler for Planned<R> {
             driver.kill(task.clone(), *stop);
         }
         self.reconcile(driver);
+        self.demand.forget_stated();
         self.demand.declare(&self.queue, driver);
+    }
+
+    fn inverse_offers(&mut self, driver: &mut Driver, offers: &[InverseOfferInfo]) {
+        let mut plan = Plan::default();
+        for offer in offers {
+            let accepts = self.reconciler.inverse_offer(driver.now(), offer, &mut plan);
+            driver.answer_inverse_offer(offer.agent.clone(), accepts, DEFAULT_REFUSE);
+        }
+        self.carry_out(plan, driver);
+        self.reconcile_soon(driver);
     }
 
     fn timer(&mut self, driver: &mut Driver, id: u64) {

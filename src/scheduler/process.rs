@@ -179,6 +179,9 @@ impl<S: Scheduler> SchedulerProcess<S> {
                     }
                 }
             }
+            SchedulerEvent::InverseOffers(offers) => {
+                self.call(now, out, |scheduler, driver| scheduler.inverse_offers(driver, &offers));
+            }
             SchedulerEvent::Update(status) => self.update(now, status, out),
             SchedulerEvent::AgentLost(agent) => {
                 self.call(now, out, |scheduler, driver| scheduler.agent_lost(driver, &agent));
@@ -352,10 +355,10 @@ impl<S: Scheduler> SchedulerProcess<S> {
 
     fn send(&mut self, mut call: SchedulerCall, out: &mut Vec<SchedulerOutput>) {
         match &mut call {
-            SchedulerCall::SetRoles { roles, suppressed } => {
-                self.suppressed.retain(|role| roles.contains(role));
+            SchedulerCall::UpdateFramework { framework, suppressed } => {
+                self.suppressed.retain(|role| framework.roles.contains(role));
                 suppressed.extend(self.suppressed.iter().cloned());
-                self.info.roles.clone_from(roles);
+                self.info.clone_from(framework);
             }
             SchedulerCall::Reply { request, .. } if request.0 & LOCAL != 0 => {
                 let SchedulerCall::Reply { request, data, last } = call else { return };

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use rustc_hash::FxHashMap;
 
 use super::TaskRequest;
-use crate::protocol::TaskId;
+use crate::protocol::{DemandGroup, TaskId};
 use crate::resources::{Role, Shape};
 
 /// What all tasks of a class have in common: where one does not fit, none does.
@@ -64,6 +64,19 @@ impl Queue {
     /// Whether a task of this role waits.
     pub(super) fn wants(&self, role: &Role) -> bool {
         self.classes.values().any(|class| class.key.role == *role)
+    }
+
+    /// What a role waits for, by shape, oldest first; `None` when these are more than `most` shapes.
+    pub(super) fn demand(&self, role: &Role, most: usize) -> Option<Vec<DemandGroup>> {
+        let mut groups = Vec::new();
+        for class in self.classes.values().filter(|class| class.key.role == *role) {
+            if groups.len() == most {
+                return None;
+            }
+            let count = u32::try_from(class.requests.len()).unwrap_or(u32::MAX);
+            groups.push(DemandGroup { count, shape: class.key.shape.quantities() });
+        }
+        Some(groups)
     }
 
     /// Puts a request behind all others. Its task must not be queued.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::view::View;
 use crate::protocol::{
-    Explanation, FrameworkInfo, RequestId, StopPolicy, TaskId, TaskInfo, TaskStatus, Work,
+    Explanation, FrameworkInfo, InverseOfferInfo, RequestId, StopPolicy, TaskId, TaskInfo, TaskStatus, Work,
 };
 use crate::resources::{Resources, Role, Shape};
 use crate::time::Time;
@@ -105,6 +105,13 @@ pub trait Reconciler {
     /// [`reconcile`](Reconciler::reconcile) follows.
     fn status_update(&mut self, now: Time, status: &TaskStatus, plan: &mut Plan) {
         let _ = (now, status, plan);
+    }
+
+    /// An agent will be away on which the framework has something. Says whether all of it will have left by then; what the plan needs
+    /// for that is the framework's to know. Asked again every few seconds while something is there.
+    fn inverse_offer(&mut self, now: Time, offer: &InverseOfferInfo, plan: &mut Plan) -> bool {
+        let _ = (now, offer, plan);
+        false
     }
 
     /// An operator, or the program around the framework, asks something; answer by [`Plan::reply`], now or later.

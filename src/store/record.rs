@@ -1,11 +1,12 @@
 //! Records, their keys, and how both become bytes.
 
+use std::collections::BTreeSet;
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
 use super::StoreError;
-use crate::protocol::{AgentId, AgentInfo, FrameworkId, FrameworkInfo, Weight, codec};
+use crate::protocol::{AgentId, AgentInfo, FrameworkId, FrameworkInfo, Quota, Unavailability, Weight, codec};
 use crate::resources::{Resources, Role};
 use crate::time::Time;
 
@@ -21,6 +22,12 @@ pub enum Key {
     Framework(FrameworkId),
     /// A role's weight.
     Weight(Role),
+    /// A role's quota.
+    Quota(Role),
+    /// An agent's maintenance.
+    Maintenance(AgentId),
+    /// The machines of which alone something is offered.
+    AllowList,
 }
 
 impl fmt::Display for Key {
@@ -29,6 +36,9 @@ impl fmt::Display for Key {
             Key::Agent(id) => write!(f, "agent/{id}"),
             Key::Framework(id) => write!(f, "framework/{id}"),
             Key::Weight(role) => write!(f, "weight/{role}"),
+            Key::Quota(role) => write!(f, "quota/{role}"),
+            Key::Maintenance(id) => write!(f, "maintenance/{id}"),
+            Key::AllowList => write!(f, "allow-list"),
         }
     }
 }
@@ -63,6 +73,25 @@ pub enum Record {
         /// Its weight.
         weight: Weight,
     },
+    /// A role's quota.
+    Quota {
+        /// The role.
+        role: Role,
+        /// Its quota.
+        quota: Quota,
+    },
+    /// When an agent will be away.
+    Maintenance {
+        /// Which.
+        agent: AgentId,
+        /// When.
+        unavailability: Unavailability,
+    },
+    /// The machines of which alone something is offered.
+    AllowList {
+        /// Their names.
+        hostnames: BTreeSet<String>,
+    },
 }
 
 impl Record {
@@ -72,6 +101,9 @@ impl Record {
             Record::Agent { id, .. } => Key::Agent(id.clone()),
             Record::Framework { id, .. } => Key::Framework(id.clone()),
             Record::Weight { role, .. } => Key::Weight(role.clone()),
+            Record::Quota { role, .. } => Key::Quota(role.clone()),
+            Record::Maintenance { agent, .. } => Key::Maintenance(agent.clone()),
+            Record::AllowList { .. } => Key::AllowList,
         }
     }
 

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use apportion::protocol::IdentityKind;
+use apportion::protocol::{FaultDomain, IdentityKind};
 use apportion::runtime::{
     AgentConfig, ExecutorConfig, ExecutorLauncher, ExecutorProgram, ShutdownHandle, machine_resources,
     run_agent, run_command_executor,
@@ -49,6 +49,7 @@ pub(crate) async fn agent(
         work_dir,
         resources,
         attributes: arguments.attributes.into_iter().collect(),
+        domain: arguments.region.zip(arguments.zone).map(|(region, zone)| FaultDomain { region, zone }),
         isolation: arguments.isolation,
         launcher: this_program()?,
     };

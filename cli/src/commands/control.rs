@@ -1,7 +1,13 @@
-//! `apportion kill`, `weight` and `token create`: what changes the cluster.
+//! `apportion kill`, `weight`, `quota`, `maintenance`, `allow` and `token create`: what changes the cluster.
 
-use apportion::protocol::{IdentityKind, OperatorCall, OperatorEvent, Weight};
+use std::collections::BTreeSet;
+
+use apportion::protocol::{
+    AgentId, IdentityKind, OperatorCall, OperatorEvent, Quota, Unavailability, Weight,
+};
 use apportion::resources::Role;
+use apportion::runtime::Clock;
+use apportion::spec::Delay;
 use serde_json::json;
 
 use crate::arguments::TaskArguments;
@@ -20,6 +26,63 @@ pub(crate) async fn kill(context: &Context, arguments: TaskArguments, json: bool
 pub(crate) async fn weight(context: &Context, role: Role, weight: Weight, json: bool) -> Result<(), Failure> {
     let told = format!("role {role} has weight {}", f64::from(weight.milli()) / 1000.0);
     done(context.ask(OperatorCall::SetWeight { role, weight }).await?, &told, json)
+}
+
+/// Sets a role's quota.
+pub(crate) async fn quota(
+    context: &Context,
+    role: Role,
+    quota: Quota,
+    force: bool,
+    json: bool,
+) -> Result<(), Failure> {
+    let told = match quota_told(&quota).as_slice() {
+        [] => format!("role {role} has no quota"),
+        parts => format!("role {role} {}", parts.join(" and ")),
+    };
+    done(context.ask(OperatorCall::SetQuota { role, quota, force }).await?, &told, json)
+}
+
+/// A quota in words.
+pub(super) fn quota_told(quota: &Quota) -> Vec<String> {
+    let guarantee = (!quota.guarantee.is_empty()).then(|| format!("is guaranteed {}", quota.guarantee));
+    let limit = (!quota.limit.is_none()).then(|| format!("is limited to {}", quota.limit));
+    guarantee.into_iter().chain(limit).collect()
+}
+
+/// Says when an agent will be away: from when on, counted from now, and for how long; `None`: it will not.
+pub(crate) async fn maintenance(
+    context: &Context,
+    agent: AgentId,
+    window: Option<(Delay, Option<Delay>)>,
+    json: bool,
+) -> Result<(), Failure> {
+    let told = match &window {
+        Some((begins_in, Some(lasts))) => format!("agent {agent} is away in {begins_in} for {lasts}"),
+        Some((begins_in, None)) => format!("agent {agent} is away in {begins_in}"),
+        None => format!("agent {agent} is not going to be away"),
+    };
+    let unavailability = window.map(|(begins_in, lasts)| Unavailability {
+        start: Clock::start().now() + begins_in.duration(),
+        duration: lasts.map(Delay::duration),
+    });
+    done(context.ask(OperatorCall::SetMaintenance { agent, unavailability }).await?, &told, json)
+}
+
+/// Sets the machines of which alone something is offered; `None`: all.
+pub(crate) async fn allow(
+    context: &Context,
+    hostnames: Option<BTreeSet<String>>,
+    json: bool,
+) -> Result<(), Failure> {
+    let told = match &hostnames {
+        Some(hostnames) => {
+            let names: Vec<&str> = hostnames.iter().map(String::as_str).collect();
+            format!("only what is on {} is offered", names.join(", "))
+        }
+        None => "what is on all machines is offered".to_owned(),
+    };
+    done(context.ask(OperatorCall::SetAllowList { hostnames }).await?, &told, json)
 }
 
 /// Makes a token and prints it.

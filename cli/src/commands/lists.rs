@@ -1,7 +1,13 @@
 //! `apportion agents`, `tasks`, `roles` and `frameworks`: the parts of a cluster, as tables or JSON.
 
+use std::time::Duration;
+
 use apportion::protocol::FrameworkId;
-use apportion::protocol::operator::{ClusterState, TaskSummary};
+use apportion::protocol::operator::{AgentState, ClusterState, TaskSummary};
+use apportion::runtime::Clock;
+use apportion::spec::Delay;
+
+use super::control::quota_told;
 
 use crate::failure::Failure;
 use crate::output::{amounts, print_json, print_table};
@@ -19,9 +25,10 @@ pub(crate) fn agents(state: &ClusterState, json: bool) -> Result<(), Failure> {
             amounts(&agent.total),
             amounts(&agent.allocated),
             amounts(&agent.offered),
+            away(agent),
         ]
     });
-    let heading = ["AGENT", "HOST", "CONNECTED", "TOTAL", "USED", "OFFERED"];
+    let heading = ["AGENT", "HOST", "CONNECTED", "TOTAL", "USED", "OFFERED", "AWAY"];
     print_table(
         heading,
         rows.collect(),
@@ -55,7 +62,7 @@ pub(crate) fn tasks(
     print_table(heading, rows.collect(), "no tasks")
 }
 
-/// Roles with their weights and shares.
+/// Roles with their weights, shares and quotas.
 pub(crate) fn roles(state: &ClusterState, json: bool) -> Result<(), Failure> {
     if json {
         return print_json(&state.roles);
@@ -68,9 +75,11 @@ pub(crate) fn roles(state: &ClusterState, json: bool) -> Result<(), Failure> {
             format!("{:.1}%{}", role.dominant_share * 100.0, kind.unwrap_or_default()),
             amounts(&role.allocated),
             role.frameworks.to_string(),
+            quota_told(&role.quota).join(", "),
         ]
     });
-    print_table(["ROLE", "WEIGHT", "SHARE", "HAS", "FRAMEWORKS"], rows.collect(), "no roles are in use")
+    let heading = ["ROLE", "WEIGHT", "SHARE", "HAS", "FRAMEWORKS", "QUOTA"];
+    print_table(heading, rows.collect(), "no roles are in use")
 }
 
 /// Frameworks and how many tasks they have.
@@ -93,6 +102,25 @@ pub(crate) fn frameworks(state: &ClusterState, json: bool) -> Result<(), Failure
     });
     let heading = ["FRAMEWORK", "ROLES", "CONNECTED", "ACTIVE", "FINISHED", "FAILED", "OFFERS", "USES"];
     print_table(heading, rows.collect(), "no frameworks; start one with `apportion batch --role ROLE`")
+}
+
+/// When an agent will be away, and who has answered to that.
+fn away(agent: &AgentState) -> String {
+    let Some(window) = agent.unavailability else { return String::new() };
+    let now = Clock::start().now();
+    let rounded =
+        |duration: Duration| Delay::from_secs(u32::try_from(duration.as_secs()).unwrap_or(u32::MAX));
+    let begins = if window.covers(now) {
+        "now".to_owned()
+    } else {
+        format!("in {}", rounded(window.start.since(now)))
+    };
+    let lasts = window.duration.map(|duration| format!(" for {}", rounded(duration))).unwrap_or_default();
+    let answers = agent
+        .answers
+        .iter()
+        .map(|(framework, accepts)| format!("; {framework} {}", if *accepts { "leaves" } else { "stays" }));
+    format!("{begins}{lasts}{}", answers.collect::<String>())
 }
 
 fn connected(is_connected: bool) -> String {

@@ -21,6 +21,7 @@ mod why;
 use std::future::Future;
 use std::path::Path;
 
+use apportion::protocol::Quota;
 use apportion::spec::Document;
 
 use crate::arguments::{Arguments, Command, SimCommand, SpecCommand, TokenCommand, TraceCommand};
@@ -57,6 +58,17 @@ pub(crate) fn execute(Arguments { global, command }: Arguments) -> Result<(), Fa
         Command::Kill { task } => wait_for(control::kill(&context()?, task, json)),
         Command::Why { task } => wait_for(why::why(&context()?, task, json)),
         Command::Weight { role, weight } => wait_for(control::weight(&context()?, role, weight, json)),
+        Command::Quota { role, guarantee, limit, force } => {
+            wait_for(control::quota(&context()?, role, Quota { guarantee, limit }, force, json))
+        }
+        Command::Maintenance { agent, begins_in, lasts, cancel } => {
+            let window = (!cancel).then_some((begins_in, lasts));
+            wait_for(control::maintenance(&context()?, agent, window, json))
+        }
+        Command::Allow { hostnames, all } => {
+            let hostnames = (!all).then(|| hostnames.into_iter().collect());
+            wait_for(control::allow(&context()?, hostnames, json))
+        }
         Command::Token(TokenCommand::Create { kind }) => {
             wait_for(control::create_token(&context()?, kind, json))
         }

@@ -44,12 +44,7 @@ impl Cluster {
             let peer = Identity::new("test", kind, name).unwrap();
             cluster.to_master.push_back(Input::Connected { connection, peer });
         }
-        let info = AgentInfo {
-            hostname: "here".to_owned(),
-            address: None,
-            resources: Resources::cpus_mem(4000, 4096),
-            attributes: Attributes::new(),
-        };
+        let info = AgentInfo::new("here", Resources::cpus_mem(4000, 4096));
         let call = AgentCall::Register { info, tasks: Vec::new() };
         cluster.to_master.push_back(Input::Agent { connection: AGENT, call });
         cluster.tell_framework(SchedulerInput::Connected);

@@ -48,10 +48,8 @@ impl TimerAgent {
     pub(super) fn register(&self, model: &AgentModel) -> AgentCall {
         AgentCall::Register {
             info: AgentInfo {
-                hostname: self.id.to_string(),
-                address: None,
-                resources: model.resources.clone(),
                 attributes: model.attributes.clone(),
+                ..AgentInfo::new(self.id.as_str(), model.resources.clone())
             },
             tasks: Vec::new(),
         }

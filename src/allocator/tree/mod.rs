@@ -17,9 +17,8 @@ use super::agents::Amounts;
 use super::demand::Demand;
 use super::frameworks::FrameworkSlot;
 use super::options::Ties;
-use super::profile::{Capabilities, FrameworkProfile};
-use crate::allocator::constraints::OfferConstraints;
-use crate::protocol::{FrameworkId, Weight};
+use super::profile::FrameworkProfile;
+use crate::protocol::{Capabilities, FrameworkId, OfferConstraints, Quota, Weight};
 use crate::resources::{Quantities, Role};
 
 /// A node's place in the tree; given to another when the node is gone.
@@ -101,6 +100,7 @@ impl Node {
 pub(super) struct RoleView<'a> {
     pub(super) role: &'a Role,
     pub(super) weight: Weight,
+    pub(super) quota: Quota,
     pub(super) allocated: &'a Quantities,
     pub(super) frameworks: usize,
 }
@@ -199,10 +199,13 @@ impl RoleTree {
         }
     }
 
-    /// Sets what a leaf waits for.
-    pub(super) fn set_demand(&mut self, leaf: Leaf, demand: Option<Demand>) {
-        if let Kind::Framework(member) = &mut self.nodes[leaf].kind {
-            member.demand = demand;
+    /// Sets what a leaf waits for. Returns whether that is more than before.
+    pub(super) fn set_demand(&mut self, leaf: Leaf, demand: Option<Demand>) -> bool {
+        let Kind::Framework(member) = &mut self.nodes[leaf].kind else { return false };
+        let before = std::mem::replace(&mut member.demand, demand);
+        match &member.demand {
+            Some(demand) => demand.asks_more_than(before.as_ref()),
+            None => before.is_some(),
         }
     }
 
@@ -309,7 +312,8 @@ impl RoleTree {
                 Kind::Role { own: Some(own), .. } => self.nodes[own].children,
                 _ => 0,
             };
-            RoleView { role, weight: node.weight, allocated: &node.allocated, frameworks }
+            let quota = node.charges.quota();
+            RoleView { role, weight: node.weight, quota, allocated: &node.allocated, frameworks }
         };
         let mut roles: Vec<_> = self.roles.iter().map(view).collect();
         roles.sort_by_key(|view| view.role);

@@ -2,7 +2,7 @@
 
 use super::{Kind, Leaf, Place, ROOT, RoleTree};
 use crate::allocator::agents::Amounts;
-use crate::allocator::quota::{Limits, Quota};
+use crate::protocol::{Limits, Quota};
 use crate::resources::{Quantities, Role};
 
 /// What concerns quotas of a node.
@@ -25,6 +25,11 @@ impl Charges {
     /// Whether nothing is set or reserved.
     pub(super) fn are_default(&self) -> bool {
         self.quota.is_none() && self.reserved.is_empty()
+    }
+
+    /// The role's own quota.
+    pub(super) fn quota(&self) -> Quota {
+        self.quota.as_deref().cloned().unwrap_or_default()
     }
 
     pub(super) fn is_needy(&self) -> bool {

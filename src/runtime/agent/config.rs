@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use super::launcher::ExecutorLauncher;
 use crate::isolation::IsolationPreference;
 use crate::net::Credentials;
-use crate::protocol::Attributes;
+use crate::protocol::{Attributes, FaultDomain};
 use crate::resources::Resources;
 
 /// What an agent needs to run.
@@ -27,6 +27,8 @@ pub struct AgentConfig {
     pub resources: Resources,
     /// For frameworks to choose by.
     pub attributes: Attributes,
+    /// Where it is; `None`: where the master is.
+    pub domain: Option<FaultDomain>,
     /// How tasks are contained.
     pub isolation: IsolationPreference,
     /// How executors are started.

@@ -81,6 +81,7 @@ pub async fn run_agent(config: AgentConfig, mut shutdown: Shutdown) -> Result<()
         address: Some(address),
         resources: config.resources,
         attributes: config.attributes,
+        domain: config.domain,
     };
     let id = crate::protocol::AgentId::new(identity.name())
         .expect("a certificate's names are a subset of the valid ids");

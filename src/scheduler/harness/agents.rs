@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::protocol::{
-    AgentCall, AgentEvent, AgentId, AgentInfo, Attributes, ConnectionId, Exit, FrameworkId, HeldTask, Reason,
-    TaskId, TaskInfo, TaskState, TaskStatus, UpdateNumber,
+    AgentCall, AgentEvent, AgentId, AgentInfo, ConnectionId, Exit, FrameworkId, HeldTask, Reason, TaskId,
+    TaskInfo, TaskState, TaskStatus, UpdateNumber,
 };
 use crate::resources::{Resources, Role};
 use crate::time::{Time, Timers};
@@ -59,8 +59,7 @@ impl Agents {
 
     /// A new, empty agent, and how it registers.
     pub(super) fn add(&mut self, name: &str, resources: Resources, connection: ConnectionId) -> AgentCall {
-        let info =
-            AgentInfo { hostname: name.to_owned(), address: None, resources, attributes: Attributes::new() };
+        let info = AgentInfo::new(name, resources);
         let agent = Agent { connection, info: info.clone(), tasks: BTreeMap::new() };
         self.by_id.insert(AgentId::new(name).expect("an agent's name"), agent);
         AgentCall::Register { info, tasks: Vec::new() }

@@ -12,12 +12,12 @@ const MAX_SIZE: usize = 256 << 10;
 /// A regular expression that a whole text must match, as with RE2's full match. Two are equal when they are written alike.
 ///
 /// ```
-/// use apportion::allocator::Pattern;
+/// use apportion::protocol::Pattern;
 ///
 /// let pattern: Pattern = "rack-[0-9]+".parse()?;
 /// assert!(pattern.matches("rack-12"));
 /// assert!(!pattern.matches("my-rack-12"));
-/// # Ok::<(), apportion::allocator::PatternError>(())
+/// # Ok::<(), apportion::protocol::PatternError>(())
 /// ```
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]

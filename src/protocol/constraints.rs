@@ -2,8 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::agent::AgentProfile;
 use super::pattern::Pattern;
-use super::profile::AgentProfile;
 
 /// Of which agents offers are wanted: those that satisfy all constraints of any group.
 ///
@@ -88,7 +88,7 @@ impl AttributeConstraint {
 
 #[cfg(test)]
 mod tests {
-    use super::super::profile::FaultDomain;
+    use super::super::agent::FaultDomain;
     use super::*;
 
     fn agent() -> AgentProfile {

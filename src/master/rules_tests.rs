@@ -1,0 +1,217 @@
+//! What operators rule, and what frameworks ask for, reaches the allocator and whoever is concerned.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use super::tests::{AGENT, FRAMEWORK, OPERATOR, World, events, offers, role};
+use super::{Input, Output};
+use crate::protocol::operator::{ClusterState, OperatorRequest};
+use crate::protocol::{
+    AgentCall, AgentInfo, AttributeConstraint, Capabilities, DemandGroup, FaultDomain, FrameworkInfo,
+    IdentityKind, InverseOfferInfo, OfferConstraints, OfferInfo, OperatorCall, OperatorEvent, Predicate,
+    Quota, RequestId, SchedulerCall, SchedulerEvent, Selector, Unavailability,
+};
+use crate::resources::Resources;
+
+impl World {
+    fn with_operator() -> Self {
+        let mut world = World::new();
+        world.connect(OPERATOR, IdentityKind::Operator, "admin");
+        world
+    }
+
+    fn ask(&mut self, call: OperatorCall) -> (OperatorEvent, Vec<Output>) {
+        let request = OperatorRequest { request: RequestId(1), call };
+        let mut out = self.input(Input::Operator { connection: OPERATOR, request });
+        let is_answer = |output: &Output| matches!(output, Output::ToOperator { .. });
+        let answer = out.iter().position(is_answer).map(|index| out.remove(index));
+        let Some(Output::ToOperator { answer, .. }) = answer else { panic!("no answer in {out:?}") };
+        (answer.event, out)
+    }
+
+    fn state(&mut self) -> ClusterState {
+        match self.ask(OperatorCall::GetState).0 {
+            OperatorEvent::State(state) => *state,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn subscribe(&mut self, framework: FrameworkInfo) -> Vec<OfferInfo> {
+        self.connect(FRAMEWORK, IdentityKind::Framework, "f1");
+        offers(&mut self.call(FRAMEWORK, SchedulerCall::Subscribe { framework, suppressed: Vec::new() }))
+    }
+
+    fn register(&mut self, info: AgentInfo) -> Vec<OfferInfo> {
+        self.connect(AGENT, IdentityKind::Agent, "a1");
+        let call = AgentCall::Register { info, tasks: Vec::new() };
+        offers(&mut self.input(Input::Agent { connection: AGENT, call }))
+    }
+
+    fn set_maintenance(&mut self, start: Duration, duration: Option<Duration>) -> Vec<Output> {
+        let unavailability = Some(Unavailability { start: self.now + start, duration });
+        let (answer, out) =
+            self.ask(OperatorCall::SetMaintenance { agent: "a1".parse().unwrap(), unavailability });
+        assert_eq!(answer, OperatorEvent::Done);
+        out
+    }
+}
+
+fn minutes(minutes: u64) -> Duration {
+    Duration::from_secs(60 * minutes)
+}
+
+fn rescinded(out: &[Output]) -> bool {
+    events(out).iter().any(|event| matches!(event, SchedulerEvent::Rescind(_)))
+}
+
+fn inverse_offers(out: &[Output]) -> Vec<InverseOfferInfo> {
+    let inverse = |event: &SchedulerEvent| match event {
+        SchedulerEvent::InverseOffers(offers) => Some(offers.clone()),
+        _ => None,
+    };
+    events(out).into_iter().filter_map(inverse).flatten().collect()
+}
+
+#[test]
+fn a_quota_takes_back_offers_and_is_kept_to() {
+    let mut world = World::with_operator();
+    world.agent_registers(AGENT, Vec::new());
+    world.framework_subscribes(FRAMEWORK, Duration::ZERO);
+    let quota = Quota { limit: "cpus:1".parse().unwrap(), ..Quota::default() };
+    let set = |quota: &Quota, force| OperatorCall::SetQuota { role: role(), quota: quota.clone(), force };
+    let (answer, _) = world.ask(set(&quota, false));
+    assert!(
+        matches!(&answer, OperatorEvent::Refused(reason) if reason.starts_with("web has cpus:4")),
+        "{answer:?}"
+    );
+    let (answer, mut out) = world.ask(set(&quota, true));
+    assert_eq!(answer, OperatorEvent::Done);
+    assert!(rescinded(&out));
+    out.extend(world.pass(Duration::from_secs(1)));
+    assert_eq!(offers(&mut out).pop().unwrap().resources.to_string(), "cpus:1;mem:4096");
+    let shown = world.state().roles.into_iter().find(|shown| shown.role == role()).unwrap();
+    assert_eq!(shown.quota, quota);
+    let guarantee = Quota { guarantee: "cpus:9".parse().unwrap(), ..Quota::default() };
+    assert!(matches!(world.ask(set(&guarantee, false)).0, OperatorEvent::Refused(_)), "there are 4 cpus");
+}
+
+#[test]
+fn frameworks_are_asked_to_leave_agents_that_will_be_away() {
+    let mut world = World::with_operator();
+    world.agent_registers(AGENT, Vec::new());
+    world.framework_subscribes(FRAMEWORK, Duration::ZERO);
+    let mut out = world.set_maintenance(minutes(10), Some(minutes(5)));
+    let unavailability = Unavailability { start: world.now + minutes(10), duration: Some(minutes(5)) };
+    assert!(rescinded(&out), "the offer did not tell of it");
+    out.extend(world.pass(Duration::from_secs(1)));
+    let offer = offers(&mut out).pop().unwrap();
+    assert_eq!(offer.unavailability, Some(unavailability));
+    let agent = offer.agent.clone();
+    assert_eq!(inverse_offers(&out), [InverseOfferInfo { agent: agent.clone(), unavailability }]);
+    let (accepts, refuse) = (true, Duration::from_secs(5));
+    world.call(FRAMEWORK, SchedulerCall::AnswerInverseOffer { agent, accepts, refuse });
+    let shown = world.state().agents.remove(0);
+    assert_eq!(
+        (shown.unavailability, shown.answers),
+        (Some(unavailability), vec![("f1".parse().unwrap(), true)])
+    );
+
+    assert!(rescinded(&world.pass(minutes(10))), "it begins");
+    assert!(offers(&mut world.pass(minutes(1))).is_empty());
+    assert_eq!(offers(&mut world.pass(minutes(5))).len(), 1, "it is over");
+    assert_eq!(world.state().agents.remove(0).unavailability, None);
+}
+
+#[test]
+fn maintenance_outlives_the_agents_connection() {
+    let mut world = World::with_operator();
+    world.framework_subscribes(FRAMEWORK, Duration::ZERO);
+    world.agent_registers(AGENT, Vec::new());
+    world.set_maintenance(Duration::ZERO, None);
+    world.input(Input::Disconnected { connection: AGENT });
+    assert!(offers(&mut world.agent_registers(AGENT, Vec::new())).is_empty(), "it is away");
+    let cancel = OperatorCall::SetMaintenance { agent: "a1".parse().unwrap(), unavailability: None };
+    let (_, mut out) = world.ask(cancel);
+    out.extend(world.pass(Duration::from_secs(1)));
+    assert_eq!(offers(&mut out).len(), 1);
+    let unknown = OperatorCall::SetMaintenance { agent: "a2".parse().unwrap(), unavailability: None };
+    assert_eq!(world.ask(unknown).0, OperatorEvent::Refused("there is no agent a2".to_owned()));
+}
+
+#[test]
+fn only_machines_on_the_list_are_offered() {
+    let mut world = World::with_operator();
+    world.agent_registers(AGENT, Vec::new());
+    world.framework_subscribes(FRAMEWORK, Duration::ZERO);
+    let allow = |names: &[&str]| {
+        let names: BTreeSet<String> = names.iter().map(ToString::to_string).collect();
+        OperatorCall::SetAllowList { hostnames: Some(names) }
+    };
+    assert!(rescinded(&world.ask(allow(&["host2"])).1));
+    assert!(offers(&mut world.pass(Duration::from_secs(1))).is_empty());
+    let mut out = world.ask(allow(&["host1", "host2"])).1;
+    out.extend(world.pass(Duration::from_secs(1)));
+    assert_eq!(offers(&mut out).len(), 1);
+}
+
+#[test]
+fn frameworks_are_offered_what_they_can_deal_with_and_want() {
+    let gpus = || AgentInfo::new("h1", "cpus:4;mem:64;gpus:1".parse().unwrap());
+    let remote = || {
+        let domain = FaultDomain { region: "far".to_owned(), zone: "z1".to_owned() };
+        AgentInfo { domain: Some(domain), ..AgentInfo::new("h2", Resources::cpus_mem(1000, 64)) }
+    };
+    let rack = |predicate| {
+        let constraint = AttributeConstraint { selector: Selector::Attribute("rack".to_owned()), predicate };
+        [(role(), OfferConstraints { groups: vec![vec![constraint]] })].into()
+    };
+    let usual = FrameworkInfo::new("f1", role());
+    let plain = FrameworkInfo { capabilities: Capabilities::NONE, ..usual.clone() };
+    let racked = FrameworkInfo { constraints: rack(Predicate::Exists), ..usual.clone() };
+    let unracked = FrameworkInfo { constraints: rack(Predicate::NotExists), ..usual.clone() };
+    for (framework, agent, expected) in [
+        (&usual, gpus(), 1),
+        (&plain, gpus(), 0),
+        (&usual, remote(), 1),
+        (&racked, gpus(), 0),
+        (&unracked, gpus(), 1),
+    ] {
+        let mut world = World::new();
+        let mut found = world.register(agent.clone());
+        found.extend(world.subscribe(framework.clone()));
+        assert_eq!(found.len(), expected, "{framework:?} {agent:?}");
+    }
+}
+
+#[test]
+fn a_framework_can_go_on_with_other_wishes() {
+    let mut world = World::new();
+    world.register(AgentInfo::new("h1", "cpus:4;mem:64;gpus:1".parse().unwrap()));
+    let plain = FrameworkInfo { capabilities: Capabilities::NONE, ..FrameworkInfo::new("f1", role()) };
+    assert!(world.subscribe(plain).is_empty());
+    let framework = FrameworkInfo::new("f1", role());
+    let update = SchedulerCall::UpdateFramework { framework, suppressed: Vec::new() };
+    let mut out = world.call(FRAMEWORK, update);
+    out.extend(world.pass(Duration::from_secs(1)));
+    assert_eq!(offers(&mut out).len(), 1);
+}
+
+#[test]
+fn demand_keeps_useless_offers_away_until_the_connection_ends() {
+    let mut world = World::new();
+    world.subscribe(FrameworkInfo::new("f1", role()).with_failover_timeout(minutes(1)));
+    let demand = |count, shape: &str| {
+        let group = DemandGroup { count, shape: shape.parse().unwrap() };
+        SchedulerCall::SetDemand { role: role(), demand: Some(vec![group]) }
+    };
+    world.call(FRAMEWORK, demand(1, "cpus:8"));
+    assert!(
+        world.agent_registers(AGENT, Vec::new()).iter().all(|output| {
+            !matches!(output, Output::ToScheduler { event: SchedulerEvent::Offers(_), .. })
+        })
+    );
+    assert_eq!(offers(&mut world.call(FRAMEWORK, demand(1, "cpus:2"))).len(), 1);
+    world.call(FRAMEWORK, demand(1, "cpus:8"));
+    world.input(Input::Disconnected { connection: FRAMEWORK });
+    assert_eq!(world.subscribe(FrameworkInfo::new("f1", role())).len(), 1, "nothing is stated any more");
+}
