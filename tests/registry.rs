@@ -9,7 +9,7 @@ use apportion::allocator::DrfAllocator;
 use apportion::net::{Endpoint, Expect, Settings};
 use apportion::protocol::operator::ClusterState;
 use apportion::protocol::{
-    AgentCall, AgentEvent, AgentInfo, Attributes, IdentityKind, OperatorCall, OperatorEvent, Weight,
+    AgentCall, AgentEvent, AgentInfo, IdentityKind, OperatorCall, OperatorEvent, Weight,
 };
 use apportion::resources::{Resources, Role};
 use apportion::runtime::{Admission, MasterConfig, MasterServer, OperatorClient, ShutdownHandle};

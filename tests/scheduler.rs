@@ -139,7 +139,7 @@ fn a_task_of_a_new_role_makes_its_framework_join_it() {
     assert!(
         test.calls()
             .iter()
-            .any(|call| matches!(call, SchedulerCall::SetRoles { roles, .. } if *roles == [role.clone()]))
+            .any(|call| matches!(call, SchedulerCall::UpdateFramework { framework, .. } if framework.roles == [role.clone()]))
     );
 }
 

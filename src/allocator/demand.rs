@@ -9,44 +9,48 @@ use crate::resources::Quantities;
 /// all is promised, nothing is offered until the framework states its demand anew.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Demand {
-    groups: Vec<(DemandGroup, u32)>,
+    groups: Vec<Group>,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+struct Group {
+    asked: DemandGroup,
+    /// For so many tasks there is room in offers.
+    promised: u32,
 }
 
 impl Demand {
     pub(super) fn new(groups: &[DemandGroup]) -> Self {
-        Demand { groups: groups.iter().map(|group| (group.clone(), 0)).collect() }
+        Demand { groups: groups.iter().map(|group| Group { asked: group.clone(), promised: 0 }).collect() }
     }
 
     /// Whether it asks for anything that was not asked for before; `None`: everything was.
     pub(super) fn asks_more_than(&self, before: Option<&Demand>) -> bool {
         let Some(before) = before else { return false };
         let was_open = |shape: &Quantities| {
-            let same = before.groups.iter().filter(|(group, _)| group.shape == *shape);
-            same.map(|(group, promised)| group.count.saturating_sub(*promised)).sum::<u32>()
+            let same = before.groups.iter().filter(|group| group.asked.shape == *shape);
+            same.map(Group::open).fold(0, u32::saturating_add)
         };
-        self.groups.iter().any(|(group, _)| group.count > was_open(&group.shape))
+        self.groups.iter().any(|group| group.asked.count > was_open(&group.asked.shape))
     }
 
     /// Whether everything is promised.
     pub(super) fn is_met(&self) -> bool {
-        self.groups.iter().all(|(group, promised)| *promised >= group.count)
+        self.groups.iter().all(|group| group.open() == 0)
     }
 
     /// Whether any task that is not promised yet fits.
     pub(super) fn is_served_by(&self, amounts: &Quantities) -> bool {
-        self.groups.iter().any(|(group, promised)| *promised < group.count && amounts.contains(&group.shape))
+        self.groups.iter().any(|group| group.open() > 0 && amounts.contains(&group.asked.shape))
     }
 
     /// These amounts are offered.
     pub(super) fn promise(&mut self, amounts: &Quantities) {
         let mut left = amounts.clone();
-        for (group, promised) in &mut self.groups {
-            while *promised < group.count && left.contains(&group.shape) {
-                *promised += 1;
-                left.subtract_clamped(&group.shape);
-                if group.shape.is_empty() {
-                    break;
-                }
+        for group in &mut self.groups {
+            let fitting = group.fitting(&mut left, group.open());
+            if group.asked.count != DemandGroup::ANY_NUMBER {
+                group.promised += fitting;
             }
         }
     }
@@ -54,15 +58,23 @@ impl Demand {
     /// These amounts came back.
     pub(super) fn take_back(&mut self, amounts: &Quantities) {
         let mut left = amounts.clone();
-        for (group, promised) in &mut self.groups {
-            while *promised > 0 && left.contains(&group.shape) {
-                *promised -= 1;
-                left.subtract_clamped(&group.shape);
-                if group.shape.is_empty() {
-                    break;
-                }
-            }
+        for group in &mut self.groups {
+            group.promised -= group.fitting(&mut left, group.promised);
         }
+    }
+}
+
+impl Group {
+    /// How many tasks are not promised yet.
+    fn open(&self) -> u32 {
+        self.asked.count.saturating_sub(self.promised)
+    }
+
+    /// How many tasks fit, at most this many; their amounts are taken from what is left.
+    fn fitting(&self, left: &mut Quantities, most: u32) -> u32 {
+        // One that takes nothing fits anywhere, once.
+        let most = if self.asked.shape.is_empty() { most.min(1) } else { most };
+        left.take_multiples(&self.asked.shape, most)
     }
 }
 
@@ -88,5 +100,23 @@ mod tests {
         demand.take_back(&amounts("cpus:1;mem:10"));
         assert!(demand.is_served_by(&amounts("cpus:1;mem:10")) && !demand.is_met());
         assert!(Demand::new(&[]).is_met());
+    }
+
+    #[test]
+    fn any_number_is_never_met() {
+        let any = [DemandGroup { count: DemandGroup::ANY_NUMBER, shape: amounts("cpus:1") }];
+        let mut demand = Demand::new(&any);
+        demand.promise(&amounts("cpus:1000000"));
+        assert!(demand.is_served_by(&amounts("cpus:1")) && !demand.is_served_by(&amounts("cpus:0.5")));
+        assert!(!Demand::new(&any).asks_more_than(Some(&demand)));
+    }
+
+    #[test]
+    fn only_what_is_open_already_is_no_news() {
+        let of = |count| Demand::new(&[DemandGroup { count, shape: amounts("cpus:1") }]);
+        let mut before = of(5);
+        before.promise(&amounts("cpus:2"));
+        assert!(!of(3).asks_more_than(Some(&before)) && of(4).asks_more_than(Some(&before)));
+        assert!(!of(9).asks_more_than(None), "all was offered already");
     }
 }

@@ -128,6 +128,34 @@ impl Quantities {
         left
     }
 
+    /// Takes `shape` away as often as it fits, at most `most` times; how often that was.
+    ///
+    /// ```
+    /// # use apportion::resources::Quantities;
+    /// let mut left: Quantities = "cpus:5;mem:100".parse()?;
+    /// assert_eq!(left.take_multiples(&"cpus:2;mem:10".parse()?, 9), 2);
+    /// assert_eq!(left.to_string(), "cpus:1;mem:80");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn take_multiples(&mut self, shape: &Self, most: u32) -> u32 {
+        let mut times = i64::from(most);
+        for (held, wanted) in self.well_known.iter().zip(shape.well_known).filter(|(_, wanted)| *wanted > 0) {
+            times = times.min(held / wanted);
+        }
+        for (kind, wanted) in shape.others.iter().filter(|(_, wanted)| *wanted > 0) {
+            times = times.min(self.milli(kind) / wanted);
+        }
+        for (held, wanted) in
+            self.well_known.iter_mut().zip(shape.well_known).filter(|(_, wanted)| *wanted > 0)
+        {
+            *held -= wanted * times;
+        }
+        for (kind, wanted) in shape.others.iter().filter(|(_, wanted)| *wanted > 0) {
+            self.set(kind, stored(self.milli(kind) - wanted * times));
+        }
+        u32::try_from(times).unwrap_or(most)
+    }
+
     /// Whether there is at least as much of every kind as in `other`.
     #[must_use]
     pub fn contains(&self, other: &Self) -> bool {

@@ -12,6 +12,15 @@ use crate::time::Time;
 /// A role that waits for tasks of more shapes than this does not state them: it is offered everything.
 pub const MAX_STATED_SHAPES: usize = 64;
 
+/// How much is to be offered for what waits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Breadth {
+    /// Room for each task, anywhere.
+    Enough,
+    /// Wherever one of them fits, to choose from.
+    Choice,
+}
+
 /// States what roles wait for, suppresses those without waiting tasks, and revives them when there are some.
 ///
 /// A role that goes on waiting needs no revival, since what is freed is offered anyway. Tasks of another shape do: agents
@@ -59,14 +68,14 @@ impl Demand {
     }
 
     /// Tells the master what has changed.
-    pub(super) fn declare(&mut self, queue: &Queue, driver: &mut Driver) {
+    pub(super) fn declare(&mut self, queue: &Queue, breadth: Breadth, driver: &mut Driver) {
         let has_new_classes = queue.classes_made() > self.classes_seen && driver.now() < self.refused_until;
         self.classes_seen = queue.classes_made();
         let (mut revive, mut suppress) = (Vec::new(), Vec::new());
         for role in &self.roles {
             let is_suppressed = self.suppressed.contains(role);
             if queue.wants(role) {
-                let demand = queue.demand(role, MAX_STATED_SHAPES);
+                let demand = queue.demand(role, breadth);
                 if self.stated.get(role) != Some(&demand) {
                     driver.set_demand(role, demand.clone());
                     self.stated.insert(role.clone(), demand);

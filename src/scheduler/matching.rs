@@ -45,6 +45,11 @@ impl Matcher {
         self.scores.push(Box::new(score));
     }
 
+    /// Whether there are rules or preferences.
+    pub(super) fn is_choosy(&self) -> bool {
+        !self.filters.is_empty() || !self.scores.is_empty()
+    }
+
     /// Launches what can be launched, oldest first. A class is left alone for this round as soon as no offer fits it.
     pub(super) fn launch(&mut self, queue: &mut Queue, offers: &mut [Offer]) -> Vec<Launched> {
         let mut launched = Vec::new();

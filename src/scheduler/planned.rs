@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::demand::Demand;
+use super::demand::{Breadth, Demand};
 use super::matching::{Launched, Matcher};
 use super::placement::{Filter, Score};
 use super::queue::Queue;
@@ -104,6 +104,12 @@ impl<R: Reconciler> Planned<R> {
     /// How often the reconciler went on planning for [`MAX_PASSES`] passes. Above zero it contradicts itself.
     pub fn overruns(&self) -> u64 {
         self.overruns
+    }
+
+    /// Tells the master what waits. Where tasks can't go just anywhere, or had better go here than there, all that fits is of interest.
+    fn declare(&mut self, driver: &mut Driver) {
+        let breadth = if self.matcher.is_choosy() { Breadth::Choice } else { Breadth::Enough };
+        self.demand.declare(&self.queue, breadth, driver);
     }
 
     /// Reconciles when the batch of events is complete.
@@ -258,7 +264,7 @@ impl<R: Reconciler> Scheduler for Planned<R> {
             self.demand.refused(driver.now());
         }
         self.demand.forget_stated();
-        self.demand.declare(&self.queue, driver);
+        self.declare(driver);
     }
 
     fn status_update(&mut self, driver: &mut Driver, status: &TaskStatus) -> Ack {
@@ -286,7 +292,7 @@ impl<R: Reconciler> Scheduler for Planned<R> {
         }
         self.reconcile(driver);
         self.demand.forget_stated();
-        self.demand.declare(&self.queue, driver);
+        self.declare(driver);
     }
 
     fn inverse_offers(&mut self, driver: &mut Driver, offers: &[InverseOfferInfo]) {
@@ -305,7 +311,7 @@ impl<R: Reconciler> Scheduler for Planned<R> {
             return;
         }
         self.reconcile(driver);
-        self.demand.declare(&self.queue, driver);
+        self.declare(driver);
     }
 
     fn request(&mut self, driver: &mut Driver, request: RequestId, data: &[u8]) {

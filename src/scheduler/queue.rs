@@ -6,6 +6,7 @@ use std::sync::Arc;
 use rustc_hash::FxHashMap;
 
 use super::TaskRequest;
+use super::demand::{Breadth, MAX_STATED_SHAPES};
 use crate::protocol::{DemandGroup, TaskId};
 use crate::resources::{Role, Shape};
 
@@ -66,14 +67,17 @@ impl Queue {
         self.classes.values().any(|class| class.key.role == *role)
     }
 
-    /// What a role waits for, by shape, oldest first; `None` when these are more than `most` shapes.
-    pub(super) fn demand(&self, role: &Role, most: usize) -> Option<Vec<DemandGroup>> {
+    /// What a role waits for, by shape, oldest first; `None` when these are more shapes than are stated.
+    pub(super) fn demand(&self, role: &Role, breadth: Breadth) -> Option<Vec<DemandGroup>> {
         let mut groups = Vec::new();
         for class in self.classes.values().filter(|class| class.key.role == *role) {
-            if groups.len() == most {
+            if groups.len() == MAX_STATED_SHAPES {
                 return None;
             }
-            let count = u32::try_from(class.requests.len()).unwrap_or(u32::MAX);
+            let count = match breadth {
+                Breadth::Enough => u32::try_from(class.requests.len()).unwrap_or(DemandGroup::ANY_NUMBER),
+                Breadth::Choice => DemandGroup::ANY_NUMBER,
+            };
             groups.push(DemandGroup { count, shape: class.key.shape.quantities() });
         }
         Some(groups)

@@ -5,8 +5,8 @@ use std::collections::VecDeque;
 use apportion::allocator::DrfAllocator;
 use apportion::master::{Input, Master, Output};
 use apportion::protocol::{
-    AgentCall, AgentEvent, AgentId, AgentInfo, Attributes, ConnectionId, Exit, Identity, IdentityKind,
-    Reason, RequestId, TaskState, TaskStatus, UpdateNumber,
+    AgentCall, AgentEvent, AgentId, AgentInfo, ConnectionId, Exit, Identity, IdentityKind, Reason, RequestId,
+    TaskState, TaskStatus, UpdateNumber,
 };
 use apportion::resources::Resources;
 use apportion::scheduler::{Planned, SchedulerInput, SchedulerOutput, SchedulerProcess};
