@@ -1,5 +1,6 @@
 //! Agents: what each has, who has it, and what is free.
 
+use super::fits::Fits;
 use super::slots::{SlotSet, Slots};
 use super::tree::Leaf;
 use crate::protocol::AgentId;
@@ -277,6 +278,7 @@ pub(super) struct Agents {
     agents: Slots<AgentId, Agent>,
     joined: u64,
     offering: SlotSet,
+    fits: Fits,
 }
 
 impl Agents {
@@ -296,6 +298,7 @@ impl Agents {
     pub(super) fn insert(&mut self, id: &AgentId, total: Resources) -> AgentSlot {
         let slot = self.agents.insert(id, Agent::new(id.clone(), self.joined, total));
         self.joined += 1;
+        self.fits.note_joined(slot);
         self.note_offering(slot);
         slot
     }
@@ -303,6 +306,7 @@ impl Agents {
     pub(super) fn remove(&mut self, id: &AgentId) -> Option<(AgentSlot, Agent)> {
         let (slot, agent) = self.agents.remove(id)?;
         self.offering.remove(slot);
+        self.fits.note_gone(slot);
         Some((slot, agent))
     }
 
@@ -318,7 +322,24 @@ impl Agents {
         &self.offering
     }
 
+    /// The first that has any of these amounts to offer, of those from a place on in the order in which they joined, with the
+    /// place behind it. None of the amounts may be nothing: everyone has that.
+    pub(super) fn first_with(&mut self, from: usize, any_of: &[Quantities]) -> Option<(AgentSlot, usize)> {
+        let agents = &self.agents;
+        let offered = |agent: &Agent| {
+            if agent.can_offer() { agent.available.quantities.clone() } else { Quantities::new() }
+        };
+        if self.fits.is_to_be_built() {
+            let mut all: Vec<_> = agents.iter().collect();
+            all.sort_unstable_by_key(|(_, agent)| agent.joined);
+            self.fits.build(all.into_iter().map(|(slot, agent)| (slot, offered(agent))).collect());
+        }
+        self.fits.refresh(|slot| agents.get(slot).map(offered).unwrap_or_default());
+        self.fits.first(from, any_of)
+    }
+
     fn note_offering(&mut self, slot: AgentSlot) {
+        self.fits.note_changed(slot);
         if self.agents.get(slot).is_some_and(Agent::can_offer) {
             self.offering.insert(slot);
         } else {

@@ -23,9 +23,19 @@ impl Candidates {
         self.all = true;
     }
 
+    pub(super) fn clear(&mut self) {
+        self.all = false;
+        self.some.clear();
+    }
+
     /// Whether none was named, not even such as have nothing to offer.
     pub(super) fn is_empty(&self) -> bool {
         !self.all && self.some.is_empty()
+    }
+
+    /// Whether all are to be looked at.
+    pub(super) fn are_all(&self) -> bool {
+        self.all
     }
 
     /// Whether any agent that has something to offer is to be looked at.
@@ -51,8 +61,7 @@ impl Candidates {
         };
         let mut taken: Vec<_> = slots.iter().filter_map(joined).collect();
         taken.sort_unstable();
-        self.all = false;
-        self.some.clear();
+        self.clear();
         taken.into_iter().map(|(_, slot)| slot).collect()
     }
 }

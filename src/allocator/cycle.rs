@@ -51,12 +51,22 @@ impl DrfAllocator {
             }
             candidates.absorb(&mut self.waiting);
         }
-        let mut agents = candidates.take(&self.agents);
-        if agents.is_empty() || !self.tree.is_anyone_wanting() {
+        let (mut agents, mut are_sought) = (Vec::new(), false);
+        if self.tree.is_anyone_wanting() {
+            let total = self.share_total().into_owned();
+            self.tree.rank_for(&total);
+            let is_in_order = self.agent_order.is_none() && self.role_order.is_none();
+            are_sought = is_in_order && candidates.are_all() && self.tree.demanded().is_some();
+            if !are_sought {
+                agents = candidates.take(&self.agents);
+            }
+        }
+        // Given back, as what it has allocated is of use again.
+        candidates.clear();
+        self.urgent = candidates;
+        if agents.is_empty() && !are_sought {
             return;
         }
-        let total = self.share_total().into_owned();
-        self.tree.rank_for(&total);
         let before = offers.len();
         let mut cycle = Cycle {
             lane: Lane::All,
@@ -73,6 +83,9 @@ impl DrfAllocator {
             }
             cycle.lane = lane;
             cycle.barren.clear();
+            if are_sought {
+                self.serve_demands(&mut cycle, offers);
+            }
             for agent in &agents {
                 self.serve(*agent, &mut cycle, offers);
             }
@@ -83,9 +96,20 @@ impl DrfAllocator {
         }
     }
 
-    /// Gives what is free on an agent to those who can have any of it, one after the other.
-    fn serve(&mut self, slot: AgentSlot, cycle: &mut Cycle, offers: &mut Vec<Allocation>) {
-        let Some(agent) = self.agents.get(slot).filter(|agent| agent.can_offer()) else { return };
+    /// Serves all agents on which something fits that is waited for; the others have nothing for anyone.
+    fn serve_demands(&mut self, cycle: &mut Cycle, offers: &mut Vec<Allocation>) {
+        let (mut demanded, mut from) = (self.tree.demanded().unwrap_or_default(), 0);
+        while let Some((slot, behind)) = self.agents.first_with(from, &demanded) {
+            from = behind;
+            if self.serve(slot, cycle, offers) {
+                demanded = self.tree.demanded().unwrap_or_default();
+            }
+        }
+    }
+
+    /// Gives what is free on an agent to those who can have any of it, one after the other. Whether anyone took something.
+    fn serve(&mut self, slot: AgentSlot, cycle: &mut Cycle, offers: &mut Vec<Allocation>) -> bool {
+        let Some(agent) = self.agents.get(slot).filter(|agent| agent.can_offer()) else { return false };
         let free = agent.available();
         // Nothing about the agent itself decides about who can have it.
         let is_ordinary = free.is_plain
@@ -93,7 +117,7 @@ impl DrfAllocator {
             && !self.tree.has_constraints()
             && self.filters.none_at(slot);
         if is_ordinary && cycle.barren.iter().any(|barren| barren.contains(&free.quantities)) {
-            return;
+            return false;
         }
         let untaken = is_ordinary.then(|| free.quantities.clone());
         let mut walk = match &mut self.role_order {
@@ -111,6 +135,7 @@ impl DrfAllocator {
         if !gave {
             cycle.barren.extend(untaken);
         }
+        gave
     }
 
     fn next_taker(&self, slot: AgentSlot, cycle: &Cycle, walk: &mut Walk) -> Option<(Leaf, Gift)> {

@@ -39,6 +39,11 @@ impl Demand {
         self.groups.iter().all(|group| group.open() == 0)
     }
 
+    /// What tasks that are not promised yet need.
+    pub(super) fn unmet(&self) -> impl Iterator<Item = &Quantities> {
+        self.groups.iter().filter(|group| group.open() > 0).map(|group| &group.asked.shape)
+    }
+
     /// Whether any task that is not promised yet fits.
     pub(super) fn is_served_by(&self, amounts: &Quantities) -> bool {
         self.groups.iter().any(|group| group.open() > 0 && amounts.contains(&group.asked.shape))

@@ -13,6 +13,7 @@ mod demand;
 mod drf;
 mod explain;
 mod filters;
+mod fits;
 mod frameworks;
 mod invariants;
 mod maintenance;

@@ -122,7 +122,7 @@ fn event() -> impl Strategy<Value = Event> {
         1 => (role(), prop::sample::select(&[500_u32, 1000, 2000, 3000][..]))
             .prop_map(|(role, milli)| Event::SetWeight { role, milli }),
         2 => (role(), quota()).prop_map(|(role, (guarantee, limit))| Event::SetQuota { role, guarantee, limit }),
-        2 => (framework(), role(), prop::option::of(prop::collection::vec((0..3_u32, 0..6_u32), 0..3)))
+        6 => (framework(), role(), prop::option::weighted(0.9, prop::collection::vec((0..3_u32, 0..6_u32), 0..3)))
             .prop_map(|(framework, role, demand)| Event::SetDemand { framework, role, demand }),
         8 => (any::<prop::sample::Index>(), any::<bool>(), prop::option::of(0..4_u64))
             .prop_map(|(nth, whole, refuse)| Event::Recover { nth, whole, refuse }),

@@ -238,6 +238,23 @@ impl RoleTree {
         }
     }
 
+    /// What is waited for, when all that want offers have stated that: none of it is nothing.
+    pub(in crate::allocator) fn demanded(&self) -> Option<Vec<Quantities>> {
+        let mut shapes = Vec::new();
+        self.demanded_below(ROOT, &mut shapes).then_some(shapes)
+    }
+
+    fn demanded_below(&self, place: Place, shapes: &mut Vec<Quantities>) -> bool {
+        self.nodes[place].order.ranked.iter().all(|Rank { place, .. }| match &self.nodes[*place].kind {
+            Kind::Framework(member) => member.demand.as_ref().is_some_and(|demand| {
+                let before = shapes.len();
+                shapes.extend(demand.unmet().cloned());
+                !shapes[before..].iter().any(Quantities::is_empty)
+            }),
+            _ => self.demanded_below(*place, shapes),
+        })
+    }
+
     /// A role's place in the order in which roles that want offers are served, from 1, and how many they are.
     pub(in crate::allocator) fn rank(&self, role: &Role, total: &Quantities) -> Option<(usize, usize)> {
         let mut siblings: FxHashMap<Place, BTreeSet<Rank>> = FxHashMap::default();
