@@ -14,11 +14,13 @@ pub(super) struct Entry {
 pub(super) struct Line {
     classes: Vec<BTreeSet<Entry>>,
     jobs: usize,
+    /// How many tasks of each class wait.
+    tasks: Vec<u32>,
 }
 
 impl Line {
     pub(super) fn new(classes: usize) -> Self {
-        Line { classes: vec![BTreeSet::new(); classes], jobs: 0 }
+        Line { classes: vec![BTreeSet::new(); classes], jobs: 0, tasks: vec![0; classes] }
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -31,6 +33,21 @@ impl Line {
 
     pub(super) fn remove(&mut self, class: u32, entry: Entry) {
         self.jobs -= usize::from(self.classes[class as usize].remove(&entry));
+    }
+
+    /// More tasks of a class wait.
+    pub(super) fn add_tasks(&mut self, class: u32, count: u32) {
+        self.tasks[class as usize] += count;
+    }
+
+    /// A task of a class waits no more.
+    pub(super) fn take_task(&mut self, class: u32) {
+        self.tasks[class as usize] -= 1;
+    }
+
+    /// How many tasks of a class wait.
+    pub(super) fn tasks(&self, class: u32) -> u32 {
+        self.tasks[class as usize]
     }
 
     /// The first of each class that waits, with the class.

@@ -7,6 +7,7 @@
 //! simulated agents, and whoever measures, which task of which job it is and how long it runs ([`TimerTask`]).
 
 mod backfill;
+mod demand;
 mod devices;
 mod line;
 mod options;

@@ -88,11 +88,19 @@ pub struct QueueOptions {
     pub per_offer: u32,
     /// How long what can't be used is refused.
     pub refuse: Span,
+    /// Whether it tells the master what it waits for, and is offered that; or is offered all that is free.
+    pub states_demand: bool,
 }
 
 impl Default for QueueOptions {
     fn default() -> Self {
         let refuse = Span::from_nanos(3600 * 1_000_000_000);
-        QueueOptions { policy: QueuePolicy::default(), placement: Placement::default(), per_offer: 1, refuse }
+        QueueOptions {
+            policy: QueuePolicy::default(),
+            placement: Placement::default(),
+            per_offer: 1,
+            refuse,
+            states_demand: true,
+        }
     }
 }

@@ -15,6 +15,7 @@ use compact_str::format_compact;
 use rustc_hash::FxHashMap;
 
 use super::backfill::Planned;
+use super::demand::Stated;
 use super::devices::DeviceBook;
 use super::line::{Entry, Line};
 use super::options::{QueueOptions, QueuePolicy};
@@ -60,7 +61,7 @@ pub struct QueueFramework {
     /// Tasks that run, for policies that plan ahead.
     pub(super) running: BTreeMap<(u32, u32), Planned>,
     refusals: Refusals,
-    suppressed: bool,
+    pub(super) stated: Stated,
     /// Something has changed since the last plan.
     replan: bool,
     /// When the last plan was made.
@@ -117,7 +118,7 @@ impl QueueFramework {
             attempts: FxHashMap::default(),
             running: BTreeMap::new(),
             refusals: Refusals::default(),
-            suppressed: false,
+            stated: Stated::default(),
             replan: false,
             planned_at: None,
             gathered_at: None,
@@ -212,8 +213,9 @@ impl QueueFramework {
         }
         self.effort.tasks += 1;
         self.going_on = Some(job);
+        let class = self.job(job).class;
+        self.line.take_task(class);
         if self.next_index(job).is_none() {
-            let class = self.job(job).class;
             self.line.remove(class, entry);
         }
     }
@@ -259,7 +261,7 @@ impl QueueFramework {
         }
     }
 
-    fn is_strict(&self) -> bool {
+    pub(super) fn is_strict(&self) -> bool {
         self.options.policy == QueuePolicy::Fifo
     }
 
@@ -272,42 +274,36 @@ impl QueueFramework {
         }
     }
 
-    /// Says whether it wants offers; asks for those again that it refused and now may use.
+    /// Says what it waits for; asks for those offers again that it refused and now may use.
     fn declare(&mut self, driver: &mut Driver) {
-        if self.line.is_empty() {
-            if !self.suppressed {
-                self.suppressed = true;
-                driver.suppress(&[]);
-            }
-            return;
-        }
-        if self.options.policy.is_planned() {
-            // Plans are made anew whenever something has changed, on all that is free.
-            if self.suppressed || self.replan && self.refusals.any() {
-                self.revive(driver);
-            }
-            return;
-        }
-        let candidates = self.candidates();
-        let may_use = |class: &u32| self.refusals.may_fit(*class, &self.requests);
-        if self.suppressed || candidates.iter().any(may_use) {
+        self.state_demand(driver);
+        // Plans are made anew whenever something has changed, on all that is free.
+        let may_use_refused = if self.options.policy.is_planned() {
+            self.replan && self.refusals.any() && !self.line.is_empty()
+        } else {
+            self.refusals.any()
+                && self.candidates().iter().any(|class| self.refusals.may_fit(*class, &self.requests))
+        };
+        if may_use_refused {
             self.revive(driver);
         }
     }
 
     fn revive(&mut self, driver: &mut Driver) {
-        self.suppressed = false;
         self.refusals.clear();
         driver.revive(&[]);
+    }
+
+    /// Whether a gang is among those that are next.
+    pub(super) fn awaits_gang(&self) -> bool {
+        let is_gang = |job: &Job| job.gang && job.tasks > 1;
+        self.line.heads().any(|(entry, _)| is_gang(self.job(entry.job)))
     }
 
     /// Whether a gang waits for which all that is free has not been asked for at this time. It needs offers of several agents at
     /// once, which are refused one by one.
     fn has_to_gather(&self, now: Time) -> bool {
-        let is_gang = |job: &Job| job.gang && job.tasks > 1;
-        !self.options.policy.is_planned()
-            && self.gathered_at != Some(now)
-            && self.line.heads().any(|(entry, _)| is_gang(self.job(entry.job)))
+        !self.options.policy.is_planned() && self.gathered_at != Some(now) && self.awaits_gang()
     }
 
     fn gather(&mut self, driver: &mut Driver) {
@@ -317,6 +313,7 @@ impl QueueFramework {
 
     /// A task is to be launched again.
     fn relaunch(&mut self, job: u32, index: u32) {
+        self.line.add_tasks(self.job(job).class, 1);
         *self.attempts.entry((job, index)).or_default() += 1;
         self.again.entry(job).or_default().push(index);
         self.going_on = None;
@@ -330,19 +327,22 @@ impl Scheduler for QueueFramework {
     }
 
     fn subscribed(&mut self, driver: &mut Driver, _how: Subscription) {
-        self.suppressed = false;
+        self.stated.reset();
         self.declare(driver);
     }
 
     fn request(&mut self, driver: &mut Driver, _request: RequestId, data: &[u8]) {
         let number = data.try_into().map(u32::from_le_bytes);
         let Some(job) = number.ok().filter(|job| (*job as usize) < self.workload.jobs.len()) else { return };
+        let waiting = self.job(job);
+        self.line.add_tasks(waiting.class, waiting.tasks);
         self.enqueue(job);
         self.replan = true;
         self.declare(driver);
     }
 
     fn resource_offers(&mut self, driver: &mut Driver, offers: &mut [Offer]) {
+        self.stated.spend();
         let before = self.effort.tasks;
         let role = self.role.clone();
         let whole: Vec<_> = offers.iter().map(|offer| offer.remaining().quantities()).collect();

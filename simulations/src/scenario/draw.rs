@@ -188,6 +188,7 @@ fn framework(table: &FrameworkTable, workload: Arc<Workload>) -> Result<Framewor
             placement: table.placement,
             per_offer: table.per_offer.0,
             refuse: table.refuse,
+            states_demand: table.states_demand,
         },
         decision: table.decision,
         workload,

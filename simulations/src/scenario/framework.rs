@@ -33,6 +33,9 @@ pub struct FrameworkTable {
     /// How long an offer that it can't use is not made again, unless something else is to be launched or more is free.
     #[serde(default = "a_long_time")]
     pub refuse: Span,
+    /// Whether it tells the master what it waits for, and is offered that; or is offered all that is free, as in Mesos.
+    #[serde(default = "yes")]
+    pub states_demand: bool,
     /// What it runs.
     #[serde(default)]
     pub jobs: Vec<JobTable>,
@@ -44,6 +47,10 @@ pub struct FrameworkTable {
 /// It asks for offers when it can use what it refused: nothing else has to bring them back.
 fn a_long_time() -> Span {
     Span::from_nanos(365 * 24 * 3600 * 1_000_000_000)
+}
+
+fn yes() -> bool {
+    true
 }
 
 /// What kind of framework it is.

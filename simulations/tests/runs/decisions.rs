@@ -13,6 +13,7 @@ fn a_framework_is_busy_for_its_decisions() {
         [[frameworks]]
         name = "q"
         role = "r"
+        per_offer = "all"
         decision = { per_job = "100ms", per_task = "5ms" }
         workload = { arrivals = { distribution = "constant", rate_per_s = 0.5 }, tasks = 10, resources = "cpus:1", duration = "1s" }
         "#);
