@@ -210,6 +210,9 @@ All machines again: apportion allow --all")]
         #[arg(long, conflicts_with = "hostnames")]
         all: bool,
     },
+    /// Say who may do what
+    #[command(subcommand)]
+    Rules(RulesCommand),
     /// Make tokens with which processes join the cluster
     #[command(subcommand)]
     Token(TokenCommand),
@@ -358,6 +361,39 @@ pub(crate) enum TokenCommand {
         /// What may join by it: agent, framework, operator, ...
         kind: IdentityKind,
     },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum RulesCommand {
+    /// Print the rules that hold
+    Show,
+    /// Go by the rules of a file from now on
+    #[command(after_help = "\
+Once there are rules, everything that none of them allows is refused. A rule names principals (operator/alice, framework/team-*, \
+or * for everyone), actions (register, reserve, set-weight, set-quota, kill, read-logs, submit, view, operate), and, if it is not \
+about all of them, roles; those below a role are meant with it. Limits bound how many calls a second a principal may send on a \
+connection.
+
+    [[allow]]
+    principals = [\"operator/admin\"]
+    actions = [\"view\", \"operate\", \"submit\", \"kill\", \"read-logs\", \"set-weight\", \"set-quota\"]
+
+    [[allow]]
+    principals = [\"framework/research-*\"]
+    actions = [\"register\", \"reserve\"]
+    roles = [\"research\"]
+
+    [[limit]]
+    principals = [\"framework/*\"]
+    calls_per_s = 10000
+
+Example: apportion rules set rules.toml")]
+    Set {
+        /// The rules, as TOML or JSON
+        file: PathBuf,
+    },
+    /// Allow everyone in the cluster everything again
+    Clear,
 }
 
 #[derive(Debug, Subcommand)]

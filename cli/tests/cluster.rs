@@ -123,6 +123,50 @@ fn a_cluster_is_started_used_and_ended() {
 }
 
 #[test]
+fn operators_rule_the_cluster() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let state = &folder.path().join("state");
+    let mut master = Background::start(state, &["master", "--listen", "127.0.0.1:0"]);
+    let address = master.master();
+    let token: JoinToken = printed(state, &["token", "create", "agent"]).parse().expect("a token");
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+    let credentials =
+        runtime.block_on(join(address, &token, "a1", &Settings::default())).expect("the token is good");
+    runtime.spawn(play_agent(address, credentials));
+    wait_until("the agent is there", || printed(state, &["agents"]).contains("a1"));
+
+    printed(state, &["quota", "research", "--guarantee", "cpus:2", "--limit", "cpus:3;mem:1024"]);
+    let told = "is guaranteed cpus:2, is limited to cpus:3;mem:1024";
+    wait_until("the quota shows", || printed(state, &["roles"]).contains(told));
+    let refused = apportion(state, &["quota", "web", "--guarantee", "cpus:9"]);
+    assert_eq!(refused.status.code(), Some(1));
+    let why = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(why.contains("cpus:11 would be guaranteed in all") && why.contains("force"), "{why}");
+
+    printed(state, &["maintenance", "a1", "--in", "1h", "--for", "30m"]);
+    wait_until("the maintenance shows", || printed(state, &["agents"]).contains("for 30m"));
+    printed(state, &["maintenance", "a1", "--cancel"]);
+    printed(state, &["allow", "elsewhere"]);
+    wait_until("the list shows", || printed(state, &["status", "--json"]).contains("\"elsewhere\""));
+    printed(state, &["allow", "--all"]);
+
+    let rules = folder.path().join("rules.toml");
+    let set = || apportion(state, &["rules", "set", rules.to_str().expect("a path")]);
+    std::fs::write(&rules, "[[allow]]\nprincipals = ['*']\nactions = ['vew']\n").expect("it can be written");
+    assert_eq!(set().status.code(), Some(2));
+    let text = "[[allow]]\nprincipals = ['operator/*']\nactions = ['view', 'operate']\n";
+    std::fs::write(&rules, text).expect("it can be written");
+    assert!(set().status.success());
+    assert!(printed(state, &["rules", "show"]).contains("operator/*"));
+    let refused = apportion(state, &["weight", "research", "2"]);
+    let why = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(why.contains("may not set-weight in role research"), "{why}");
+    printed(state, &["rules", "clear"]);
+    printed(state, &["weight", "research", "2"]);
+    master.end("-TERM");
+}
+
+#[test]
 fn without_a_cluster_commands_say_what_to_do() {
     let folder = tempfile::tempdir().expect("a folder");
     let output = apportion(folder.path(), &["status"]);

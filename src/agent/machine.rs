@@ -8,8 +8,8 @@ use serde::{Deserialize, Serialize};
 use super::executors::Executor;
 use super::tasks::Task;
 use crate::protocol::{
-    AgentCall, AgentEvent, AgentId, AgentInfo, ConnectionId, ExecutorCall, ExecutorEvent, ExecutorId,
-    ExecutorInfo, FrameworkId, TaskId,
+    Action, AgentCall, AgentEvent, AgentId, AgentInfo, ConnectionId, ExecutorCall, ExecutorEvent, ExecutorId,
+    ExecutorInfo, FrameworkId, Identity, Rules, TaskId,
 };
 use crate::time::{Time, Timers};
 
@@ -117,6 +117,8 @@ pub(super) struct Framework {
 pub struct Agent {
     pub(super) id: AgentId,
     info: AgentInfo,
+    /// The cluster's rules; `None`: the master has not told them yet.
+    rules: Option<Rules>,
     pub(super) master_connected: bool,
     pub(super) ending: bool,
     pub(super) frameworks: FxHashMap<FrameworkId, Framework>,
@@ -131,6 +133,7 @@ impl Agent {
         Agent {
             id,
             info,
+            rules: None,
             master_connected: false,
             ending: false,
             frameworks: FxHashMap::default(),
@@ -148,6 +151,22 @@ impl Agent {
     pub fn task_is_live(&self, framework: &FrameworkId, task: &TaskId) -> bool {
         let task = self.frameworks.get(framework).and_then(|framework| framework.tasks.get(task));
         task.is_some_and(|task| !task.status.state.is_terminal())
+    }
+
+    /// Whether someone may read what a task wrote; the task may have ended long ago.
+    ///
+    /// # Errors
+    /// Why not, for people.
+    pub fn check_reader(&self, who: &Identity, framework: &FrameworkId, task: &TaskId) -> Result<(), String> {
+        let Some(rules) = &self.rules else {
+            return Err(
+                "the agent has not heard of the cluster's rules yet; ask again when it has found its master"
+                    .to_owned(),
+            );
+        };
+        let task = self.frameworks.get(framework).and_then(|framework| framework.tasks.get(task));
+        let role = task.map(|task| &task.role);
+        rules.check(who, Action::ReadLogs, role).map_err(|denied| denied.to_string())
     }
 
     /// Takes note of what happened, and appends what is to be done.
@@ -182,6 +201,7 @@ impl Agent {
 
     fn master_event(&mut self, now: Time, event: AgentEvent, out: &mut Vec<AgentOutput>) {
         match event {
+            AgentEvent::SetRules(rules) => self.rules = Some(rules),
             AgentEvent::Registered { agent } => tracing::info!(%agent, "registered with the master"),
             AgentEvent::Launch { framework, role, tasks } => self.launch(now, framework, &role, tasks, out),
             AgentEvent::Kill { framework, task, stop } => self.kill(&framework, task, stop, out),

@@ -15,7 +15,7 @@ use crate::time::Time;
 #[derive(Debug)]
 pub(super) struct Task {
     pub(super) info: TaskInfo,
-    role: Role,
+    pub(super) role: Role,
     pub(super) executor: ExecutorId,
     /// Its newest update; a status without number before the first.
     pub(super) status: TaskStatus,

@@ -3,9 +3,11 @@
 use std::time::Duration;
 
 use super::*;
+use crate::protocol::rules::Rule;
 use crate::protocol::{
-    AgentCall, AgentEvent, AgentInfo, Command, CommandInfo, ConnectionId, ExecutorCall, ExecutorEvent,
-    ExecutorId, FrameworkId, Reason, TaskInfo, TaskState, TaskStatus, UpdateNumber, Work,
+    Action, AgentCall, AgentEvent, AgentInfo, Command, CommandInfo, ConnectionId, ExecutorCall,
+    ExecutorEvent, ExecutorId, FrameworkId, Reason, Rules, TaskInfo, TaskState, TaskStatus, UpdateNumber,
+    Work,
 };
 use crate::resources::Resources;
 use crate::time::Time;
@@ -193,4 +195,27 @@ fn shutting_down_waits_for_the_executors_but_not_for_ever() {
     assert!(matches!(&out[..], [AgentOutput::StopExecutor { .. }]), "{out:?}");
     let out = scenario.exited();
     assert!(out.ends_with(&[AgentOutput::ToMaster(AgentCall::Unregister), AgentOutput::Stop]), "{out:?}");
+}
+
+#[test]
+fn readers_are_checked_by_the_rules_that_the_master_told() {
+    let mut scenario = Scenario::with_task();
+    let reader = "spiffe://test/operator/alice".parse().unwrap();
+    let check = |scenario: &Scenario, task: &str| {
+        scenario.agent.check_reader(&reader, &framework(), &task.parse().unwrap())
+    };
+    assert!(
+        check(&scenario, "t1").unwrap_err().starts_with("the agent has not heard of the cluster's rules")
+    );
+    scenario.step(AgentInput::Master(AgentEvent::SetRules(Rules::default())));
+    assert_eq!(check(&scenario, "t1"), Ok(()));
+    let rule = Rule {
+        principals: vec!["operator/alice".parse().unwrap()],
+        actions: vec![Action::ReadLogs],
+        roles: Some(vec!["web".parse().unwrap()]),
+    };
+    let rules = Rules { allow: vec![rule], ..Rules::default() };
+    scenario.step(AgentInput::Master(AgentEvent::SetRules(rules)));
+    assert_eq!(check(&scenario, task().id.as_str()), Ok(()));
+    assert!(check(&scenario, "old").is_err(), "its role is not known any more");
 }

@@ -8,9 +8,10 @@ use super::machine::{Master, Output};
 use super::tasks::Task;
 use crate::allocator::Allocation;
 use crate::protocol::framework::MAX_REFUSE;
+use crate::protocol::rules::Denied;
 use crate::protocol::{
-    AgentEvent, AgentId, ConnectionId, ExecutorId, FrameworkId, OfferId, Operation, Reason, SchedulerEvent,
-    TaskId, TaskInfo, TaskState, TaskStatus, Work,
+    Action, AgentEvent, AgentId, ConnectionId, ExecutorId, FrameworkId, OfferId, Operation, Reason,
+    SchedulerEvent, TaskId, TaskInfo, TaskState, TaskStatus, Work,
 };
 use crate::resources::{InsufficientResources, ReservationError, Resources, Role};
 use crate::time::Time;
@@ -38,6 +39,8 @@ enum AcceptError {
     NotOffered(InsufficientResources),
     #[error(transparent)]
     Reservation(#[from] ReservationError),
+    #[error(transparent)]
+    Denied(#[from] Denied),
 }
 
 impl AcceptError {
@@ -156,9 +159,11 @@ impl Master {
                     }
                 }
                 Operation::Reserve { resources, reservation } => {
+                    self.permit_framework(framework, Action::Reserve, &reservation.role)?;
                     effects.convert(resources, resources.to_reserved(reservation)?)?;
                 }
                 Operation::Unreserve { resources } => {
+                    self.permit_framework(framework, Action::Reserve, &pooled.role)?;
                     effects.convert(resources, resources.pop_reservation()?)?;
                 }
             }

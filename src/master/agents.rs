@@ -10,7 +10,7 @@ use super::unreachable::AGENT_PING_INTERVAL;
 use crate::allocator::{AgentProfile, Allocation};
 use crate::protocol::{
     AgentCall, AgentEvent, AgentId, AgentInfo, ConnectionId, ExecutorId, FrameworkId, HeldTask, OfferId,
-    Reason, SchedulerEvent, TaskId, TaskState, TaskStatus, Work,
+    Reason, Rules, SchedulerEvent, TaskId, TaskState, TaskStatus, Work,
 };
 use crate::resources::{Resources, Role};
 use crate::store::{Change, Key};
@@ -122,6 +122,8 @@ impl Master {
             self.adopt_task(now, &id, &mut agent, &mut used, held, out);
         }
         out.push(Output::ToAgent { connection, event: AgentEvent::Registered { agent: id.clone() } });
+        let rules = Rules::clone(&self.rules);
+        out.push(Output::ToAgent { connection, event: AgentEvent::SetRules(rules) });
         self.allocator.add_agent(&id, &AgentProfile::from(&agent.info), &agent.info.resources, &used);
         let is_recorded = recorded.is_some_and(|before| before == agent.record(&id));
         self.agents.insert(id.clone(), agent);

@@ -58,7 +58,8 @@ impl Master {
         call: SchedulerCall,
         out: &mut Vec<Output>,
     ) {
-        if let SchedulerCall::Subscribe { framework, suppressed } = call {
+        if let SchedulerCall::Subscribe { mut framework, suppressed } = call {
+            self.keep_permitted_roles(connection, &mut framework, out);
             return self.subscribe(now, connection, id, framework, &suppressed, out);
         }
         if self.frameworks.get(&id).and_then(|known| known.connection) != Some(connection) {
@@ -69,7 +70,8 @@ impl Master {
             SchedulerCall::Accept { offers, operations, refuse } => {
                 self.accept(now, &id, &offers, operations, refuse, out);
             }
-            SchedulerCall::UpdateFramework { framework, suppressed } => {
+            SchedulerCall::UpdateFramework { mut framework, suppressed } => {
+                self.keep_permitted_roles(connection, &mut framework, out);
                 self.update_framework(now, &id, framework, &suppressed, out);
             }
             SchedulerCall::SetDemand { role, demand } => {

@@ -1,6 +1,7 @@
 //! The master's face: inputs, outputs, and who handles what.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use rustc_hash::FxHashMap;
 use serde::{Deserialize, Serialize};
@@ -16,7 +17,7 @@ use super::unreachable::UnreachableAgents;
 use crate::allocator::Allocator;
 use crate::protocol::operator::{OperatorAnswer, OperatorRequest};
 use crate::protocol::{
-    AgentCall, AgentEvent, AgentId, ConnectionId, FrameworkId, Identity, IdentityKind, SchedulerCall,
+    AgentCall, AgentEvent, AgentId, ConnectionId, FrameworkId, Identity, IdentityKind, Rules, SchedulerCall,
     SchedulerEvent,
 };
 use crate::store::Change;
@@ -110,7 +111,14 @@ pub enum Output {
 
 /// Who is at the other end of a connection.
 #[derive(Clone, Debug)]
-pub(super) enum Peer {
+pub(super) struct Peer {
+    pub(super) identity: Identity,
+    party: Party,
+}
+
+/// What a peer is to the master.
+#[derive(Clone, Debug)]
+enum Party {
     /// This agent.
     Agent(AgentId),
     /// This framework's scheduler.
@@ -146,6 +154,7 @@ pub struct Master {
     pub(super) offers: OfferTable,
     pub(super) relays: Relays,
     pub(super) maintenance: Maintenance,
+    pub(super) rules: Arc<Rules>,
     /// The machines of which alone something is offered, if there is such a list.
     pub(super) allow_list: Option<BTreeSet<String>>,
     pub(super) timers: Timers<Timer>,
@@ -166,6 +175,7 @@ impl Master {
             offers: OfferTable::default(),
             relays: Relays::default(),
             maintenance: Maintenance::default(),
+            rules: Arc::default(),
             allow_list: None,
             timers: Timers::default(),
             pings: true,
@@ -194,22 +204,22 @@ impl Master {
         match input {
             Input::Connected { connection, peer } => self.connected(connection, &peer, out),
             Input::Disconnected { connection } => self.disconnected(now, connection, out),
-            Input::Agent { connection, call } => match self.peers.get(&connection) {
-                Some(Peer::Agent(agent)) => {
+            Input::Agent { connection, call } => match self.party(connection) {
+                Some(Party::Agent(agent)) => {
                     let agent = agent.clone();
                     self.agent_call(now, connection, agent, call, out);
                 }
                 _ => self.refuse(connection, "it is not an agent's connection", out),
             },
-            Input::Scheduler { connection, call } => match self.peers.get(&connection) {
-                Some(Peer::Framework(framework)) => {
+            Input::Scheduler { connection, call } => match self.party(connection) {
+                Some(Party::Framework(framework)) => {
                     let framework = framework.clone();
                     self.scheduler_call(now, connection, framework, call, out);
                 }
                 _ => self.refuse(connection, "it is not a framework's connection", out),
             },
-            Input::Operator { connection, request } => match self.peers.get(&connection) {
-                Some(Peer::Operator) => self.operator_request(now, connection, request, out),
+            Input::Operator { connection, request } => match self.party(connection) {
+                Some(Party::Operator) => self.operator_request(now, connection, request, out),
                 _ => self.refuse(connection, "it is not an operator's connection", out),
             },
             // Needs no decision.
@@ -224,28 +234,34 @@ impl Master {
         [self.timers.next_deadline(), allocation].into_iter().flatten().min()
     }
 
+    fn party(&self, connection: ConnectionId) -> Option<&Party> {
+        self.peers.get(&connection).map(|peer| &peer.party)
+    }
+
     fn connected(&mut self, connection: ConnectionId, peer: &Identity, out: &mut Vec<Output>) {
-        let role = match peer.kind() {
-            IdentityKind::Agent => AgentId::new(peer.name()).map(Peer::Agent),
-            IdentityKind::Framework => FrameworkId::new(peer.name()).map(Peer::Framework),
-            IdentityKind::Operator => Ok(Peer::Operator),
+        let party = match peer.kind() {
+            IdentityKind::Agent => AgentId::new(peer.name()).map(Party::Agent),
+            IdentityKind::Framework => FrameworkId::new(peer.name()).map(Party::Framework),
+            IdentityKind::Operator => Ok(Party::Operator),
             IdentityKind::Master | IdentityKind::Executor => {
                 return self.refuse(connection, "a master takes agents, frameworks and operators only", out);
             }
         };
-        match role {
-            Ok(role) => {
-                self.peers.insert(connection, role);
+        match party {
+            Ok(party) => {
+                self.peers.insert(connection, Peer { identity: peer.clone(), party });
             }
             Err(invalid) => self.refuse(connection, &invalid.to_string(), out),
         }
     }
 
     fn disconnected(&mut self, now: Time, connection: ConnectionId, out: &mut Vec<Output>) {
-        match self.peers.remove(&connection) {
-            Some(Peer::Agent(agent)) => self.agent_disconnected(now, connection, &agent, out),
-            Some(Peer::Framework(framework)) => self.framework_disconnected(now, connection, &framework, out),
-            Some(Peer::Operator) => self.operator_disconnected(connection, out),
+        match self.peers.remove(&connection).map(|peer| peer.party) {
+            Some(Party::Agent(agent)) => self.agent_disconnected(now, connection, &agent, out),
+            Some(Party::Framework(framework)) => {
+                self.framework_disconnected(now, connection, &framework, out)
+            }
+            Some(Party::Operator) => self.operator_disconnected(connection, out),
             None => {}
         }
     }

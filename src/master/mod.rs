@@ -15,6 +15,7 @@
 //! | `tasks` | what runs, updates, kills, reconciliation |
 //! | `maintenance` | agents that will be away, and frameworks that are asked to leave them |
 //! | `rules` | quotas, and the machines that are used |
+//! | `authorisation` | who may do what |
 //! | `registry` | what must not be forgotten, and outputs that wait until it is durable |
 //! | `recovery` | a master that starts anew |
 //! | `operators` | requests of operators, relayed questions, explanations |
@@ -25,6 +26,7 @@
 
 mod accept;
 mod agents;
+mod authorisation;
 mod frameworks;
 mod machine;
 mod maintenance;

@@ -5,8 +5,8 @@ use rustc_hash::FxHashMap;
 use super::machine::{Master, Output};
 use crate::protocol::operator::{OperatorAnswer, OperatorRequest};
 use crate::protocol::{
-    ConnectionId, Explanation, FrameworkId, Obstacle, OperatorCall, OperatorEvent, RequestId, SchedulerEvent,
-    TaskId,
+    ConnectionId, Explanation, FrameworkId, Obstacle, OperatorCall, OperatorEvent, RequestId, Rules,
+    SchedulerEvent, TaskId,
 };
 use crate::store::{Change, Record};
 use crate::time::Time;
@@ -41,7 +41,15 @@ impl Master {
         OperatorRequest { request, call }: OperatorRequest,
         out: &mut Vec<Output>,
     ) {
+        if let Err(denied) = self.permit_call(connection, &call) {
+            return answer(connection, request, OperatorEvent::Refused(denied.to_string()), out);
+        }
         let event = match call {
+            OperatorCall::GetRules => OperatorEvent::Rules(Rules::clone(&self.rules)),
+            OperatorCall::SetRules { rules } => {
+                let done = self.set_rules(connection, rules, out);
+                done.map_or_else(OperatorEvent::Refused, |()| OperatorEvent::Done)
+            }
             OperatorCall::GetState => OperatorEvent::State(Box::new(self.cluster_state(now))),
             OperatorCall::Request { framework, data } => {
                 let relay = |request| SchedulerEvent::Request { request, data };
@@ -248,7 +256,11 @@ impl Master {
         }
     }
 
-    fn owner_of(&self, framework: Option<FrameworkId>, task: &TaskId) -> Result<FrameworkId, String> {
+    pub(super) fn owner_of(
+        &self,
+        framework: Option<FrameworkId>,
+        task: &TaskId,
+    ) -> Result<FrameworkId, String> {
         let mut owners: Vec<&FrameworkId> = self
             .frameworks
             .iter()

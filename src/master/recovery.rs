@@ -3,6 +3,7 @@
 //! Agents tell what runs on them when they come back. Until enough of them have, shares are not known, and an offer to a framework
 //! that already has more than its share would be unfair; so offers wait.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use rustc_hash::FxHashSet;
@@ -54,6 +55,7 @@ impl Master {
                 Record::Maintenance { agent, unavailability } => {
                     self.plan_maintenance(now, agent, unavailability);
                 }
+                Record::Rules { rules } => self.rules = Arc::new(rules),
                 Record::AllowList { hostnames } => self.allow_only(Some(hostnames)),
             }
         }

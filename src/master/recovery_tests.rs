@@ -156,7 +156,7 @@ fn outputs_keep_their_order_while_they_wait() {
     assert_eq!(durable.agent(AGENT, "a1", Vec::new()), []);
     assert_eq!(durable.framework(), [], "it would see the offer of an agent that is not admitted yet");
     let out = durable.sync();
-    assert!(matches!(agent_events(&out)[..], [AgentEvent::Registered { .. }]));
+    assert!(matches!(agent_events(&out)[..], [AgentEvent::Registered { .. }, AgentEvent::SetRules(_)]));
     assert!(matches!(events(&out)[..], [SchedulerEvent::Subscribed { .. }, SchedulerEvent::Offers(_)]));
 }
 

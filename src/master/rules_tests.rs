@@ -3,15 +3,17 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use super::tests::{AGENT, FRAMEWORK, OPERATOR, World, events, offers, role};
+use super::tests::{AGENT, FRAMEWORK, OPERATOR, World, agent_events, events, offers, role, task, updates};
 use super::{Input, Output};
 use crate::protocol::operator::{ClusterState, OperatorRequest};
 use crate::protocol::{
-    AgentCall, AgentInfo, AttributeConstraint, Capabilities, DemandGroup, FaultDomain, FrameworkInfo,
-    IdentityKind, InverseOfferInfo, OfferConstraints, OfferInfo, OperatorCall, OperatorEvent, Predicate,
-    Quota, RequestId, SchedulerCall, SchedulerEvent, Selector, Unavailability,
+    AgentCall, AgentEvent, AgentInfo, AttributeConstraint, Capabilities, DemandGroup, FaultDomain,
+    FrameworkInfo, IdentityKind, InverseOfferInfo, OfferConstraints, OfferInfo, Operation, OperatorCall,
+    OperatorEvent, Predicate, Quota, Reason, RequestId, Rules, SchedulerCall, SchedulerEvent, Selector,
+    TaskState, Unavailability, Weight,
 };
-use crate::resources::Resources;
+use crate::resources::{Reservation, Resources};
+use crate::spec::Document;
 
 impl World {
     fn with_operator() -> Self {
@@ -214,4 +216,88 @@ fn demand_keeps_useless_offers_away_until_the_connection_ends() {
     world.call(FRAMEWORK, demand(1, "cpus:8"));
     world.input(Input::Disconnected { connection: FRAMEWORK });
     assert_eq!(world.subscribe(FrameworkInfo::new("f1", role())).len(), 1, "nothing is stated any more");
+}
+
+/// Rules under which the framework may use role web and admin may view and operate, and nobody anything else.
+fn strict() -> Rules {
+    let text = "[[allow]]\nprincipals = ['framework/f1']\nactions = ['register']\nroles = ['web']\n\
+                [[allow]]\nprincipals = ['operator/admin']\nactions = ['view', 'operate']\n\
+                [[allow]]\nprincipals = ['operator/*']\nactions = ['kill']\nroles = ['web']\n";
+    Document::new("rules.toml", text).parse().unwrap()
+}
+
+#[test]
+fn what_no_rule_allows_is_refused() {
+    let mut world = World::with_operator();
+    assert_eq!(world.ask(OperatorCall::SetRules { rules: strict() }).0, OperatorEvent::Done);
+    let weight = OperatorCall::SetWeight { role: role(), weight: Weight::ONE };
+    let denied = "operator/admin may not set-weight in role web: no rule allows it".to_owned();
+    assert_eq!(world.ask(weight).0, OperatorEvent::Refused(denied));
+    assert_eq!(world.ask(OperatorCall::GetRules).0, OperatorEvent::Rules(strict()));
+    let nobody = Rules { allow: strict().allow[..1].to_vec(), limit: Vec::new() };
+    let answer = world.ask(OperatorCall::SetRules { rules: nobody }).0;
+    assert!(
+        matches!(&answer, OperatorEvent::Refused(why) if why.contains("lock themselves out")),
+        "{answer:?}"
+    );
+    world.ask(OperatorCall::SetRules { rules: Rules::default() });
+    let weight = OperatorCall::SetWeight { role: role(), weight: Weight::ONE };
+    assert_eq!(world.ask(weight).0, OperatorEvent::Done);
+}
+
+#[test]
+fn frameworks_get_the_roles_that_they_may_use_and_reserve_only_if_they_may() {
+    let mut world = World::with_operator();
+    world.ask(OperatorCall::SetRules { rules: strict() });
+    world.agent_registers(AGENT, Vec::new());
+    world.connect(FRAMEWORK, IdentityKind::Framework, "f1");
+    let mut framework = FrameworkInfo::new("f1", role());
+    framework.roles.push("research".parse().unwrap());
+    let mut out = world.call(FRAMEWORK, SchedulerCall::Subscribe { framework, suppressed: Vec::new() });
+    let denied =
+        SchedulerEvent::Error("framework/f1 may not register in role research: no rule allows it".to_owned());
+    assert!(events(&out).contains(&&denied), "{out:?}");
+    let offer = offers(&mut out).pop().unwrap();
+    assert_eq!(offer.role, role());
+    assert_eq!(world.state().frameworks[0].roles, [role()]);
+
+    let operations = vec![
+        Operation::Reserve {
+            resources: Resources::cpus_mem(1000, 64),
+            reservation: Reservation::dynamic(role(), None),
+        },
+        Operation::Launch(task("t1", 1000, 64)),
+    ];
+    let accept = SchedulerCall::Accept { offers: vec![offer.id], operations, refuse: Duration::ZERO };
+    let out = world.call(FRAMEWORK, accept);
+    assert_eq!(updates(&out), [(TaskState::Error, Some(Reason::Invalid))], "{out:?}");
+}
+
+#[test]
+fn a_task_of_another_role_may_not_be_killed() {
+    let mut world = World::with_operator();
+    world.agent_registers(AGENT, Vec::new());
+    let mut out = world.framework_subscribes(FRAMEWORK, Duration::ZERO);
+    let offer = offers(&mut out).pop().unwrap();
+    let operations = vec![Operation::Launch(task("t1", 1000, 64))];
+    world.call(
+        FRAMEWORK,
+        SchedulerCall::Accept { offers: vec![offer.id], operations, refuse: Duration::ZERO },
+    );
+    let kill = || OperatorCall::Kill { framework: None, task: "t1".parse().unwrap() };
+    world.ask(OperatorCall::SetRules { rules: strict() });
+    assert_eq!(world.ask(kill()).0, OperatorEvent::Done);
+    let mut others = strict();
+    others.allow[2].roles = Some(vec!["research".parse().unwrap()]);
+    world.ask(OperatorCall::SetRules { rules: others });
+    assert!(matches!(world.ask(kill()).0, OperatorEvent::Refused(_)));
+}
+
+#[test]
+fn agents_hear_of_the_rules() {
+    let mut world = World::with_operator();
+    let told =
+        |out: &[Output], rules: &Rules| agent_events(out).contains(&&AgentEvent::SetRules(rules.clone()));
+    assert!(told(&world.agent_registers(AGENT, Vec::new()), &Rules::default()));
+    assert!(told(&world.ask(OperatorCall::SetRules { rules: strict() }).1, &strict()));
 }

@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use serde::{Deserialize, Serialize};
 
 use super::ids::{AgentId, ExecutorId, FrameworkId, TaskId};
+use super::rules::Rules;
 use super::task::{StopPolicy, TaskInfo, TaskState, TaskStatus, UpdateNumber};
 use crate::resources::Resources;
 
@@ -169,6 +170,8 @@ pub enum AgentEvent {
     },
     /// The framework has ended: stop its executors and forget it.
     ShutdownFramework(FrameworkId),
+    /// By these rules it decides who reads what tasks write. Follows each registration.
+    SetRules(Rules),
     /// Are you there?
     Ping,
 }

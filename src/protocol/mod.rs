@@ -28,6 +28,7 @@ pub mod maintenance;
 pub mod operator;
 pub mod pattern;
 pub mod quota;
+pub mod rules;
 pub mod task;
 
 pub use agent::{AgentCall, AgentEvent, AgentInfo, AgentProfile, Attributes, FaultDomain, HeldTask};
@@ -43,6 +44,7 @@ pub use maintenance::{InverseOfferInfo, Unavailability};
 pub use operator::{OperatorCall, OperatorEvent, Weight};
 pub use pattern::{Pattern, PatternError};
 pub use quota::{Limits, Quota};
+pub use rules::{Action, Rules};
 pub use task::{
     Check, Checks, Command, CommandInfo, ExecutorInfo, Exit, Probe, Reason, StopPolicy, TaskInfo, TaskState,
     TaskStatus, UpdateNumber, Work,

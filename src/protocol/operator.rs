@@ -11,6 +11,7 @@ use super::identity::IdentityKind;
 use super::ids::{AgentId, FrameworkId, RequestId, TaskId};
 use super::maintenance::Unavailability;
 use super::quota::Quota;
+use super::rules::Rules;
 use super::task::{TaskState, TaskStatus};
 use crate::resources::{Resources, Role};
 use crate::time::Time;
@@ -117,6 +118,13 @@ pub enum OperatorCall {
         /// Their names; `None`: all machines.
         hostnames: Option<BTreeSet<String>>,
     },
+    /// By which rules does the cluster go? Answered by [`OperatorEvent::Rules`].
+    GetRules,
+    /// Sets who may do what; the default takes all rules away. Answered by [`OperatorEvent::Done`].
+    SetRules {
+        /// All rules from now on.
+        rules: Rules,
+    },
     /// Ends a framework and its tasks. Answered by [`OperatorEvent::Done`].
     Teardown {
         /// Which.
@@ -143,6 +151,8 @@ pub enum OperatorEvent {
     },
     /// Why a task does not run.
     Explained(Explanation),
+    /// The rules that hold.
+    Rules(Rules),
     /// It is done.
     Done,
     /// A token for one join.

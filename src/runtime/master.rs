@@ -15,6 +15,7 @@ use rustc_hash::FxHashMap;
 use serde::de::DeserializeOwned;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
+use super::pace::Pace;
 use super::{Admission, Clock, RuntimeError, Shutdown};
 use crate::allocator::Allocator;
 use crate::master::{Input, Master, Output};
@@ -23,7 +24,8 @@ use crate::net::{
 };
 use crate::protocol::operator::{ClusterState, OperatorAnswer, OperatorRequest};
 use crate::protocol::{
-    AgentEvent, ConnectionId, Identity, IdentityKind, OperatorCall, OperatorEvent, SchedulerEvent,
+    Action, AgentEvent, ConnectionId, Identity, IdentityKind, OperatorCall, OperatorEvent, Rules,
+    SchedulerEvent,
 };
 use crate::store::{MemoryStore, Store, StoreError, Writer};
 
@@ -76,6 +78,7 @@ enum PeerOutbox {
 struct Shared {
     machine: channel::Sender<ToMachine>,
     state: watch::Receiver<Arc<ClusterState>>,
+    rules: watch::Receiver<Arc<Rules>>,
     admission: Option<Arc<Admission>>,
     last_connection: AtomicU64,
 }
@@ -129,6 +132,7 @@ impl MasterServer {
             .transpose()
             .map_err(|error| RuntimeError::Start { what: "the registry's thread", error })?;
         let (publish, state) = watch::channel(Arc::new(ClusterState::default()));
+        let (publish_rules, rules) = watch::channel(master.rules().clone());
         let driver = MachineDriver {
             machine: master,
             clock,
@@ -137,6 +141,7 @@ impl MasterServer {
             inbox,
             peers: FxHashMap::default(),
             publish,
+            publish_rules,
             outputs: Vec::new(),
         };
         let thread = std::thread::Builder::new()
@@ -146,6 +151,7 @@ impl MasterServer {
         let shared = Arc::new(Shared {
             machine: machine.clone(),
             state,
+            rules,
             admission: config.admission,
             last_connection: AtomicU64::new(0),
         });
@@ -249,12 +255,13 @@ impl Intake<'_> {
         input: impl Fn(M) -> Input,
     ) -> Result<(), NetError> {
         let machine = &self.shared.machine;
+        let pace = Pace::new(self.peer.clone(), self.shared.rules.clone());
         let sending = tokio::spawn(drive);
         let hello = ToMachine::Connected { connection: self.id, peer: self.peer, outbox, link: self.link };
         let outcome = if machine.send(hello).is_err() {
             Ok(())
         } else {
-            let outcome = feed(machine, &mut receiver, input).await;
+            let outcome = feed(machine, &mut receiver, pace, input).await;
             // The thread is gone when this fails: then nobody needs to know.
             let _ = machine.send(ToMachine::Disconnected(self.id));
             outcome
@@ -267,6 +274,7 @@ impl Intake<'_> {
 async fn feed<M: DeserializeOwned>(
     machine: &channel::Sender<ToMachine>,
     receiver: &mut Receiver<M>,
+    mut pace: Pace,
     input: impl Fn(M) -> Input,
 ) -> Result<(), NetError> {
     let in_flight = Arc::new(Semaphore::new(BATCHES_IN_FLIGHT));
@@ -275,6 +283,7 @@ async fn feed<M: DeserializeOwned>(
         if receiver.recv_batch(&mut batch).await? == 0 {
             return Ok(());
         }
+        pace.keep(batch.len()).await;
         // The semaphore is never closed.
         let Ok(permit) = in_flight.clone().acquire_owned().await else { return Ok(()) };
         let inputs = batch.drain(..).map(&input).collect();
@@ -291,13 +300,13 @@ async fn serve_operator(connection: Connection, id: ConnectionId, shared: &Share
     let sending = tokio::spawn(sender.drive());
     let hello = ToMachine::Connected {
         connection: id,
-        peer,
+        peer: peer.clone(),
         outbox: PeerOutbox::Operator(outbox.clone()),
         link: link.clone(),
     };
     let mut outcome = Ok(());
     if shared.machine.send(hello).is_ok() {
-        outcome = answer_operator(&mut receiver, id, &outbox, shared).await;
+        outcome = answer_operator(&mut receiver, (id, &peer), &outbox, shared).await;
         let _ = shared.machine.send(ToMachine::Disconnected(id));
     }
     outbox.close();
@@ -311,26 +320,33 @@ async fn serve_operator(connection: Connection, id: ConnectionId, shared: &Share
 
 async fn answer_operator(
     receiver: &mut Receiver<OperatorRequest>,
-    id: ConnectionId,
+    (id, peer): (ConnectionId, &Identity),
     outbox: &Outbox<OperatorAnswer>,
     shared: &Shared,
 ) -> Result<(), NetError> {
+    let mut pace = Pace::new(peer.clone(), shared.rules.clone());
     let in_flight = Arc::new(Semaphore::new(BATCHES_IN_FLIGHT));
     let mut batch = Vec::new();
     loop {
         if receiver.recv_batch(&mut batch).await? == 0 {
             return Ok(());
         }
+        pace.keep(batch.len()).await;
         let mut inputs = Vec::new();
         for OperatorRequest { request, call } in batch.drain(..) {
+            let permit = |action| shared.rules.borrow().check(peer, action, None);
             let event = match (call, &shared.admission) {
-                (OperatorCall::GetState, _) => {
-                    OperatorEvent::State(Box::new(ClusterState::clone(&*fresh_state(shared).await)))
-                }
-                (OperatorCall::CreateToken { kind }, Some(admission)) => match admission.create_token(kind) {
-                    Ok(token) => OperatorEvent::Token(token),
-                    Err(error) => OperatorEvent::Refused(error.to_string()),
+                (OperatorCall::GetState, _) => match permit(Action::View) {
+                    Ok(()) => {
+                        OperatorEvent::State(Box::new(ClusterState::clone(&*fresh_state(shared).await)))
+                    }
+                    Err(denied) => OperatorEvent::Refused(denied.to_string()),
                 },
+                (OperatorCall::CreateToken { kind }, Some(admission)) => {
+                    let allowed = permit(Action::Operate).map_err(|denied| denied.to_string());
+                    let made = || admission.create_token(kind).map_err(|error| error.to_string());
+                    allowed.and_then(|()| made()).map_or_else(OperatorEvent::Refused, OperatorEvent::Token)
+                }
                 (call, _) => {
                     inputs
                         .push(Input::Operator { connection: id, request: OperatorRequest { request, call } });
@@ -369,6 +385,7 @@ struct MachineDriver {
     inbox: channel::Receiver<ToMachine>,
     peers: FxHashMap<ConnectionId, (PeerOutbox, Link)>,
     publish: watch::Sender<Arc<ClusterState>>,
+    publish_rules: watch::Sender<Arc<Rules>>,
     outputs: Vec<Output>,
 }
 
@@ -433,6 +450,9 @@ impl MachineDriver {
     }
 
     fn carry_out(&mut self) {
+        if !Arc::ptr_eq(&self.publish_rules.borrow(), self.machine.rules()) {
+            self.publish_rules.send_replace(self.machine.rules().clone());
+        }
         // Each connection is awakened once, when all that there is for it is queued.
         let mut to_flush = Vec::new();
         for output in self.outputs.drain(..) {

@@ -12,6 +12,7 @@ pub mod framework;
 pub mod local;
 pub mod master;
 pub mod operator;
+mod pace;
 mod peer;
 pub mod shutdown;
 

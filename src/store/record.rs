@@ -6,7 +6,9 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use super::StoreError;
-use crate::protocol::{AgentId, AgentInfo, FrameworkId, FrameworkInfo, Quota, Unavailability, Weight, codec};
+use crate::protocol::{
+    AgentId, AgentInfo, FrameworkId, FrameworkInfo, Quota, Rules, Unavailability, Weight, codec,
+};
 use crate::resources::{Resources, Role};
 use crate::time::Time;
 
@@ -28,6 +30,8 @@ pub enum Key {
     Maintenance(AgentId),
     /// The machines of which alone something is offered.
     AllowList,
+    /// Who may do what.
+    Rules,
 }
 
 impl fmt::Display for Key {
@@ -39,6 +43,7 @@ impl fmt::Display for Key {
             Key::Quota(role) => write!(f, "quota/{role}"),
             Key::Maintenance(id) => write!(f, "maintenance/{id}"),
             Key::AllowList => write!(f, "allow-list"),
+            Key::Rules => write!(f, "rules"),
         }
     }
 }
@@ -92,6 +97,11 @@ pub enum Record {
         /// Their names.
         hostnames: BTreeSet<String>,
     },
+    /// Who may do what.
+    Rules {
+        /// All rules.
+        rules: Rules,
+    },
 }
 
 impl Record {
@@ -104,6 +114,7 @@ impl Record {
             Record::Quota { role, .. } => Key::Quota(role.clone()),
             Record::Maintenance { agent, .. } => Key::Maintenance(agent.clone()),
             Record::AllowList { .. } => Key::AllowList,
+            Record::Rules { .. } => Key::Rules,
         }
     }
 

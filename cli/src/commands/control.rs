@@ -1,9 +1,9 @@
-//! `apportion kill`, `weight`, `quota`, `maintenance`, `allow` and `token create`: what changes the cluster.
+//! `apportion kill`, `weight`, `quota`, `maintenance`, `allow`, `rules` and `token create`: what changes the cluster.
 
 use std::collections::BTreeSet;
 
 use apportion::protocol::{
-    AgentId, IdentityKind, OperatorCall, OperatorEvent, Quota, Unavailability, Weight,
+    AgentId, IdentityKind, OperatorCall, OperatorEvent, Quota, Rules, Unavailability, Weight,
 };
 use apportion::resources::Role;
 use apportion::runtime::Clock;
@@ -83,6 +83,31 @@ pub(crate) async fn allow(
         None => "what is on all machines is offered".to_owned(),
     };
     done(context.ask(OperatorCall::SetAllowList { hostnames }).await?, &told, json)
+}
+
+/// Prints who may do what.
+pub(crate) async fn show_rules(context: &Context, json: bool) -> Result<(), Failure> {
+    let rules = match context.ask(OperatorCall::GetRules).await? {
+        OperatorEvent::Rules(rules) => rules,
+        other => return Err(Failure::Answer(format!("{other:?}"))),
+    };
+    if json {
+        return print_json(&rules);
+    }
+    if rules == Rules::default() {
+        return print("everyone in the cluster may do everything\n");
+    }
+    print(&toml::to_string(&rules).map_err(|error| Failure::Answer(error.to_string()))?)
+}
+
+/// Sets who may do what.
+pub(crate) async fn set_rules(context: &Context, rules: Rules, json: bool) -> Result<(), Failure> {
+    let told = match rules.allow.len() {
+        0 => "everyone in the cluster may do everything".to_owned(),
+        1 => "only what one rule allows may be done".to_owned(),
+        number => format!("only what {number} rules allow may be done"),
+    };
+    done(context.ask(OperatorCall::SetRules { rules }).await?, &told, json)
 }
 
 /// Makes a token and prints it.

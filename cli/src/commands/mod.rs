@@ -21,10 +21,12 @@ mod why;
 use std::future::Future;
 use std::path::Path;
 
-use apportion::protocol::Quota;
+use apportion::protocol::{Quota, Rules};
 use apportion::spec::Document;
 
-use crate::arguments::{Arguments, Command, SimCommand, SpecCommand, TokenCommand, TraceCommand};
+use crate::arguments::{
+    Arguments, Command, RulesCommand, SimCommand, SpecCommand, TokenCommand, TraceCommand,
+};
 use crate::context::Context;
 use crate::failure::Failure;
 
@@ -68,6 +70,14 @@ pub(crate) fn execute(Arguments { global, command }: Arguments) -> Result<(), Fa
         Command::Allow { hostnames, all } => {
             let hostnames = (!all).then(|| hostnames.into_iter().collect());
             wait_for(control::allow(&context()?, hostnames, json))
+        }
+        Command::Rules(RulesCommand::Show) => wait_for(control::show_rules(&context()?, json)),
+        Command::Rules(RulesCommand::Set { file }) => {
+            let rules: Rules = read(&file)?.parse()?;
+            wait_for(control::set_rules(&context()?, rules, json))
+        }
+        Command::Rules(RulesCommand::Clear) => {
+            wait_for(control::set_rules(&context()?, Rules::default(), json))
         }
         Command::Token(TokenCommand::Create { kind }) => {
             wait_for(control::create_token(&context()?, kind, json))

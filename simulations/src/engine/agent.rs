@@ -82,7 +82,10 @@ impl TimerAgent {
                 }
             }
             AgentEvent::Ping => out.push(Deed::Say(AgentCall::Pong)),
-            AgentEvent::Registered { .. } | AgentEvent::Acknowledge { .. } | AgentEvent::Message { .. } => {}
+            AgentEvent::Registered { .. }
+            | AgentEvent::SetRules(_)
+            | AgentEvent::Acknowledge { .. }
+            | AgentEvent::Message { .. } => {}
         }
     }
 

@@ -15,7 +15,7 @@ use crate::agent::{Agent, AgentInput, AgentOutput};
 use crate::net::{CertificateAuthority, CloseCode, Endpoint, Expect, Link, Outbox, Settings};
 use crate::protocol::{
     AgentCall, AgentEvent, AgentInfo, ConnectionId, ExecutorCall, ExecutorEvent, ExecutorId, FrameworkId,
-    IdentityKind, TaskId,
+    Identity, IdentityKind, TaskId,
 };
 use crate::runtime::peer::{Peer, PeerEvent, any_address_like, sleep_or_forever};
 use crate::runtime::{Clock, RuntimeError, Shutdown};
@@ -45,6 +45,12 @@ pub(super) enum Event {
         framework: FrameworkId,
         executor: ExecutorId,
         message: String,
+    },
+    CheckReader {
+        who: Identity,
+        framework: FrameworkId,
+        task: TaskId,
+        reply: oneshot::Sender<Result<(), String>>,
     },
     IsTaskLive {
         framework: FrameworkId,
@@ -184,6 +190,10 @@ impl Driver {
             Event::ExecutorExited { framework, executor, message } => {
                 self.launches.ended(&framework, &executor);
                 self.handle(AgentInput::ExecutorExited { framework, executor, message });
+            }
+            Event::CheckReader { who, framework, task, reply } => {
+                // Whoever asked may have left.
+                let _ = reply.send(self.machine.check_reader(&who, &framework, &task));
             }
             Event::IsTaskLive { framework, task, reply } => {
                 // Whoever asked may have left.

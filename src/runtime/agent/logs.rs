@@ -12,8 +12,8 @@ use super::driver::Event;
 use super::work_dir::WorkDir;
 use crate::net::bulk::{BulkReader, BulkWriter};
 use crate::net::{Accepted, CloseCode, Connection, Endpoint, NetError};
-use crate::protocol::IdentityKind;
 use crate::protocol::logs::{LogAnswer, ReadLog};
+use crate::protocol::{Identity, IdentityKind};
 
 /// How often a followed file is looked at for more.
 const POLL: Duration = Duration::from_millis(100);
@@ -45,7 +45,7 @@ async fn converse(connection: &Connection, work_dir: WorkDir, events: mpsc::Send
     while let Ok((writer, reader)) = link.accept_bulk().await {
         let (work_dir, events, peer) = (work_dir.clone(), events.clone(), link.peer().clone());
         tokio::spawn(async move {
-            if let Err(error) = answer(writer, reader, &work_dir, &events).await {
+            if let Err(error) = answer(&peer, writer, reader, &work_dir, &events).await {
                 tracing::debug!(%peer, %error, "a reader of logs has left");
             }
         });
@@ -62,6 +62,7 @@ enum ReadError {
 }
 
 async fn answer(
+    who: &Identity,
     mut writer: BulkWriter,
     mut reader: BulkReader,
     work_dir: &WorkDir,
@@ -69,7 +70,11 @@ async fn answer(
 ) -> Result<(), ReadError> {
     let asked: ReadLog = reader.read_frame().await?;
     let file = work_dir.sandbox(&asked.framework, &asked.task).join(asked.output.file_name());
-    match open(file, &asked, events).await {
+    let file = match may_read(who, &asked, events).await {
+        Ok(()) => open(file, &asked, events).await,
+        Err(denied) => Err(denied),
+    };
+    match file {
         Ok(file) => {
             writer.write_frame(&LogAnswer::Bytes).await?;
             copy(file, &mut writer, &asked, events).await?;
@@ -125,6 +130,15 @@ async fn copy(
         }
         tokio::time::sleep(POLL).await;
     }
+}
+
+async fn may_read(who: &Identity, asked: &ReadLog, events: &mpsc::Sender<Event>) -> Result<(), String> {
+    let (reply, answer) = oneshot::channel();
+    let (who, framework, task) = (who.clone(), asked.framework.clone(), asked.task.clone());
+    // The agent has ended when either fails.
+    let ended = || "the agent has ended".to_owned();
+    events.send(Event::CheckReader { who, framework, task, reply }).await.map_err(|_| ended())?;
+    answer.await.unwrap_or_else(|_| Err(ended()))
 }
 
 async fn task_is_live(asked: &ReadLog, events: &mpsc::Sender<Event>) -> bool {

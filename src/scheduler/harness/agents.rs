@@ -176,7 +176,9 @@ impl Agents {
                 ends.map(|(_, call)| call).collect()
             }
             AgentEvent::Ping => vec![AgentCall::Pong],
-            AgentEvent::Registered { .. } | AgentEvent::Message { .. } => Vec::new(),
+            AgentEvent::Registered { .. } | AgentEvent::SetRules(_) | AgentEvent::Message { .. } => {
+                Vec::new()
+            }
         }
     }
 }
