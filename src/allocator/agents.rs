@@ -101,6 +101,7 @@ pub(super) struct Agent {
 }
 
 /// What a leaf has more or less of.
+#[derive(Default)]
 pub(super) struct Change {
     pub(super) amounts: Amounts,
     /// It had nothing on the agent before, or has nothing any more.

@@ -6,12 +6,13 @@ use std::borrow::Cow;
 
 use rustc_hash::FxHashMap;
 
-use super::agents::{Agent, AgentSlot, is_charged};
+use super::agents::{Agent, AgentSlot, Change, is_charged};
 use super::demand::Demand;
 use super::options::Sorter;
 use super::quota::{cut_to, cut_to_limits};
 use super::tree::{Lane, Leaf, Member, Walk};
 use super::{Allocation, DrfAllocator};
+use crate::protocol::OfferMode;
 use crate::resources::{Quantities, Resources, Value};
 use crate::time::Time;
 
@@ -33,6 +34,8 @@ enum Gift {
     /// All that is free, and plain.
     All,
     Part(Resources),
+    /// It stays free for others until it is claimed.
+    Optimistic(Resources),
 }
 
 impl DrfAllocator {
@@ -115,7 +118,8 @@ impl DrfAllocator {
         let is_ordinary = free.is_plain
             && agent.needed == Capabilities::NONE
             && !self.tree.has_constraints()
-            && self.filters.none_at(slot);
+            && self.filters.none_at(slot)
+            && self.optimistic.none_at(slot);
         if is_ordinary && cycle.barren.iter().any(|barren| barren.contains(&free.quantities)) {
             return false;
         }
@@ -157,15 +161,20 @@ impl DrfAllocator {
         cycle: &mut Cycle,
         offers: &mut Vec<Allocation>,
     ) {
-        let given = self.agents.change(slot, |agent| match gift {
-            Gift::All => agent.take_all(leaf),
-            Gift::Part(part) => {
+        let is_optimistic = matches!(gift, Gift::Optimistic(_));
+        let given = match gift {
+            Gift::All => self.agents.change(slot, |agent| agent.take_all(leaf)),
+            Gift::Part(part) => self.agents.change(slot, |agent| {
                 let change = agent.take(leaf, &part);
                 (part, change)
+            }),
+            Gift::Optimistic(part) => {
+                self.optimistic.offered(slot, leaf, &part);
+                Some((part, Change::default()))
             }
-        });
+        };
         let Some((resources, change)) = given else { return };
-        if resources.has_shared() {
+        if resources.has_shared() && !is_optimistic {
             cycle.shared_out.entry(slot).or_default().add(&resources);
         }
         self.tree.change_demand(leaf, |demand| demand.promise(&resources.quantities()));
@@ -190,7 +199,9 @@ impl DrfAllocator {
         if agent.can_offer() {
             self.tree.took(walk, leaf);
         }
-        self.tree.add(leaf, &change.amounts);
+        if !is_optimistic {
+            self.tree.add(leaf, &change.amounts);
+        }
         if is_met {
             self.tree.set_wants(leaf, false);
         }
@@ -216,6 +227,10 @@ impl DrfAllocator {
             self.is_enough(member, amounts) && demand.is_none_or(|demand| demand.is_served_by(amounts))
         };
         let is_wanted = |resources: &Resources| !self.filters.hides(slot, leaf, resources);
+        if member.offer_mode == OfferMode::Optimistic {
+            let part = self.optimistic_part(slot, agent, leaf, member);
+            return (is_enough(&part.quantities()) && is_wanted(&part)).then_some(Gift::Optimistic(part));
+        }
         if free.is_plain && !self.tree.has_quota() {
             let gives = is_enough(&free.quantities) && is_wanted(&free.resources);
             return gives.then_some(Gift::All);
@@ -226,7 +241,7 @@ impl DrfAllocator {
         }
         let part = match cycle.lane {
             Lane::Needy => self.guaranteed(leaf, member, &visible)?,
-            Lane::All => self.fair(leaf, visible),
+            Lane::All => self.permitted(leaf, visible, || self.surplus()),
         };
         (is_enough(&part.quantities()) && is_wanted(&part)).then_some(Gift::Part(part))
     }
@@ -255,8 +270,13 @@ impl DrfAllocator {
         Some(part)
     }
 
-    /// All but the scalars that a role's limits and others' guarantees keep from it.
-    fn fair(&self, leaf: Leaf, visible: Cow<'_, Resources>) -> Resources {
+    /// All but the scalars that a role's limits keep from it, and others' guarantees, which leave it `most`.
+    pub(super) fn permitted(
+        &self,
+        leaf: Leaf,
+        visible: Cow<'_, Resources>,
+        most: impl FnOnce() -> Quantities,
+    ) -> Resources {
         let room = self.tree.room(leaf);
         if room.is_none() && self.tree.kept_back().is_empty() {
             return visible.into_owned();
@@ -266,7 +286,7 @@ impl DrfAllocator {
             charged = cut_to_limits(&charged, &room);
         }
         if !self.tree.kept_back().is_empty() {
-            charged = cut_to(&charged, &self.surplus());
+            charged = cut_to(&charged, &most());
         }
         charged.add(&visible.filter(|resource| !is_charged(resource)));
         charged

@@ -10,17 +10,18 @@ use super::demand::Demand;
 use super::filters::Filters;
 use super::frameworks::Frameworks;
 use super::maintenance::{InverseOffer, Maintenance};
+use super::optimistic::{ClaimError, Optimistic};
 use super::options::DrfOptions;
 use super::profile::needed_of;
 use super::quota::check_quota;
 use super::random::Random;
-use super::tree::{RoleTree, RoleView};
+use super::tree::{Leaf, RoleTree, RoleView};
 use super::{
     AgentProfile, Allocation, Allocator, DemandGroup, FrameworkProfile, Quota, QuotaError, RoleShare,
     Unavailability,
 };
 use crate::protocol::framework::MAX_REFUSE;
-use crate::protocol::{AgentId, Explanation, FrameworkId, Weight};
+use crate::protocol::{AgentId, Explanation, FrameworkId, OfferMode, Weight};
 use crate::resources::{Kind, Quantities, Resources, Role, Scalar, Share};
 use crate::time::Time;
 
@@ -54,6 +55,7 @@ pub struct DrfAllocator {
     pub(super) frameworks: Frameworks,
     pub(super) tree: RoleTree,
     pub(super) filters: Filters,
+    pub(super) optimistic: Optimistic,
     /// Agents to look at in the next cycle.
     pub(super) urgent: Candidates,
     /// Agents to look at in the next batch.
@@ -183,6 +185,20 @@ impl DrfAllocator {
         });
     }
 
+    fn note_refused(
+        &mut self,
+        now: Time,
+        slot: AgentSlot,
+        leaf: Leaf,
+        resources: &Resources,
+        refuse: Option<Duration>,
+    ) {
+        if let Some(refuse) = refuse.filter(|refuse| !refuse.is_zero()) {
+            let until = self.batches.hidden_until(now, refuse.min(MAX_REFUSE));
+            self.filters.refuse(slot, leaf, resources, until);
+        }
+    }
+
     fn role_share(&self, view: &RoleView<'_>) -> RoleShare {
         let share = view.allocated.dominant_share(&self.share_total());
         let alone = |kind: &Kind, amount| Quantities::from_iter([(kind.clone(), amount)]);
@@ -243,6 +259,9 @@ impl Allocator for DrfAllocator {
             self.take_back(*leaf, held);
             self.note_emptied(*leaf);
         }
+        for (leaf, out) in self.optimistic.forget_agent(slot) {
+            self.take_back(leaf, &out);
+        }
         self.agent_freed(slot);
     }
 
@@ -288,6 +307,7 @@ impl Allocator for DrfAllocator {
                 self.release_everywhere(membership.leaf);
             }
             self.filters.clear_leaf(membership.leaf);
+            self.optimistic.forget_leaf(membership.leaf);
             self.tree.remove_leaf(membership.leaf);
         }
     }
@@ -348,6 +368,25 @@ impl Allocator for DrfAllocator {
         Ok(())
     }
 
+    fn set_offer_mode(&mut self, role: &Role, mode: OfferMode) {
+        self.change_offer_mode(role, mode);
+    }
+
+    fn offer_mode(&self, role: &Role) -> OfferMode {
+        self.optimistic.mode(role)
+    }
+
+    fn claim(&mut self, claim: &Allocation) -> Result<(), ClaimError> {
+        self.claim_offered(claim)
+    }
+
+    fn withdraw(&mut self, now: Time, offer: &Allocation, refuse: Option<Duration>) {
+        let Some(slot) = self.agents.slot(&offer.agent) else { return };
+        let Some(leaf) = self.leaf(&offer.framework, &offer.role) else { return };
+        self.note_refused(now, slot, leaf, &offer.resources, refuse);
+        self.take_back_offered(slot, leaf, &offer.resources);
+    }
+
     fn set_allow_list(&mut self, hostnames: Option<BTreeSet<String>>) {
         let is_allowed =
             |agent: &Agent| hostnames.as_ref().is_none_or(|list| list.contains(&agent.profile.hostname));
@@ -382,10 +421,7 @@ impl Allocator for DrfAllocator {
         };
         self.tree.subtract(leaf, &change.amounts);
         self.take_back(leaf, resources);
-        if let Some(refuse) = refuse.filter(|refuse| !refuse.is_zero()) {
-            let until = self.batches.hidden_until(now, refuse.min(MAX_REFUSE));
-            self.filters.refuse(slot, leaf, resources, until);
-        }
+        self.note_refused(now, slot, leaf, resources, refuse);
         self.agent_freed(slot);
         if change.is_first_or_last {
             self.note_emptied(leaf);

@@ -41,6 +41,12 @@ pub enum Inconsistency {
         /// What is counted.
         counted: Box<Quantities>,
     },
+    /// Optimistic offers are noted of agents that are gone, or to frameworks that are.
+    #[error("{offers} optimistic offers are noted that are nobody's")]
+    StrayOffers {
+        /// How many.
+        offers: usize,
+    },
 }
 
 impl DrfAllocator {
@@ -89,6 +95,11 @@ impl DrfAllocator {
                     counted: Box::new(counted.clone()),
                 });
             }
+        }
+        let is_stray = |(agent, leaf)| self.agents.get(agent).is_none() || self.tree.member(leaf).is_none();
+        let offers = self.optimistic.iter().filter(|out| is_stray(*out)).count();
+        if offers > 0 {
+            return Err(Inconsistency::StrayOffers { offers });
         }
         match held.into_iter().find(|(_, held)| !held.is_empty()) {
             Some((_, held)) => Err(Inconsistency::Leaf {

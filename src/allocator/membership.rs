@@ -16,6 +16,7 @@ impl DrfAllocator {
     pub(super) fn join(&mut self, slot: FrameworkSlot, role: &Role, left: bool) -> Option<Leaf> {
         let framework = self.frameworks.get_mut(slot)?;
         let leaf = self.tree.add_leaf(role, &framework.id, slot);
+        self.tree.set_offer_mode(leaf, self.optimistic.mode(role));
         let membership = Membership { role: role.clone(), leaf, suppressed: false, left, held_on: 0 };
         framework.memberships.push(membership);
         Some(leaf)
@@ -66,6 +67,7 @@ impl DrfAllocator {
         let Some(framework) = self.frameworks.get_mut(slot) else { return };
         for membership in framework.memberships.extract_if(.., |each| each.left && each.held_on == 0) {
             self.filters.clear_leaf(membership.leaf);
+            self.optimistic.forget_leaf(membership.leaf);
             self.tree.remove_leaf(membership.leaf);
         }
     }

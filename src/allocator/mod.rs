@@ -18,6 +18,7 @@ mod frameworks;
 mod invariants;
 mod maintenance;
 mod membership;
+mod optimistic;
 mod options;
 mod profile;
 mod quota;
@@ -30,6 +31,7 @@ mod tree;
 pub use drf::DrfAllocator;
 pub use invariants::Inconsistency;
 pub use maintenance::InverseOffer;
+pub use optimistic::ClaimError;
 pub use options::{DrfOptions, Sorter, Ties};
 pub use profile::FrameworkProfile;
 pub use quota::QuotaError;
@@ -40,7 +42,7 @@ use std::time::Duration;
 use crate::protocol::{AgentId, Explanation, FrameworkId, Weight};
 pub use crate::protocol::{
     AgentProfile, AttributeConstraint, Capabilities, Capability, DemandGroup, FaultDomain, Limits,
-    OfferConstraints, Pattern, PatternError, Predicate, Quota, Selector, Unavailability,
+    OfferConstraints, OfferMode, Pattern, PatternError, Predicate, Quota, Selector, Unavailability,
 };
 use crate::resources::{Kind, Quantities, Resources, Role, Share};
 use crate::time::Time;
@@ -129,6 +131,21 @@ pub trait Allocator: Send {
     /// more than its limit.
     fn set_quota(&mut self, role: &Role, quota: &Quota, force: bool) -> Result<(), QuotaError>;
 
+    /// How a role's resources are offered from now on; offers that are out stay what they are. Roles below it are not concerned.
+    fn set_offer_mode(&mut self, role: &Role, mode: OfferMode);
+
+    /// How a role's resources are offered.
+    fn offer_mode(&self, role: &Role) -> OfferMode;
+
+    /// Part of an optimistic offer is accepted: it is allocated from now on, as if it had been offered exclusively.
+    ///
+    /// # Errors
+    /// When not all of it can be had any more; nothing changes then.
+    fn claim(&mut self, claim: &Allocation) -> Result<(), ClaimError>;
+
+    /// An optimistic offer, or what was not claimed of it, comes back. `refuse` is as in [`recover`](Self::recover).
+    fn withdraw(&mut self, now: Time, offer: &Allocation, refuse: Option<Duration>);
+
     /// Offers only of agents on these machines; `None`: of all.
     fn set_allow_list(&mut self, hostnames: Option<BTreeSet<String>>);
 
@@ -152,7 +169,8 @@ pub trait Allocator: Send {
     /// too. `false`, and nothing changes, when they are not free.
     fn convert_free(&mut self, agent: &AgentId, from: &Resources, into: &Resources) -> bool;
 
-    /// Hands out what can be handed out at `now`, appending to `offers`.
+    /// Hands out what can be handed out at `now`, appending to `offers`. What it hands out for optimistic roles is not
+    /// allocated before it is [claimed](Self::claim).
     fn allocate(&mut self, now: Time, offers: &mut Vec<Allocation>);
 
     /// When an agent will be away; `None`: it will not.

@@ -5,13 +5,14 @@ use std::time::Duration;
 use rustc_hash::FxHashSet;
 
 use super::machine::{Master, Output};
+use super::offers::Offer;
 use super::tasks::Task;
-use crate::allocator::Allocation;
+use crate::allocator::{Allocation, ClaimError};
 use crate::protocol::framework::MAX_REFUSE;
 use crate::protocol::rules::Denied;
 use crate::protocol::{
-    Action, AgentEvent, AgentId, ConnectionId, ExecutorId, FrameworkId, OfferId, Operation, Reason,
-    SchedulerEvent, TaskId, TaskInfo, TaskState, TaskStatus, Work,
+    Action, AgentEvent, AgentId, Conflict, ConnectionId, ExecutorId, FrameworkId, OfferId, OfferMode,
+    Operation, Reason, SchedulerEvent, TaskId, TaskInfo, TaskState, TaskStatus, Work,
 };
 use crate::resources::{InsufficientResources, ReservationError, Resources, Role};
 use crate::time::Time;
@@ -41,6 +42,8 @@ enum AcceptError {
     Reservation(#[from] ReservationError),
     #[error(transparent)]
     Denied(#[from] Denied),
+    #[error(transparent)]
+    Conflict(#[from] ClaimError),
 }
 
 impl AcceptError {
@@ -70,6 +73,8 @@ struct Pooled {
     agent: AgentId,
     connection: ConnectionId,
     resources: Resources,
+    /// The part of it that is the framework's only once it is claimed.
+    optimistic: Resources,
 }
 
 impl Master {
@@ -82,8 +87,11 @@ impl Master {
         refuse: Duration,
         out: &mut Vec<Output>,
     ) {
+        let refuse = refuse.min(MAX_REFUSE);
         let outcome = self.pool(framework, offers).and_then(|pooled| {
-            self.validate(framework, &pooled, &operations).map(|effects| (pooled, effects))
+            let mut effects = self.validate(framework, &pooled, &operations)?;
+            self.claim(now, framework, &pooled, &mut effects, refuse)?;
+            Ok((pooled, effects))
         });
         match outcome {
             Ok((pooled, effects)) => {
@@ -92,16 +100,25 @@ impl Master {
                 }
                 self.apply(framework, &pooled, effects.conversions, effects.executors);
                 self.launch(now, framework, &pooled, operations, out);
-                let Pooled { role, agent, .. } = pooled;
-                let rest =
-                    Allocation { framework: framework.clone(), role, agent, resources: effects.remaining };
-                if !rest.resources.is_empty() {
-                    self.allocator.recover(now, &rest, Some(refuse.min(MAX_REFUSE)));
+                if !effects.remaining.is_empty() {
+                    self.allocator.recover(now, &pooled.part(framework, effects.remaining), Some(refuse));
                 }
+            }
+            Err(AcceptError::Conflict(ClaimError { agent, gone })) => {
+                for id in offers {
+                    if let Some(offer) = self.take_offer(framework, *id) {
+                        self.give_back(now, &offer, None);
+                    }
+                }
+                let tasks =
+                    operations.iter().flat_map(Operation::tasks).map(|task| task.id.clone()).collect();
+                tracing::debug!(%framework, %agent, %gone, "an accept came too late");
+                let conflict = Conflict { offers: offers.to_vec(), agent, gone, tasks };
+                self.tell(framework, SchedulerEvent::Conflict(conflict), out);
             }
             Err(error) => {
                 self.decline(now, framework, offers, refuse);
-                self.reject(now, framework, operations, &error, out);
+                self.reject(now, framework, &operations, &error, out);
             }
         }
     }
@@ -110,10 +127,10 @@ impl Master {
         let mut pooled: Option<Pooled> = None;
         let mut seen = FxHashSet::default();
         for id in offers {
-            let offer = self
+            let Offer { allocation: offer, mode } = self
                 .offers
                 .get(*id)
-                .filter(|offer| offer.framework == *framework && seen.insert(*id))
+                .filter(|offer| offer.allocation.framework == *framework && seen.insert(*id))
                 .ok_or(AcceptError::InvalidOffer(*id))?;
             match &mut pooled {
                 None => {
@@ -128,12 +145,16 @@ impl Master {
                         agent: agent.clone(),
                         connection,
                         resources: offer.resources.clone(),
+                        optimistic: Resources::new(),
                     });
                 }
                 Some(pooled) if pooled.agent == offer.agent && pooled.role == offer.role => {
                     pooled.resources += &offer.resources;
                 }
                 Some(_) => return Err(AcceptError::MixedOffers),
+            }
+            if let (Some(pooled), OfferMode::Optimistic) = (&mut pooled, mode) {
+                pooled.optimistic += &offer.resources;
             }
         }
         pooled.ok_or(AcceptError::NoOffer)
@@ -169,6 +190,33 @@ impl Master {
             }
         }
         Ok(effects)
+    }
+
+    /// Claims what the operations use of optimistic offers, and gives the rest of these back, so that only what is allocated
+    /// remains.
+    fn claim(
+        &mut self,
+        now: Time,
+        framework: &FrameworkId,
+        pooled: &Pooled,
+        effects: &mut Effects,
+        refuse: Duration,
+    ) -> Result<(), AcceptError> {
+        if pooled.optimistic.is_empty() {
+            return Ok(());
+        }
+        let exclusive = pooled.resources.minus_clamped(&pooled.optimistic);
+        let used = pooled.resources.minus_clamped(&effects.remaining);
+        let claimed = used.minus_clamped(&exclusive);
+        let unclaimed = pooled.optimistic.minus_clamped(&claimed);
+        if !claimed.is_empty() {
+            self.allocator.claim(&pooled.part(framework, claimed))?;
+        }
+        effects.remaining = effects.remaining.minus_clamped(&unclaimed);
+        if !unclaimed.is_empty() {
+            self.allocator.withdraw(now, &pooled.part(framework, unclaimed), Some(refuse));
+        }
+        Ok(())
     }
 
     fn validate_task<'a>(
@@ -220,13 +268,7 @@ impl Master {
             if agent.info.resources.try_subtract(&from).is_ok() {
                 agent.info.resources += &into;
             }
-            let allocation = Allocation {
-                framework: framework.clone(),
-                role: role.clone(),
-                agent: agent_id.clone(),
-                resources: from,
-            };
-            self.allocator.convert(&allocation, &into);
+            self.allocator.convert(&pooled.part(framework, from), &into);
         }
         for (executor, resources) in executors {
             agent.executors.insert((framework.clone(), executor), (role.clone(), resources));
@@ -272,7 +314,7 @@ impl Master {
         &mut self,
         now: Time,
         framework: &FrameworkId,
-        operations: Vec<Operation>,
+        operations: &[Operation],
         error: &AcceptError,
         out: &mut Vec<Output>,
     ) {
@@ -280,21 +322,23 @@ impl Master {
         let message = error.to_string();
         tracing::debug!(%framework, %message, "accept refused");
         let mut told = false;
-        for operation in operations {
-            let tasks = match operation {
-                Operation::Launch(task) => vec![task],
-                Operation::LaunchGroup(tasks) => tasks,
-                Operation::Reserve { .. } | Operation::Unreserve { .. } => Vec::new(),
-            };
-            for task in tasks {
-                let status = TaskStatus::new(task.id, state, now).because(reason.clone(), message.clone());
-                self.tell(framework, SchedulerEvent::Update(status), out);
-                told = true;
-            }
+        for task in operations.iter().flat_map(Operation::tasks) {
+            let status =
+                TaskStatus::new(task.id.clone(), state, now).because(reason.clone(), message.clone());
+            self.tell(framework, SchedulerEvent::Update(status), out);
+            told = true;
         }
         if !told {
             self.tell(framework, SchedulerEvent::Error(message), out);
         }
+    }
+}
+
+impl Pooled {
+    /// Part of the offers, as the allocator knows it.
+    fn part(&self, framework: &FrameworkId, resources: Resources) -> Allocation {
+        let (role, agent) = (self.role.clone(), self.agent.clone());
+        Allocation { framework: framework.clone(), role, agent, resources }
     }
 }
 

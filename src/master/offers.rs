@@ -7,24 +7,31 @@ use rustc_hash::FxHashMap;
 use super::machine::{Master, Output};
 use crate::allocator::Allocation;
 use crate::protocol::framework::MAX_REFUSE;
-use crate::protocol::{AgentId, FrameworkId, OfferId, OfferInfo, SchedulerEvent};
+use crate::protocol::{AgentId, FrameworkId, OfferId, OfferInfo, OfferMode, SchedulerEvent};
 use crate::time::Time;
+
+/// An offer that is out.
+#[derive(Debug)]
+pub(super) struct Offer {
+    pub(super) allocation: Allocation,
+    pub(super) mode: OfferMode,
+}
 
 /// The offers that are out.
 #[derive(Debug, Default)]
 pub(super) struct OfferTable {
-    by_id: FxHashMap<OfferId, Allocation>,
+    by_id: FxHashMap<OfferId, Offer>,
     last: u64,
     /// Reused between allocations.
     scratch: Vec<Allocation>,
 }
 
 impl OfferTable {
-    pub(super) fn get(&self, id: OfferId) -> Option<&Allocation> {
+    pub(super) fn get(&self, id: OfferId) -> Option<&Offer> {
         self.by_id.get(&id)
     }
 
-    pub(super) fn iter(&self) -> impl Iterator<Item = &Allocation> {
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Offer> {
         self.by_id.values()
     }
 }
@@ -50,10 +57,11 @@ impl Master {
     }
 
     fn make_offer(&mut self, now: Time, allocation: Allocation) -> Option<OfferInfo> {
+        let mode = self.allocator.offer_mode(&allocation.role);
         let framework = self.frameworks.get_mut(&allocation.framework).filter(|f| f.connection.is_some());
         let agent = self.agents.get_mut(&allocation.agent).filter(|a| a.connection.is_some());
         let (Some(framework), Some(agent)) = (framework, agent) else {
-            self.allocator.recover(now, &allocation, None);
+            self.give_back(now, &Offer { allocation, mode }, None);
             return None;
         };
         self.offers.last += 1;
@@ -69,24 +77,33 @@ impl Master {
             domain: agent.info.domain.clone(),
             unavailability: self.maintenance.unavailability(&allocation.agent),
             resources: allocation.resources.clone(),
+            mode,
         };
-        self.offers.by_id.insert(id, allocation);
+        self.offers.by_id.insert(id, Offer { allocation, mode });
         Some(offer)
     }
 
     /// Takes an offer off the table, if this framework has it. Its resources are then the caller's to place.
-    pub(super) fn take_offer(&mut self, framework: &FrameworkId, id: OfferId) -> Option<Allocation> {
-        if self.offers.by_id.get(&id)?.framework != *framework {
+    pub(super) fn take_offer(&mut self, framework: &FrameworkId, id: OfferId) -> Option<Offer> {
+        if self.offers.by_id.get(&id)?.allocation.framework != *framework {
             return None;
         }
-        let allocation = self.offers.by_id.remove(&id)?;
-        if let Some(framework) = self.frameworks.get_mut(&allocation.framework) {
+        let offer = self.offers.by_id.remove(&id)?;
+        if let Some(framework) = self.frameworks.get_mut(&offer.allocation.framework) {
             framework.offers.remove(&id);
         }
-        if let Some(agent) = self.agents.get_mut(&allocation.agent) {
+        if let Some(agent) = self.agents.get_mut(&offer.allocation.agent) {
             agent.offers.remove(&id);
         }
-        Some(allocation)
+        Some(offer)
+    }
+
+    /// An offer that was not used goes back to the allocator.
+    pub(super) fn give_back(&mut self, now: Time, offer: &Offer, refuse: Option<Duration>) {
+        match offer.mode {
+            OfferMode::Exclusive => self.allocator.recover(now, &offer.allocation, refuse),
+            OfferMode::Optimistic => self.allocator.withdraw(now, &offer.allocation, refuse),
+        }
     }
 
     /// The framework does not use these offers. Offers that it does not have any more are none of its business.
@@ -98,8 +115,8 @@ impl Master {
         refuse: Duration,
     ) {
         for id in offers {
-            if let Some(allocation) = self.take_offer(framework, *id) {
-                self.allocator.recover(now, &allocation, Some(refuse.min(MAX_REFUSE)));
+            if let Some(offer) = self.take_offer(framework, *id) {
+                self.give_back(now, &offer, Some(refuse.min(MAX_REFUSE)));
             }
         }
     }
@@ -127,9 +144,10 @@ impl Master {
     fn rescind(&mut self, now: Time, mut offers: Vec<OfferId>, out: &mut Vec<Output>) {
         offers.sort();
         for id in offers {
-            let Some(framework) = self.offers.get(id).map(|offer| offer.framework.clone()) else { continue };
-            if let Some(allocation) = self.take_offer(&framework, id) {
-                self.allocator.recover(now, &allocation, None);
+            let holder = self.offers.get(id).map(|offer| offer.allocation.framework.clone());
+            let Some(framework) = holder else { continue };
+            if let Some(offer) = self.take_offer(&framework, id) {
+                self.give_back(now, &offer, None);
                 self.tell(&framework, SchedulerEvent::Rescind(vec![id]), out);
             }
         }

@@ -3,8 +3,9 @@
 use rustc_hash::FxHashMap;
 
 use super::machine::Master;
+use super::offers::Offer;
 use crate::protocol::operator::{AgentState, ClusterState, FrameworkState, RoleState};
-use crate::protocol::{AgentId, FrameworkId};
+use crate::protocol::{AgentId, FrameworkId, OfferMode};
 use crate::resources::{Resources, Role};
 use crate::time::Time;
 
@@ -29,9 +30,10 @@ impl Master {
         tasks.sort_by(|a, b| (&a.framework, &a.status.task).cmp(&(&b.framework, &b.status.task)));
 
         let mut offered: FxHashMap<&AgentId, Resources> = FxHashMap::default();
-        for offer in self.offers.iter() {
-            *offered.entry(&offer.agent).or_default() += &offer.resources;
-            *by_role.entry(&offer.role).or_default() += &offer.resources;
+        for Offer { allocation, .. } in self.offers.iter().filter(|offer| offer.mode == OfferMode::Exclusive)
+        {
+            *offered.entry(&allocation.agent).or_default() += &allocation.resources;
+            *by_role.entry(&allocation.role).or_default() += &allocation.resources;
         }
 
         let mut agents: Vec<AgentState> = self

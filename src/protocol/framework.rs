@@ -3,6 +3,7 @@
 //! The names follow the calls and events of Mesos' v1 scheduler API.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -63,6 +64,40 @@ impl FrameworkInfo {
     }
 }
 
+/// How the resources of a role are offered: a setting of operators, per role.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum OfferMode {
+    /// To one framework at a time, whose they are until it answers.
+    #[default]
+    Exclusive,
+    /// To several at once: the first that accepts gets them, and the others are told of the [`Conflict`] when they accept.
+    Optimistic,
+}
+
+impl fmt::Display for OfferMode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            OfferMode::Exclusive => "exclusive",
+            OfferMode::Optimistic => "optimistic",
+        })
+    }
+}
+
+/// An accept of [optimistic](OfferMode::Optimistic) offers came too late: nothing of it was done. What is left is offered
+/// again.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Conflict {
+    /// The offers of the accept; they are over.
+    pub offers: Vec<OfferId>,
+    /// Whose resources they were.
+    pub agent: AgentId,
+    /// What of it others have now, or is beyond the role's quota now.
+    pub gone: Resources,
+    /// The tasks that were not launched. Their ids can be used again.
+    pub tasks: Vec<TaskId>,
+}
+
 /// Resources of one agent, offered to one framework for one of its roles.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct OfferInfo {
@@ -82,6 +117,8 @@ pub struct OfferInfo {
     pub unavailability: Option<Unavailability>,
     /// What is offered.
     pub resources: Resources,
+    /// Whether it is the framework's until it answers, or others may be offered it too.
+    pub mode: OfferMode,
 }
 
 /// Something that is done with the resources of an offer.
@@ -105,6 +142,17 @@ pub enum Operation {
     },
 }
 
+impl Operation {
+    /// The tasks that it runs.
+    pub fn tasks(&self) -> &[TaskInfo] {
+        match self {
+            Operation::Launch(task) => std::slice::from_ref(task),
+            Operation::LaunchGroup(tasks) => tasks,
+            Operation::Reserve { .. } | Operation::Unreserve { .. } => &[],
+        }
+    }
+}
+
 /// What a scheduler tells the master.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum SchedulerCall {
@@ -116,7 +164,8 @@ pub enum SchedulerCall {
         suppressed: Vec<Role>,
     },
     /// Uses offers of one agent and one role together. The operations are applied in order and atomically: when one of
-    /// them is not valid none is applied, and each task is answered with a status. What is left over is declined.
+    /// them is not valid none is applied, and each task is answered with a status. What is left over is declined. When others
+    /// have taken what is used of optimistic offers, none is applied either; the answer is [`SchedulerEvent::Conflict`].
     Accept {
         /// At least one.
         offers: Vec<OfferId>,
@@ -233,6 +282,8 @@ pub enum SchedulerEvent {
     Rescind(Vec<OfferId>),
     /// Agents that will be away, and on which the framework has something. See [`SchedulerCall::AnswerInverseOffer`].
     InverseOffers(Vec<InverseOfferInfo>),
+    /// An accept that came too late.
+    Conflict(Conflict),
     /// A task's state.
     Update(TaskStatus),
     /// An agent is gone. Updates of its tasks come apart from this.

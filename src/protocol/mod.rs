@@ -37,7 +37,9 @@ pub use constraints::{AttributeConstraint, OfferConstraints, Predicate, Selector
 pub use demand::DemandGroup;
 pub use executor::{ExecutorCall, ExecutorEvent};
 pub use explanation::{Explanation, Obstacle};
-pub use framework::{FrameworkInfo, OfferInfo, Operation, SchedulerCall, SchedulerEvent};
+pub use framework::{
+    Conflict, FrameworkInfo, OfferInfo, OfferMode, Operation, SchedulerCall, SchedulerEvent,
+};
 pub use identity::{Identity, IdentityKind};
 pub use ids::{AgentId, ConnectionId, ExecutorId, FrameworkId, OfferId, RequestId, TaskId};
 pub use maintenance::{InverseOfferInfo, Unavailability};

@@ -211,7 +211,7 @@ pub struct AgentState {
     pub total: Resources,
     /// What tasks use of it.
     pub allocated: Resources,
-    /// What is in offers that are out.
+    /// What is in exclusive offers that are out.
     pub offered: Resources,
     /// Its attributes.
     pub attributes: Attributes,
@@ -253,7 +253,7 @@ pub struct RoleState {
     pub weight: Weight,
     /// What it is guaranteed, and the most that it may have.
     pub quota: Quota,
-    /// What its frameworks have, offers included.
+    /// What its frameworks have, exclusive offers included.
     pub allocated: Resources,
     /// Its dominant share of the cluster, from 0 to 1, before it is divided by its weight.
     pub dominant_share: f64,

@@ -194,20 +194,30 @@ impl Resources {
         parts.insert(at, above.into_owned());
     }
 
-    /// The first resource of `wanted` that is not in here, and what is in here in its place.
-    fn shortfall<'a>(&'a self, wanted: &'a Self) -> Option<(&'a Resource, Option<&'a Resource>)> {
+    /// Each resource, and which layer of its pile it is, from 0.
+    pub(super) fn layers(&self) -> impl Iterator<Item = (usize, &Resource)> {
         let mut layer = 0;
         let mut before: Option<&Resource> = None;
-        for resource in wanted {
+        self.iter().map(move |resource| {
             let same_pile = before.is_some_and(|before| before.pile_cmp(resource).is_eq());
             layer = if same_pile { layer + 1 } else { 0 };
             before = Some(resource);
-            let held = self.in_pile(self.pile(resource) + layer, resource);
-            if !held.is_some_and(|held| held.value().contains(resource.value())) {
-                return Some((resource, held));
-            }
-        }
-        None
+            (layer, resource)
+        })
+    }
+
+    /// That layer of the pile that a resource belongs to, or would.
+    pub(super) fn layer(&self, layer: usize, resource: &Resource) -> Option<&Resource> {
+        self.in_pile(self.pile(resource) + layer, resource)
+    }
+
+    /// The first resource of `wanted` that is not in here, and what is in here in its place.
+    fn shortfall<'a>(&'a self, wanted: &'a Self) -> Option<(&'a Resource, Option<&'a Resource>)> {
+        wanted.layers().find_map(|(layer, resource)| {
+            let held = self.layer(layer, resource);
+            let fits = held.is_some_and(|held| held.value().contains(resource.value()));
+            (!fits).then_some((resource, held))
+        })
     }
 
     /// Takes away one resource that is known to be in here.

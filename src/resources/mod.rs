@@ -15,6 +15,7 @@ mod bundle;
 mod cursor;
 mod error;
 mod kind;
+mod overlap;
 mod parts;
 mod quantities;
 mod ranges;

@@ -169,7 +169,7 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::protocol::{AgentId, Attributes, OfferId, OfferInfo, Work};
+    use crate::protocol::{AgentId, Attributes, OfferId, OfferInfo, OfferMode, Work};
     use crate::resources::{Resources, Role, Shape};
 
     fn offer(agent: &str, resources: &str) -> Offer {
@@ -182,6 +182,7 @@ mod tests {
             domain: None,
             unavailability: None,
             resources: resources.parse().unwrap(),
+            mode: OfferMode::Exclusive,
         })
     }
 

@@ -182,6 +182,7 @@ impl<S: Scheduler> SchedulerProcess<S> {
             SchedulerEvent::InverseOffers(offers) => {
                 self.call(now, out, |scheduler, driver| scheduler.inverse_offers(driver, &offers));
             }
+            SchedulerEvent::Conflict(_) => {}
             SchedulerEvent::Update(status) => self.update(now, status, out),
             SchedulerEvent::AgentLost(agent) => {
                 self.call(now, out, |scheduler, driver| scheduler.agent_lost(driver, &agent));

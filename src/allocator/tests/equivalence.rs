@@ -10,8 +10,8 @@ use crate::allocator::{
     AgentProfile, Allocation, Allocator, Capabilities, DemandGroup, DrfAllocator, FrameworkProfile, Limits,
     Quota,
 };
-use crate::protocol::Weight;
-use crate::resources::{Quantities, Resource, Resources};
+use crate::protocol::{OfferMode, Weight};
+use crate::resources::{Quantities, Resources, Role};
 use crate::time::Time;
 
 #[derive(Clone, Debug)]
@@ -73,9 +73,26 @@ enum Event {
         whole: bool,
         refuse: Option<u64>,
     },
+    SetOfferMode {
+        role: u8,
+        optimistic: bool,
+    },
+    /// The n-th optimistic offer is accepted, in whole or half, or declined.
+    Answer {
+        nth: prop::sample::Index,
+        answer: Answer,
+        refuse: Option<u64>,
+    },
     Allocate {
         after: u64,
     },
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Answer {
+    Whole,
+    Half,
+    Nothing,
 }
 
 const ROLES: [&str; 6] = ["*", "a", "a/x", "a/y", "b", "a/x/z"];
@@ -126,6 +143,13 @@ fn event() -> impl Strategy<Value = Event> {
             .prop_map(|(framework, role, demand)| Event::SetDemand { framework, role, demand }),
         8 => (any::<prop::sample::Index>(), any::<bool>(), prop::option::of(0..4_u64))
             .prop_map(|(nth, whole, refuse)| Event::Recover { nth, whole, refuse }),
+        2 => (role(), any::<bool>()).prop_map(|(role, optimistic)| Event::SetOfferMode { role, optimistic }),
+        4 => (
+            any::<prop::sample::Index>(),
+            prop::sample::select(&[Answer::Whole, Answer::Half, Answer::Nothing][..]),
+            prop::option::of(0..4_u64),
+        )
+            .prop_map(|(nth, answer, refuse)| Event::Answer { nth, answer, refuse }),
         6 => (0..3_u64).prop_map(|after| Event::Allocate { after }),
     ]
 }
@@ -222,8 +246,7 @@ impl Both {
                 }
                 let mut back = nth.get(reference.holdings()).clone();
                 if !whole {
-                    let half = |resource: &Resource| resource.kind().as_str() == "cpus";
-                    back.resources = back.resources.into_iter().filter(half).collect();
+                    back.resources = half(&back.resources);
                 }
                 let refuse = refuse.map(Duration::from_secs);
                 if !back.resources.is_empty() {
@@ -231,17 +254,42 @@ impl Both {
                     reference.recover(self.now, &back, refuse);
                 }
             }
+            Event::SetOfferMode { role: of, optimistic } => {
+                let mode = if optimistic { OfferMode::Optimistic } else { OfferMode::Exclusive };
+                fast.set_offer_mode(&role(of), mode);
+                reference.set_offer_mode(&role(of), mode);
+            }
+            Event::Answer { nth, answer, refuse } => {
+                if reference.out().is_empty() {
+                    return Ok(());
+                }
+                let mut rest = nth.get(reference.out()).clone();
+                let claimed = match answer {
+                    Answer::Whole => rest.resources.clone(),
+                    Answer::Half => half(&rest.resources),
+                    Answer::Nothing => Resources::new(),
+                };
+                let claim = Allocation { resources: claimed, ..rest.clone() };
+                if !claim.resources.is_empty() {
+                    let limited = reference.charges_of_limited();
+                    let holds = reference.claim(&claim);
+                    prop_assert_eq!(fast.claim(&claim).is_ok(), holds);
+                    keeps_limits(&limited, &reference.charges_of_limited())?;
+                    if holds {
+                        rest.resources.try_subtract(&claim.resources).unwrap();
+                    }
+                }
+                let refuse = refuse.map(Duration::from_secs);
+                if !rest.resources.is_empty() {
+                    fast.withdraw(self.now, &rest, refuse);
+                    reference.withdraw(self.now, &rest, refuse);
+                }
+            }
             Event::Allocate { after } => {
                 self.now = self.now + Duration::from_secs(after);
                 let before = reference.charges_of_limited();
                 let expected = reference.allocate(self.now);
-                for ((role, limit, before), (.., after)) in before.iter().zip(reference.charges_of_limited())
-                {
-                    for (kind, most) in limit.iter() {
-                        let most = most.max(before.get(kind));
-                        prop_assert!(after.get(kind) <= most, "{role} has {after}, limited to {limit}");
-                    }
-                }
+                keeps_limits(&before, &reference.charges_of_limited())?;
                 let due = fast.next_deadline().is_some_and(|deadline| deadline <= self.now);
                 let mut offers = Vec::new();
                 fast.allocate(self.now, &mut offers);
@@ -251,6 +299,24 @@ impl Both {
         }
         self.fast.check_invariants().map_err(|wrong| TestCaseError::fail(wrong.to_string()))
     }
+}
+
+fn half(resources: &Resources) -> Resources {
+    resources.filter(|resource| resource.kind().as_str() == "cpus")
+}
+
+/// Nobody above its limit has more than before.
+fn keeps_limits(
+    before: &[(Role, Limits, Quantities)],
+    after: &[(Role, Limits, Quantities)],
+) -> Result<(), TestCaseError> {
+    for ((role, limit, before), (.., after)) in before.iter().zip(after) {
+        for (kind, most) in limit.iter() {
+            let most = most.max(before.get(kind));
+            prop_assert!(after.get(kind) <= most, "{role} has {after}, limited to {limit}");
+        }
+    }
+    Ok(())
 }
 
 proptest! {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::allocator::demand::Demand;
 use crate::allocator::quota::{cut_to, cut_to_limits};
 use crate::allocator::{Allocation, Capabilities, DemandGroup, DrfOptions, FrameworkProfile, Limits, Quota};
-use crate::protocol::{AgentId, FrameworkId, Weight};
+use crate::protocol::{AgentId, FrameworkId, OfferMode, Weight};
 use crate::resources::{Quantities, Resource, Resources, Role, Share, Value};
 use crate::time::Time;
 
@@ -43,6 +43,9 @@ pub(super) struct Reference {
     quotas: BTreeMap<Role, Quota>,
     demands: BTreeMap<(FrameworkId, Role), Demand>,
     allocated: Vec<Allocation>,
+    optimistic: BTreeSet<Role>,
+    /// Optimistic offers that are not answered, summed up like what is allocated.
+    out: Vec<Allocation>,
     refusals: Vec<Refusal>,
     /// How many allocations there were: per path, where a role's own frameworks are below `role/.`.
     counts: BTreeMap<String, u64>,
@@ -71,6 +74,27 @@ fn sum<'a>(all: impl Iterator<Item = &'a Quantities>) -> Quantities {
         sum.add(each);
         sum
     })
+}
+
+/// Which roles are served.
+#[derive(Clone, Copy, PartialEq)]
+enum Stage {
+    /// Those whose guarantee is not met.
+    Guaranteed,
+    /// All.
+    Fair,
+}
+
+fn same_place(one: &Allocation, other: &Allocation) -> bool {
+    one.framework == other.framework && one.role == other.role && one.agent == other.agent
+}
+
+/// Adds an allocation to the one of the same framework, role and agent.
+fn add_to(all: &mut Vec<Allocation>, allocation: Allocation) {
+    match all.iter_mut().find(|other| same_place(other, &allocation)) {
+        Some(before) => before.resources += &allocation.resources,
+        None => all.push(allocation),
+    }
 }
 
 /// The nodes from the top-level role down to the framework: each a path.
@@ -106,6 +130,11 @@ impl Reference {
             }
         }
         self.allocated.retain(|allocation| allocation.agent != *id);
+        for offer in self.out.extract_if(.., |offer| offer.agent == *id) {
+            if let Some(demand) = self.demands.get_mut(&(offer.framework, offer.role)) {
+                demand.take_back(&offer.resources.quantities());
+            }
+        }
         self.refusals.retain(|refusal| refusal.agent != *id);
         self.forget_unused();
     }
@@ -128,6 +157,7 @@ impl Reference {
     pub(super) fn remove_framework(&mut self, id: &FrameworkId) {
         self.frameworks.remove(id);
         self.allocated.retain(|allocation| allocation.framework != *id);
+        self.out.retain(|offer| offer.framework != *id);
         self.refusals.retain(|refusal| refusal.framework != *id);
         self.forget_unused();
     }
@@ -174,14 +204,13 @@ impl Reference {
     }
 
     pub(super) fn recover(&mut self, now: Time, allocation: &Allocation, refuse: Option<Duration>) {
-        let same = |other: &&mut Allocation| {
-            other.framework == allocation.framework
-                && other.role == allocation.role
-                && other.agent == allocation.agent
-        };
-        let held = self.allocated.iter_mut().find(same).unwrap();
+        let held = self.allocated.iter_mut().find(|held| same_place(held, allocation)).unwrap();
         held.resources.try_subtract(&allocation.resources).unwrap();
         self.allocated.retain(|allocation| !allocation.resources.is_empty());
+        self.came_back(now, allocation, refuse);
+    }
+
+    fn came_back(&mut self, now: Time, allocation: &Allocation, refuse: Option<Duration>) {
         if let Some(demand) = self.demands.get_mut(&(allocation.framework.clone(), allocation.role.clone())) {
             demand.take_back(&allocation.resources.quantities());
         }
@@ -192,22 +221,85 @@ impl Reference {
         self.forget_unused();
     }
 
+    pub(super) fn set_offer_mode(&mut self, role: &Role, mode: OfferMode) {
+        match mode {
+            OfferMode::Exclusive => self.optimistic.remove(role),
+            OfferMode::Optimistic => self.optimistic.insert(role.clone()),
+        };
+    }
+
+    /// Whether all of a claim could be had, in which case it is allocated.
+    pub(super) fn claim(&mut self, claim: &Allocation) -> bool {
+        let holds = self.claimable(&claim.framework, &claim.role, &claim.agent).contains(&claim.resources);
+        if holds {
+            self.answered(claim);
+            self.allocated(claim.clone());
+        }
+        holds
+    }
+
+    pub(super) fn withdraw(&mut self, now: Time, offer: &Allocation, refuse: Option<Duration>) {
+        self.answered(offer);
+        self.came_back(now, offer, refuse);
+    }
+
+    fn answered(&mut self, answered: &Allocation) {
+        let offer = self.out.iter_mut().find(|offer| same_place(offer, answered)).unwrap();
+        offer.resources = offer.resources.minus_clamped(&answered.resources);
+        self.out.retain(|offer| !offer.resources.is_empty());
+    }
+
+    /// What is out and not answered, summed up per framework, role and agent.
+    pub(super) fn out(&self) -> &[Allocation] {
+        &self.out
+    }
+
+    fn claimable(&self, framework: &FrameworkId, role: &Role, agent: &AgentId) -> Resources {
+        let mut most = self.surplus();
+        most.add(&self.unmet(role).minus_clamped(&self.required_below(Some(role))));
+        self.permitted(role, &self.visible(framework, role, agent), &most)
+    }
+
+    fn visible(&self, framework: &FrameworkId, role: &Role, agent: &AgentId) -> Resources {
+        let capabilities = self.frameworks[framework].capabilities;
+        self.available(agent).filter(|resource| resource.allocatable_to(role) && capabilities.allow(resource))
+    }
+
+    /// What is offered optimistically: all that could be claimed and is not out to the framework already. In the stage of
+    /// guarantees to those only whose guarantee is not met.
+    fn optimistic(&self, framework: &FrameworkId, role: &Role, agent: &AgentId, stage: Stage) -> Resources {
+        let lacking = self.unmet(role).minus_clamped(&self.required_below(Some(role)));
+        if stage == Stage::Guaranteed && lacking.is_empty() {
+            return Resources::new();
+        }
+        let claimable = self.claimable(framework, role, agent);
+        let is_here = |offer: &&Allocation| {
+            offer.framework == *framework && offer.role == *role && offer.agent == *agent
+        };
+        match self.out.iter().find(is_here) {
+            Some(offer) => claimable.minus_clamped(&offer.resources),
+            None => claimable,
+        }
+    }
+
     pub(super) fn allocate(&mut self, now: Time) -> Vec<Allocation> {
         self.refusals.retain(|refusal| refusal.until > now);
         let agents: Vec<AgentId> =
             self.agents.iter().filter(|agent| agent.active).map(|agent| agent.id.clone()).collect();
         let mut offers: Vec<Allocation> = Vec::new();
-        for stage in [Self::guaranteed, Self::fair] {
+        for stage in [Stage::Guaranteed, Stage::Fair] {
             for agent in &agents {
                 for (role, framework) in self.order() {
-                    let capabilities = self.frameworks[&framework].capabilities;
-                    let visible = self
-                        .available(agent)
-                        .filter(|resource| resource.allocatable_to(&role) && capabilities.allow(resource));
-                    let resources = if self.is_allocatable(&visible) {
-                        stage(self, &role, &visible)
-                    } else {
+                    let is_optimistic = self.optimistic.contains(&role);
+                    let visible = self.visible(&framework, &role, agent);
+                    let resources = if is_optimistic {
+                        self.optimistic(&framework, &role, agent, stage)
+                    } else if !self.is_allocatable(&visible) {
                         Resources::new()
+                    } else if stage == Stage::Guaranteed {
+                        self.guaranteed(&role, &visible)
+                    } else {
+                        self.permitted(&role, &visible, &self.surplus())
                     };
                     let offer = Allocation { framework, role, agent: agent.clone(), resources };
                     let who = (offer.framework.clone(), offer.role.clone());
@@ -218,16 +310,12 @@ impl Reference {
                         if let Some(demand) = self.demands.get_mut(&who) {
                             demand.promise(&amounts);
                         }
-                        self.allocated(offer.clone());
-                        let same = |other: &&mut Allocation| {
-                            other.framework == offer.framework
-                                && other.role == offer.role
-                                && other.agent == offer.agent
-                        };
-                        match offers.iter_mut().find(same) {
-                            Some(before) => before.resources += &offer.resources,
-                            None => offers.push(offer),
+                        if is_optimistic {
+                            add_to(&mut self.out, offer.clone());
+                        } else {
+                            self.allocated(offer.clone());
                         }
+                        add_to(&mut offers, offer);
                     }
                 }
             }
@@ -252,10 +340,10 @@ impl Reference {
         part + &more + &others
     }
 
-    fn fair(&self, role: &Role, visible: &Resources) -> Resources {
+    fn permitted(&self, role: &Role, visible: &Resources, most: &Quantities) -> Resources {
         let charged = cut_to_limits(&visible.filter(is_charged), &self.room(role));
         let is_any_required = !self.required_below(None).is_empty();
-        let charged = if is_any_required { cut_to(&charged, &self.surplus()) } else { charged };
+        let charged = if is_any_required { cut_to(&charged, most) } else { charged };
         charged + &visible.filter(|resource| !is_charged(resource))
     }
 
@@ -320,15 +408,7 @@ impl Reference {
         for node in path(&allocation.role, &allocation.framework) {
             *self.counts.entry(node).or_default() += 1;
         }
-        let same = |other: &&mut Allocation| {
-            other.framework == allocation.framework
-                && other.role == allocation.role
-                && other.agent == allocation.agent
-        };
-        match self.allocated.iter_mut().find(same) {
-            Some(held) => held.resources += &allocation.resources,
-            None => self.allocated.push(allocation),
-        }
+        add_to(&mut self.allocated, allocation);
     }
 
     fn available(&self, id: &AgentId) -> Resources {
@@ -415,6 +495,9 @@ impl Reference {
             used.extend(role.ancestors().chain([role.clone()]).map(|role| role.to_string()));
         }
         self.counts.retain(|node, _| used.contains(node));
+        self.out.retain(|offer| {
+            path(&offer.role, &offer.framework).last().is_some_and(|leaf| used.contains(leaf))
+        });
         self.demands.retain(|(id, role), _| path(role, id).last().is_some_and(|leaf| used.contains(leaf)));
         self.refusals.retain(|refusal| {
             path(&refusal.role, &refusal.framework).last().is_some_and(|leaf| used.contains(leaf))

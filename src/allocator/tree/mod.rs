@@ -18,7 +18,7 @@ use super::demand::Demand;
 use super::frameworks::FrameworkSlot;
 use super::options::Ties;
 use super::profile::FrameworkProfile;
-use crate::protocol::{Capabilities, FrameworkId, OfferConstraints, Quota, Weight};
+use crate::protocol::{Capabilities, FrameworkId, OfferConstraints, OfferMode, Quota, Weight};
 use crate::resources::{Quantities, Role};
 
 /// A node's place in the tree; given to another when the node is gone.
@@ -56,6 +56,8 @@ pub(super) struct Member {
     /// One of these amounts suffices for an offer; `None`: the cluster's.
     pub(super) min_allocatable: Option<Vec<Quantities>>,
     pub(super) constraints: Option<OfferConstraints>,
+    /// How its role's resources are offered.
+    pub(super) offer_mode: OfferMode,
     /// What it waits for, if it has said so.
     pub(super) demand: Option<Demand>,
 }
@@ -157,6 +159,7 @@ impl RoleTree {
             capabilities: Capabilities::NONE,
             min_allocatable: None,
             constraints: None,
+            offer_mode: OfferMode::default(),
             demand: None,
         };
         self.insert(Kind::Framework(Box::new(member)), id.as_str().into(), own)
@@ -206,6 +209,13 @@ impl RoleTree {
         match &member.demand {
             Some(demand) => demand.asks_more_than(before.as_ref()),
             None => before.is_some(),
+        }
+    }
+
+    /// Sets how a leaf is offered resources.
+    pub(super) fn set_offer_mode(&mut self, leaf: Leaf, mode: OfferMode) {
+        if let Kind::Framework(member) = &mut self.nodes[leaf].kind {
+            member.offer_mode = mode;
         }
     }
 
