@@ -281,6 +281,8 @@ pub enum Reason {
     AgentUnreachable,
     /// The offer that it was launched on was not valid any more.
     InvalidOffer,
+    /// Others were faster: they have what an optimistic offer had when it was made.
+    Conflict,
     /// The task as described can't run.
     Invalid,
     /// It was stopped because its framework was torn down.

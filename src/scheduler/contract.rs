@@ -2,7 +2,8 @@
 
 use super::{Driver, Offer};
 use crate::protocol::{
-    AgentId, ExecutorId, Explanation, FrameworkInfo, InverseOfferInfo, OfferId, RequestId, TaskStatus,
+    AgentId, Conflict, ExecutorId, Explanation, FrameworkInfo, InverseOfferInfo, OfferId, Reason, RequestId,
+    TaskState, TaskStatus,
 };
 
 /// Whether an update is recorded.
@@ -58,6 +59,20 @@ pub trait Scheduler {
     /// [`Driver::answer_inverse_offer`]; whoever does not answer is not asked again.
     fn inverse_offers(&mut self, driver: &mut Driver, offers: &[InverseOfferInfo]) {
         let _ = (driver, offers);
+    }
+
+    /// An accept of [optimistic](crate::protocol::OfferMode::Optimistic) offers came too late: nothing of it was done, and what
+    /// is left is offered again. Unless this is implemented, each of its tasks is told as dropped.
+    fn conflict(&mut self, driver: &mut Driver, conflict: &Conflict) {
+        for task in &conflict.tasks {
+            let message = format!("{} is gone", conflict.gone);
+            let status = TaskStatus {
+                agent: Some(conflict.agent.clone()),
+                ..TaskStatus::new(task.clone(), TaskState::Dropped, driver.now())
+            };
+            // It has no number, so that there is nothing to acknowledge.
+            let _ = self.status_update(driver, &status.because(Reason::Conflict, message));
+        }
     }
 
     /// An agent is gone. Updates of its tasks come apart from this.

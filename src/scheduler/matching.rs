@@ -9,7 +9,7 @@ use rustc_hash::FxHashMap;
 use super::placement::{Filter, Score};
 use super::queue::{ClassId, Queue};
 use super::{Offer, TaskRequest};
-use crate::protocol::{AgentId, Obstacle, TaskId};
+use crate::protocol::{AgentId, Obstacle, OfferMode, TaskId};
 use crate::resources::Resources;
 
 /// Where tasks may go and had better go, and what the rules kept from going where.
@@ -24,6 +24,8 @@ pub(super) struct Matcher {
 pub(super) struct Launched {
     pub(super) task: TaskId,
     pub(super) agent: AgentId,
+    /// What was asked for, when the offer is one that others may be faster to accept.
+    pub(super) request: Option<TaskRequest>,
 }
 
 /// Where a task can go.
@@ -65,8 +67,13 @@ impl Matcher {
                     let task = request.id.clone();
                     let agent = offers[index].agent().clone();
                     if let Some(request) = queue.remove(&task) {
+                        let is_optimistic = offers[index].mode() == OfferMode::Optimistic;
+                        launched.push(Launched {
+                            task,
+                            agent,
+                            request: is_optimistic.then(|| request.clone()),
+                        });
                         self.place(request, &mut offers[index], resources);
-                        launched.push(Launched { task, agent });
                     }
                 }
                 Choice::Excluded => {}

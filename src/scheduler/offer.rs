@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::TaskRequest;
 use crate::protocol::framework::DEFAULT_REFUSE;
 use crate::protocol::{
-    AgentId, Attributes, ExecutorId, ExecutorInfo, OfferId, OfferInfo, Operation, TaskInfo, Work,
+    AgentId, Attributes, ExecutorId, ExecutorInfo, OfferId, OfferInfo, OfferMode, Operation, TaskInfo, Work,
 };
 use crate::resources::{InsufficientResources, Reservation, ReservationError, Resources, Role};
 use crate::time::Time;
@@ -74,6 +74,11 @@ impl Offer {
     /// The role that the resources count for.
     pub fn role(&self) -> &Role {
         &self.info.role
+    }
+
+    /// Whether the resources are the framework's until it answers, or others may be offered them too.
+    pub fn mode(&self) -> OfferMode {
+        self.info.mode
     }
 
     /// What is left of the offer.

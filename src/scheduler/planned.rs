@@ -10,7 +10,8 @@ use super::queue::Queue;
 use super::{Ack, Driver, Offer, Plan, Reconciler, Scheduler, Subscription, TaskRecord, TaskRequest, View};
 use crate::protocol::framework::DEFAULT_REFUSE;
 use crate::protocol::{
-    Explanation, FrameworkInfo, InverseOfferInfo, RequestId, StopPolicy, TaskId, TaskState, TaskStatus,
+    Conflict, Explanation, FrameworkInfo, InverseOfferInfo, RequestId, StopPolicy, TaskId, TaskState,
+    TaskStatus,
 };
 use crate::time::Time;
 
@@ -34,6 +35,9 @@ const RECHECK: u64 = 1;
 ///
 /// A task that is launched for a role which the framework did not have so far makes it join that role.
 ///
+/// A task whose optimistic offer others were faster to accept goes back into the queue; its reconciler, to which it is staging,
+/// is told nothing.
+///
 /// Events of one batch cost one reconciliation. Offers are not held: what no waiting task fits is declined.
 #[derive(Debug)]
 pub struct Planned<R> {
@@ -45,6 +49,8 @@ pub struct Planned<R> {
     demand: Demand,
     /// Kills that were asked for and are not done.
     killing: BTreeMap<TaskId, Option<StopPolicy>>,
+    /// Tasks that were launched on optimistic offers, and of which nothing has been heard yet.
+    unconfirmed: BTreeMap<TaskId, TaskRequest>,
     /// Statuses that arise here: of launches, and of tasks that end in the queue.
     own: Vec<TaskStatus>,
     due: bool,
@@ -65,6 +71,7 @@ impl<R: Reconciler> Planned<R> {
             queue: Queue::default(),
             matcher: Matcher::default(),
             killing: BTreeMap::new(),
+            unconfirmed: BTreeMap::new(),
             own: Vec::new(),
             due: false,
             reconciled_at: Time::ZERO,
@@ -228,7 +235,8 @@ impl<R: Reconciler> Planned<R> {
     }
 
     fn note_launched(&mut self, now: Time, launched: Vec<Launched>) {
-        for Launched { task, agent } in launched {
+        for Launched { task, agent, request } in launched {
+            self.unconfirmed.extend(request.map(|request| (task.clone(), request)));
             let status = TaskStatus { agent: Some(agent), ..TaskStatus::new(task, TaskState::Staging, now) };
             self.own.push(status);
         }
@@ -269,6 +277,7 @@ impl<R: Reconciler> Scheduler for Planned<R> {
 
     fn status_update(&mut self, driver: &mut Driver, status: &TaskStatus) -> Ack {
         let mut status = status.clone();
+        self.unconfirmed.remove(&status.task);
         if status.state == TaskState::Unknown {
             if self.killing.contains_key(&status.task) {
                 // Nobody will ever say that it ended.
@@ -283,6 +292,19 @@ impl<R: Reconciler> Scheduler for Planned<R> {
         self.carry_out(plan, driver);
         self.reconcile_soon(driver);
         Ack::Now
+    }
+
+    fn conflict(&mut self, driver: &mut Driver, conflict: &Conflict) {
+        for task in &conflict.tasks {
+            // One that is to be stopped is told to be unknown, and over with that.
+            if let Some(request) = self.unconfirmed.remove(task).filter(|_| !self.killing.contains_key(task))
+            {
+                self.tasks.remove(task);
+                self.matcher.ended(task);
+                self.queue.push(request);
+            }
+        }
+        self.reconcile_soon(driver);
     }
 
     fn subscribed(&mut self, driver: &mut Driver, _how: Subscription) {

@@ -182,7 +182,9 @@ impl<S: Scheduler> SchedulerProcess<S> {
             SchedulerEvent::InverseOffers(offers) => {
                 self.call(now, out, |scheduler, driver| scheduler.inverse_offers(driver, &offers));
             }
-            SchedulerEvent::Conflict(_) => {}
+            SchedulerEvent::Conflict(conflict) => {
+                self.call(now, out, |scheduler, driver| scheduler.conflict(driver, &conflict));
+            }
             SchedulerEvent::Update(status) => self.update(now, status, out),
             SchedulerEvent::AgentLost(agent) => {
                 self.call(now, out, |scheduler, driver| scheduler.agent_lost(driver, &agent));

@@ -316,7 +316,7 @@ impl<S: Scheduler> TestMaster<S> {
         self.calls.push(call.clone());
         let call = match call {
             SchedulerCall::Accept { offers, operations, refuse } if self.rejection.is_some() => {
-                self.reject(operations);
+                self.reject(&operations);
                 SchedulerCall::Decline { offers, refuse }
             }
             call => call,
@@ -324,19 +324,12 @@ impl<S: Scheduler> TestMaster<S> {
         self.tell_master(Input::Scheduler { connection, call });
     }
 
-    fn reject(&mut self, operations: Vec<Operation>) {
+    fn reject(&mut self, operations: &[Operation]) {
         let reason = self.rejection.take().unwrap_or_default();
-        for operation in operations {
-            let tasks = match operation {
-                Operation::Launch(task) => vec![task],
-                Operation::LaunchGroup(tasks) => tasks,
-                Operation::Reserve { .. } | Operation::Unreserve { .. } => continue,
-            };
-            for task in tasks {
-                let status = TaskStatus::new(task.id, TaskState::Dropped, self.now)
-                    .because(Reason::InvalidOffer, reason.clone());
-                self.events.push_back(SchedulerEvent::Update(status));
-            }
+        for task in operations.iter().flat_map(Operation::tasks) {
+            let status = TaskStatus::new(task.id.clone(), TaskState::Dropped, self.now)
+                .because(Reason::InvalidOffer, reason.clone());
+            self.events.push_back(SchedulerEvent::Update(status));
         }
     }
 
