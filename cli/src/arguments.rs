@@ -5,7 +5,7 @@ use std::num::NonZeroU32;
 use std::path::PathBuf;
 
 use apportion::isolation::IsolationPreference;
-use apportion::protocol::{AgentId, FrameworkId, IdentityKind, Limits, TaskId, Weight};
+use apportion::protocol::{AgentId, FrameworkId, IdentityKind, Limits, OfferMode, TaskId, Weight};
 use apportion::resources::{Quantities, Resources, Role, Scalar};
 use apportion::spec::Delay;
 use apportion_simulations::sweep::{Axis, Shard};
@@ -176,6 +176,19 @@ No quota any more: apportion quota research")]
         /// Even if the cluster has less than all guarantees, or the role has more than its limit
         #[arg(long)]
         force: bool,
+    },
+    /// Set how a role's resources are offered: exclusively, or optimistically
+    #[command(after_help = "\
+Exclusive offers, which roles start with, are one framework's until it answers. Optimistic ones are made to several at once: the
+first that accepts gets them, and the others plan again; a framework that takes long to decide keeps nothing from others.
+
+Example: apportion offers research optimistic")]
+    Offers {
+        /// The role
+        role: Role,
+        /// How
+        #[arg(value_parser = offer_mode)]
+        mode: OfferMode,
     },
     /// Say when an agent will be away: frameworks are asked to leave it, and nothing of it is offered then
     #[command(after_help = "\
@@ -538,6 +551,13 @@ fn attribute(text: &str) -> Result<(String, String), String> {
 fn trace_format(text: &str) -> Result<Format, String> {
     let known: Vec<&str> = Format::ALL.into_iter().map(Format::as_str).collect();
     Format::named(text).ok_or_else(|| format!("known are {}", known.join(", ")))
+}
+
+fn offer_mode(text: &str) -> Result<OfferMode, String> {
+    [OfferMode::Exclusive, OfferMode::Optimistic]
+        .into_iter()
+        .find(|mode| mode.to_string() == text)
+        .ok_or_else(|| "it is 'exclusive' or 'optimistic'".to_owned())
 }
 
 fn weight(text: &str) -> Result<Weight, String> {

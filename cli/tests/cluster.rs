@@ -94,6 +94,8 @@ fn a_cluster_is_started_used_and_ended() {
 
     assert!(printed(state, &["weight", "research", "2.5"]).contains("2.5"));
     wait_until("the weight shows", || printed(state, &["roles"]).contains("2.5"));
+    assert!(printed(state, &["offers", "research", "optimistic"]).contains("optimistic"));
+    assert!(printed(state, &["roles"]).contains("optimistic"));
     let waiting = printed(state, &["run", &spec(folder.path(), "waiting"), "--detach"]);
     let task = format!("{}.only.0.1", waiting.trim());
     assert!(printed(state, &["why", &task]).contains("no agent"));

@@ -208,6 +208,7 @@ impl DrfAllocator {
             role: view.role.clone(),
             weight: view.weight,
             quota: view.quota.clone(),
+            offers: self.optimistic.mode(view.role),
             allocated: view.allocated.clone(),
             share,
             dominant: view.allocated.iter().find(is_dominant).map(|(kind, _)| kind.clone()),

@@ -69,6 +69,8 @@ pub struct RoleShare {
     pub weight: Weight,
     /// Its own quota.
     pub quota: Quota,
+    /// How its resources are offered.
+    pub offers: OfferMode,
     /// What the role and its children have, offered or in use.
     pub allocated: Quantities,
     /// Its dominant share, not divided by the weight.

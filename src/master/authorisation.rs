@@ -53,7 +53,8 @@ impl Master {
             }
             OperatorCall::SetWeight { role, .. } => permit(Action::SetWeight, Some(role)),
             OperatorCall::SetQuota { role, .. } => permit(Action::SetQuota, Some(role)),
-            OperatorCall::SetMaintenance { .. }
+            OperatorCall::SetOfferMode { .. }
+            | OperatorCall::SetMaintenance { .. }
             | OperatorCall::SetAllowList { .. }
             | OperatorCall::SetRules { .. }
             | OperatorCall::Teardown { .. }

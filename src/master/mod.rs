@@ -40,6 +40,8 @@ mod tasks;
 mod unreachable;
 
 #[cfg(test)]
+mod optimistic_tests;
+#[cfg(test)]
 mod recovery_tests;
 #[cfg(test)]
 mod rules_tests;

@@ -78,6 +78,10 @@ impl Master {
                 let done = self.set_quota(now, role, quota, force, out);
                 done.map_or_else(|error| OperatorEvent::Refused(error.to_string()), |()| OperatorEvent::Done)
             }
+            OperatorCall::SetOfferMode { role, mode } => {
+                self.set_offer_mode(role, mode);
+                OperatorEvent::Done
+            }
             OperatorCall::SetMaintenance { agent, unavailability } => {
                 let done = self.set_maintenance(now, agent, unavailability, out);
                 done.map_or_else(OperatorEvent::Refused, |()| OperatorEvent::Done)

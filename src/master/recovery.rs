@@ -52,6 +52,7 @@ impl Master {
                 Record::Framework { id, info, ending } => self.recover_framework(now, id, info, ending),
                 Record::Weight { role, weight } => self.allocator.set_weight(&role, weight),
                 Record::Quota { role, quota } => self.recover_quota(&role, &quota),
+                Record::OfferMode { role, mode } => self.allocator.set_offer_mode(&role, mode),
                 Record::Maintenance { agent, unavailability } => {
                     self.plan_maintenance(now, agent, unavailability);
                 }

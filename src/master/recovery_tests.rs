@@ -9,8 +9,8 @@ use super::{Input, Master, Output, RECOVERED_FRAMEWORK_GRACE, RECOVERY_TIMEOUT};
 use crate::allocator::DrfAllocator;
 use crate::protocol::operator::OperatorRequest;
 use crate::protocol::{
-    AgentCall, AgentEvent, ConnectionId, HeldTask, IdentityKind, Operation, OperatorCall, Quota, RequestId,
-    SchedulerCall, SchedulerEvent, TaskState, Unavailability, Weight,
+    AgentCall, AgentEvent, ConnectionId, HeldTask, IdentityKind, OfferMode, Operation, OperatorCall, Quota,
+    RequestId, SchedulerCall, SchedulerEvent, TaskState, Unavailability, Weight,
 };
 use crate::resources::{Reservation, Resources};
 use crate::store::{Change, MemoryStore, Store};
@@ -114,6 +114,7 @@ fn rules_of_operators_outlive_the_master() {
     let window = Unavailability { start: durable.world.now + Duration::from_secs(600), duration: None };
     for call in [
         OperatorCall::SetQuota { role: role(), quota: quota.clone(), force: false },
+        OperatorCall::SetOfferMode { role: role(), mode: OfferMode::Optimistic },
         OperatorCall::SetMaintenance { agent: "a1".parse().unwrap(), unavailability: Some(window) },
         OperatorCall::SetAllowList { hostnames: Some(["host1".to_owned()].into()) },
     ] {
@@ -124,7 +125,8 @@ fn rules_of_operators_outlive_the_master() {
     durable.sync();
     durable.crash();
     let state = durable.world.master.cluster_state(durable.world.now);
-    assert_eq!(state.roles.iter().find(|known| known.role == role()).map(|known| &known.quota), Some(&quota));
+    let known = state.roles.iter().find(|known| known.role == role()).unwrap();
+    assert_eq!((&known.quota, known.offers), (&quota, OfferMode::Optimistic));
     assert_eq!(state.agents[0].unavailability, Some(window));
     assert_eq!(state.allow_list, Some(["host1".to_owned()].into()));
 }

@@ -1,10 +1,10 @@
-//! Rules that operators set for the whole cluster: quotas, and the machines that are used.
+//! Rules that operators set for the whole cluster: quotas, how offers are made, and the machines that are used.
 
 use std::collections::BTreeSet;
 
 use super::machine::{Master, Output};
 use crate::allocator::QuotaError;
-use crate::protocol::Quota;
+use crate::protocol::{OfferMode, Quota};
 use crate::resources::Role;
 use crate::store::{Change, Key, Record};
 use crate::time::Time;
@@ -28,6 +28,15 @@ impl Master {
             Change::Put(Record::Quota { role, quota })
         });
         Ok(())
+    }
+
+    /// Sets how a role's resources are offered.
+    pub(super) fn set_offer_mode(&mut self, role: Role, mode: OfferMode) {
+        self.allocator.set_offer_mode(&role, mode);
+        self.registry.note(match mode {
+            OfferMode::Exclusive => Change::Delete(Key::OfferMode(role)),
+            OfferMode::Optimistic => Change::Put(Record::OfferMode { role, mode }),
+        });
     }
 
     /// Sets the machines of which alone something is offered; `None`: all.

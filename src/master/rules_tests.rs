@@ -16,13 +16,13 @@ use crate::resources::{Reservation, Resources};
 use crate::spec::Document;
 
 impl World {
-    fn with_operator() -> Self {
+    pub(super) fn with_operator() -> Self {
         let mut world = World::new();
         world.connect(OPERATOR, IdentityKind::Operator, "admin");
         world
     }
 
-    fn ask(&mut self, call: OperatorCall) -> (OperatorEvent, Vec<Output>) {
+    pub(super) fn ask(&mut self, call: OperatorCall) -> (OperatorEvent, Vec<Output>) {
         let request = OperatorRequest { request: RequestId(1), call };
         let mut out = self.input(Input::Operator { connection: OPERATOR, request });
         let is_answer = |output: &Output| matches!(output, Output::ToOperator { .. });
@@ -31,7 +31,7 @@ impl World {
         (answer.event, out)
     }
 
-    fn state(&mut self) -> ClusterState {
+    pub(super) fn state(&mut self) -> ClusterState {
         match self.ask(OperatorCall::GetState).0 {
             OperatorEvent::State(state) => *state,
             other => panic!("{other:?}"),

@@ -86,6 +86,7 @@ impl Master {
                 role: share.role,
                 weight: share.weight,
                 quota: share.quota,
+                offers: share.offers,
                 dominant_share: share.share.as_f64(),
                 dominant_kind: share.dominant,
                 frameworks: share.frameworks,

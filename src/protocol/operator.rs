@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::agent::{Attributes, FaultDomain};
 use super::explanation::Explanation;
+use super::framework::OfferMode;
 use super::identity::IdentityKind;
 use super::ids::{AgentId, FrameworkId, RequestId, TaskId};
 use super::maintenance::Unavailability;
@@ -104,6 +105,13 @@ pub enum OperatorCall {
         quota: Quota,
         /// Even if the cluster has less than all guarantees, or the role has more than its limit.
         force: bool,
+    },
+    /// Sets how a role's resources are offered; offers that are out stay what they are. Answered by [`OperatorEvent::Done`].
+    SetOfferMode {
+        /// The role.
+        role: Role,
+        /// How.
+        mode: OfferMode,
     },
     /// Says when an agent will be away. Frameworks are asked to leave it, and offers of it tell. Answered by
     /// [`OperatorEvent::Done`].
@@ -253,6 +261,8 @@ pub struct RoleState {
     pub weight: Weight,
     /// What it is guaranteed, and the most that it may have.
     pub quota: Quota,
+    /// How its resources are offered.
+    pub offers: OfferMode,
     /// What its frameworks have, exclusive offers included.
     pub allocated: Resources,
     /// Its dominant share of the cluster, from 0 to 1, before it is divided by its weight.

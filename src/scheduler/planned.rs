@@ -304,6 +304,7 @@ impl<R: Reconciler> Scheduler for Planned<R> {
                 self.queue.push(request);
             }
         }
+        self.demand.forget_stated();
         self.reconcile_soon(driver);
     }
 
@@ -357,5 +358,95 @@ impl<R: Reconciler> Scheduler for Planned<R> {
             };
         }
         self.reconciler.explain(self.reconciled_at, task).unwrap_or_default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::protocol::{
+        AgentId, Attributes, Command, CommandInfo, FrameworkId, OfferId, OfferInfo, OfferMode, SchedulerCall,
+        SchedulerEvent, Work,
+    };
+    use crate::resources::{Resources, Role, Shape};
+    use crate::scheduler::{SchedulerInput, SchedulerOutput, SchedulerProcess};
+
+    /// Wants one task, once, and notes what it is told of it.
+    #[derive(Default)]
+    struct OneTask {
+        asked: bool,
+        told: Vec<TaskState>,
+    }
+
+    impl Reconciler for OneTask {
+        fn framework_info(&self) -> FrameworkInfo {
+            FrameworkInfo::new("one", Role::any())
+        }
+
+        fn reconcile(&mut self, _: &View<'_>, plan: &mut Plan) {
+            if !std::mem::replace(&mut self.asked, true) {
+                let work = Work::Command(Arc::new(CommandInfo::new(Command::Shell("true".to_owned()))));
+                let shape = Arc::new(Shape::from(Resources::cpus_mem(1000, 0)));
+                plan.launch(TaskRequest::new(TaskId::new("t").unwrap(), Role::any(), shape, work));
+            }
+        }
+
+        fn status_update(&mut self, _: Time, status: &TaskStatus, _: &mut Plan) {
+            self.told.push(status.state);
+        }
+    }
+
+    fn handle(process: &mut SchedulerProcess<Planned<OneTask>>, input: SchedulerInput) -> Vec<SchedulerCall> {
+        let mut out = Vec::new();
+        process.handle(Time::ZERO, input, &mut out);
+        process.handle(Time::ZERO, SchedulerInput::Tick, &mut out);
+        let calls = out.into_iter().filter_map(|output| match output {
+            SchedulerOutput::Send(call) => Some(call),
+            _ => None,
+        });
+        calls.collect()
+    }
+
+    fn offer(id: u64) -> SchedulerInput {
+        let offer = OfferInfo {
+            id: OfferId(id),
+            role: Role::any(),
+            agent: AgentId::new("a").unwrap(),
+            hostname: String::new(),
+            attributes: Attributes::new(),
+            domain: None,
+            unavailability: None,
+            resources: Resources::cpus_mem(1000, 0),
+            mode: OfferMode::Optimistic,
+        };
+        SchedulerInput::Event(SchedulerEvent::Offers(vec![offer]))
+    }
+
+    fn accepts(calls: &[SchedulerCall]) -> usize {
+        calls.iter().filter(|call| matches!(call, SchedulerCall::Accept { .. })).count()
+    }
+
+    #[test]
+    fn a_task_whose_offer_others_took_is_launched_on_another() {
+        let mut process = SchedulerProcess::new(Planned::new(OneTask::default()));
+        handle(&mut process, SchedulerInput::Connected);
+        let framework = FrameworkId::new("one").unwrap();
+        handle(&mut process, SchedulerInput::Event(SchedulerEvent::Subscribed { framework, resumed: false }));
+        assert_eq!(accepts(&handle(&mut process, offer(1))), 1);
+        let conflict = Conflict {
+            offers: vec![OfferId(1)],
+            agent: AgentId::new("a").unwrap(),
+            gone: Resources::cpus_mem(1000, 0),
+            tasks: vec![TaskId::new("t").unwrap()],
+        };
+        let calls = handle(&mut process, SchedulerInput::Event(SchedulerEvent::Conflict(conflict)));
+        assert!(calls.iter().any(|call| matches!(call, SchedulerCall::SetDemand { .. })), "{calls:?}");
+        let scheduler = process.scheduler();
+        assert_eq!((scheduler.queued(), scheduler.tasks().len()), (1, 0));
+        assert_eq!(accepts(&handle(&mut process, offer(2))), 1);
+        assert_eq!(process.scheduler().reconciler().told, [TaskState::Staging, TaskState::Staging]);
+        assert_eq!(accepts(&handle(&mut process, offer(3))), 0);
     }
 }

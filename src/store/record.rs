@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::StoreError;
 use crate::protocol::{
-    AgentId, AgentInfo, FrameworkId, FrameworkInfo, Quota, Rules, Unavailability, Weight, codec,
+    AgentId, AgentInfo, FrameworkId, FrameworkInfo, OfferMode, Quota, Rules, Unavailability, Weight, codec,
 };
 use crate::resources::{Resources, Role};
 use crate::time::Time;
@@ -26,6 +26,8 @@ pub enum Key {
     Weight(Role),
     /// A role's quota.
     Quota(Role),
+    /// How a role's resources are offered.
+    OfferMode(Role),
     /// An agent's maintenance.
     Maintenance(AgentId),
     /// The machines of which alone something is offered.
@@ -41,6 +43,7 @@ impl fmt::Display for Key {
             Key::Framework(id) => write!(f, "framework/{id}"),
             Key::Weight(role) => write!(f, "weight/{role}"),
             Key::Quota(role) => write!(f, "quota/{role}"),
+            Key::OfferMode(role) => write!(f, "offers/{role}"),
             Key::Maintenance(id) => write!(f, "maintenance/{id}"),
             Key::AllowList => write!(f, "allow-list"),
             Key::Rules => write!(f, "rules"),
@@ -85,6 +88,13 @@ pub enum Record {
         /// Its quota.
         quota: Quota,
     },
+    /// How a role's resources are offered.
+    OfferMode {
+        /// The role.
+        role: Role,
+        /// How.
+        mode: OfferMode,
+    },
     /// When an agent will be away.
     Maintenance {
         /// Which.
@@ -112,6 +122,7 @@ impl Record {
             Record::Framework { id, .. } => Key::Framework(id.clone()),
             Record::Weight { role, .. } => Key::Weight(role.clone()),
             Record::Quota { role, .. } => Key::Quota(role.clone()),
+            Record::OfferMode { role, .. } => Key::OfferMode(role.clone()),
             Record::Maintenance { agent, .. } => Key::Maintenance(agent.clone()),
             Record::AllowList { .. } => Key::AllowList,
             Record::Rules { .. } => Key::Rules,

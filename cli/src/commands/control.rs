@@ -1,9 +1,9 @@
-//! `apportion kill`, `weight`, `quota`, `maintenance`, `allow`, `rules` and `token create`: what changes the cluster.
+//! `apportion kill`, `weight`, `quota`, `offers`, `maintenance`, `allow`, `rules` and `token create`: what changes the cluster.
 
 use std::collections::BTreeSet;
 
 use apportion::protocol::{
-    AgentId, IdentityKind, OperatorCall, OperatorEvent, Quota, Rules, Unavailability, Weight,
+    AgentId, IdentityKind, OfferMode, OperatorCall, OperatorEvent, Quota, Rules, Unavailability, Weight,
 };
 use apportion::resources::Role;
 use apportion::runtime::Clock;
@@ -41,6 +41,17 @@ pub(crate) async fn quota(
         parts => format!("role {role} {}", parts.join(" and ")),
     };
     done(context.ask(OperatorCall::SetQuota { role, quota, force }).await?, &told, json)
+}
+
+/// Sets how a role's resources are offered.
+pub(crate) async fn offers(
+    context: &Context,
+    role: Role,
+    mode: OfferMode,
+    json: bool,
+) -> Result<(), Failure> {
+    let told = format!("the offers to role {role} are {mode}");
+    done(context.ask(OperatorCall::SetOfferMode { role, mode }).await?, &told, json)
 }
 
 /// A quota in words.

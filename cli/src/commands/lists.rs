@@ -76,9 +76,10 @@ pub(crate) fn roles(state: &ClusterState, json: bool) -> Result<(), Failure> {
             amounts(&role.allocated),
             role.frameworks.to_string(),
             quota_told(&role.quota).join(", "),
+            role.offers.to_string(),
         ]
     });
-    let heading = ["ROLE", "WEIGHT", "SHARE", "HAS", "FRAMEWORKS", "QUOTA"];
+    let heading = ["ROLE", "WEIGHT", "SHARE", "HAS", "FRAMEWORKS", "QUOTA", "OFFERS"];
     print_table(heading, rows.collect(), "no roles are in use")
 }
 

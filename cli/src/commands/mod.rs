@@ -63,6 +63,7 @@ pub(crate) fn execute(Arguments { global, command }: Arguments) -> Result<(), Fa
         Command::Quota { role, guarantee, limit, force } => {
             wait_for(control::quota(&context()?, role, Quota { guarantee, limit }, force, json))
         }
+        Command::Offers { role, mode } => wait_for(control::offers(&context()?, role, mode, json)),
         Command::Maintenance { agent, begins_in, lasts, cancel } => {
             let window = (!cancel).then_some((begins_in, lasts));
             wait_for(control::maintenance(&context()?, agent, window, json))

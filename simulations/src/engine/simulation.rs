@@ -162,7 +162,7 @@ impl Simulation {
         };
         simulation.connect(OPERATOR, IdentityKind::Operator, "simulation")?;
         for role in &model.roles {
-            simulation.set_weight(role);
+            simulation.rule(role);
         }
         for agent in &model.agents {
             simulation.add_agent(agent)?;
@@ -176,10 +176,16 @@ impl Simulation {
         Ok(simulation)
     }
 
-    fn set_weight(&mut self, role: &RoleModel) {
-        let call = OperatorCall::SetWeight { role: role.role.clone(), weight: role.weight };
-        let request = OperatorRequest { request: RequestId(0), call };
-        self.tell_master(Input::Operator { connection: OPERATOR, request });
+    /// Sets what operators set of a role.
+    fn rule(&mut self, model: &RoleModel) {
+        let role = || model.role.clone();
+        for call in [
+            OperatorCall::SetWeight { role: role(), weight: model.weight },
+            OperatorCall::SetOfferMode { role: role(), mode: model.offers },
+        ] {
+            let request = OperatorRequest { request: RequestId(0), call };
+            self.tell_master(Input::Operator { connection: OPERATOR, request });
+        }
     }
 
     fn add_agent(&mut self, model: &crate::scenario::AgentModel) -> Result<(), RunError> {

@@ -52,7 +52,7 @@ impl Scenario {
         let role = |table: &super::RoleTable| {
             let quota = table.quota.clone().unwrap_or_default();
             let quota = Quota { guarantee: quota.guarantee().ok()?, limit: quota.limit().ok()? };
-            Some(RoleModel { role: table.name.clone(), weight: table.weight()?, quota })
+            Some(RoleModel { role: table.name.clone(), weight: table.weight()?, quota, offers: table.offers })
         };
         let echo = serde_json::to_vec(self).unwrap_or_default();
         Ok(Model {

@@ -13,7 +13,7 @@ mod workload;
 use std::path::PathBuf;
 
 use apportion::allocator::{Limits, Ties};
-use apportion::protocol::Weight;
+use apportion::protocol::{OfferMode, Weight};
 use apportion::resources::{ParseError, Quantities, Role};
 use apportion::spec::{Document, SpecErrors};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -188,6 +188,14 @@ pub struct RoleTable {
     /// What it is guaranteed and limited to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub quota: Option<QuotaTable>,
+    /// How its resources are offered: `"exclusive"` by default, or `"optimistic"`: to several frameworks at once, the first that
+    /// accepts gets them.
+    #[serde(default, skip_serializing_if = "is_exclusive")]
+    pub offers: OfferMode,
+}
+
+fn is_exclusive(mode: &OfferMode) -> bool {
+    *mode == OfferMode::Exclusive
 }
 
 fn default_weight() -> f64 {

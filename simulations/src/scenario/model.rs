@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use apportion::allocator::Quota;
-use apportion::protocol::{AgentId, Attributes, FrameworkId, Weight};
+use apportion::protocol::{AgentId, Attributes, FrameworkId, OfferMode, Weight};
 use apportion::resources::{Resources, Role};
 
 use super::{AllocatorTable, Decision, Fidelity, OutputTable, Scenario};
@@ -73,6 +73,8 @@ pub struct RoleModel {
     pub weight: Weight,
     /// What it is guaranteed and limited to.
     pub quota: Quota,
+    /// How its resources are offered.
+    pub offers: OfferMode,
 }
 
 /// A framework.

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use apportion::allocator::{AttributeConstraint, Limits, OfferConstraints, Pattern, Predicate, Selector};
-use apportion::protocol::{AgentId, FrameworkId};
+use apportion::protocol::{AgentId, FrameworkId, OfferMode};
 use apportion::resources::{Quantities, Resources, Role};
 use apportion::spec::{Delay, Document, SpecErrors};
 use serde::Deserialize;
@@ -111,6 +111,7 @@ pub(super) enum Step {
     Advance(Delay),
     SetQuota(SetQuota),
     SetWeight(SetWeight),
+    SetOffers(SetOffers),
     Reserve(Reserve),
     Unreserve(Reserve),
     SetConstraints(SetConstraints),
@@ -141,6 +142,7 @@ impl Step {
             Step::Advance(_) => "advance",
             Step::SetQuota(_) => "set_quota",
             Step::SetWeight(_) => "set_weight",
+            Step::SetOffers(_) => "set_offers",
             Step::Reserve(_) => "reserve",
             Step::Unreserve(_) => "unreserve",
             Step::SetConstraints(_) => "set_constraints",
@@ -243,6 +245,8 @@ pub(super) struct Accept {
     pub(super) task: String,
     pub(super) resources: Text<Resources>,
     pub(super) refuse: Option<Delay>,
+    /// The accept comes too late, and this is gone.
+    pub(super) conflict: Option<Text<Resources>>,
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -262,6 +266,14 @@ pub(super) struct SetQuota {
 pub(super) struct SetWeight {
     pub(super) role: Text<Role>,
     pub(super) weight: f64,
+}
+
+/// How a role's resources are offered.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct SetOffers {
+    pub(super) role: Text<Role>,
+    pub(super) mode: OfferMode,
 }
 
 #[derive(Clone, Debug, Deserialize)]

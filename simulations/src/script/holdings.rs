@@ -15,6 +15,9 @@ use super::text::{Text, pick, pick_exactly, rebuilt};
 impl World {
     pub(super) fn decline(&mut self, decline: &form::Decline) -> Result<(), Wrong> {
         let (framework, agent) = (&decline.framework.0, &decline.agent.0);
+        if let Some(offer) = self.optimistic_offer(framework, agent, decline.role.as_ref()) {
+            return self.decline_optimistic(decline, offer);
+        }
         let refuse = Some(decline.refuse.map_or(DEFAULT_REFUSE, Delay::duration));
         let roles = self.roles_held(framework, agent, decline.role.as_ref())?;
         let Some(wanted) = &decline.resources else {
@@ -37,6 +40,12 @@ impl World {
         let (framework, agent) = (&accept.framework.0, &accept.agent.0);
         if self.tasks.contains_key(&accept.task) {
             return Err(format!("task {} runs already", accept.task).into());
+        }
+        if let Some(offer) = self.optimistic_offer(framework, agent, accept.role.as_ref()) {
+            return self.accept_optimistic(accept, offer);
+        }
+        if accept.conflict.is_some() {
+            return Err(format!("the offer of {agent} is {framework}'s alone: there is no conflict").into());
         }
         let found = self.roles_held(framework, agent, accept.role.as_ref())?.into_iter().find_map(|role| {
             let held = self.held.get(&(framework.clone(), agent.clone(), role.clone()))?;

@@ -9,13 +9,14 @@
 //! | `form` | what people write |
 //! | `text` | values in it that are written as text: resources, amounts |
 //! | `player` | step after step: the allocator, and the clock |
-//! | `parties`, `holdings`, `checks` | the steps: who comes and goes; what is done with offers; what is expected |
+//! | `parties`, `holdings`, `optimistic`, `checks` | the steps: who comes and goes; what is done with offers; what is expected |
 //! | `expectations` | offers, and what is different between them |
 
 mod checks;
 mod expectations;
 mod form;
 mod holdings;
+mod optimistic;
 mod parties;
 mod player;
 mod text;

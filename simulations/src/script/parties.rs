@@ -58,6 +58,7 @@ impl World {
         self.profiles.remove(id).ok_or_else(|| format!("there is no agent {id}"))?;
         self.allocator.remove_agent(id);
         self.held.retain(|(_, agent, _), _| agent != id);
+        self.optimistic.retain(|(_, agent, _), _| agent != id);
         self.tasks.retain(|_, task| task.agent != *id);
         Ok(())
     }
@@ -84,6 +85,7 @@ impl World {
         self.frameworks.remove(id).ok_or_else(|| format!("there is no framework {id}"))?;
         self.allocator.remove_framework(id);
         self.held.retain(|(framework, ..), _| framework != id);
+        self.optimistic.retain(|(framework, ..), _| framework != id);
         self.tasks.retain(|_, task| task.framework != *id);
         Ok(())
     }

@@ -7,7 +7,7 @@ use apportion::allocator::{
     AgentProfile, Allocation, Allocator, DemandGroup, DrfAllocator, DrfOptions, FrameworkProfile,
     InverseOffer, Quota, Sorter, Unavailability,
 };
-use apportion::protocol::{AgentId, FrameworkId};
+use apportion::protocol::{AgentId, FrameworkId, OfferMode};
 use apportion::resources::{Resources, Role};
 use apportion::spec::{Delay, SpecError};
 use apportion::time::Time;
@@ -82,6 +82,8 @@ pub(super) struct World {
     pub(super) interval: Duration,
     /// Offers that are out.
     pub(super) held: BTreeMap<(FrameworkId, AgentId, Role), Resources>,
+    /// Optimistic offers that are out.
+    pub(super) optimistic: BTreeMap<(FrameworkId, AgentId, Role), Resources>,
     pub(super) tasks: BTreeMap<String, Allocation>,
     pub(super) frameworks: BTreeMap<FrameworkId, FrameworkProfile>,
     pub(super) profiles: BTreeMap<AgentId, AgentProfile>,
@@ -128,6 +130,7 @@ impl World {
             now: Time::ZERO,
             interval,
             held: BTreeMap::new(),
+            optimistic: BTreeMap::new(),
             tasks: BTreeMap::new(),
             frameworks: BTreeMap::new(),
             profiles: BTreeMap::new(),
@@ -168,6 +171,7 @@ impl World {
                     .set_quota(&set.role.0, &quota, set.force.unwrap_or(true))
                     .map_err(|error| error.to_string())?;
             }
+            Step::SetOffers(set) => self.allocator.set_offer_mode(&set.role.0, set.mode),
             Step::SetWeight(set) => self.allocator.set_weight(&set.role.0, weight(set.weight)?),
             Step::Reserve(reserve) => self.reserve(reserve)?,
             Step::Unreserve(unreserve) => self.unreserve(unreserve)?,
@@ -230,7 +234,11 @@ impl World {
         for Allocation { framework, role, agent, resources } in &self.made[before..] {
             self.recent.add(framework, role, agent, resources);
             let key = (framework.clone(), agent.clone(), role.clone());
-            *self.held.entry(key).or_default() += resources;
+            let held = match self.allocator.offer_mode(role) {
+                OfferMode::Exclusive => &mut self.held,
+                OfferMode::Optimistic => &mut self.optimistic,
+            };
+            *held.entry(key).or_default() += resources;
         }
     }
 

@@ -69,6 +69,45 @@ fn offers_that_are_held_keep_others_waiting() {
 }
 
 #[test]
+fn optimistic_offers_keep_nobody_waiting() {
+    // Omega's argument against two-level scheduling (EuroSys 2013): while a slow framework decides, others get nothing. Batch
+    // jobs come every few seconds; service jobs are few, and take longer and longer to decide.
+    let text = |offers: &str, decision: u32| {
+        format!(
+            r#"
+            schema = 1
+            name = "omega"
+            until = "1000s"
+            agents = [{{ resources = "cpus:80" }}]
+            roles = [{{ name = "service", offers = "{offers}" }}, {{ name = "batch", offers = "{offers}" }}]
+            [[frameworks]]
+            name = "service"
+            role = "service"
+            decision = {{ per_job = "{decision}s" }}
+            workload = {{ arrivals = {{ distribution = "constant", rate_per_s = 0.02 }}, tasks = 20, resources = "cpus:1", duration = "10s" }}
+            [[frameworks]]
+            name = "batch"
+            role = "batch"
+            decision = {{ per_job = "10ms" }}
+            workload = {{ arrivals = {{ distribution = "constant", rate_per_s = 0.3 }}, tasks = 20, resources = "cpus:1", duration = "2s" }}
+            "#
+        )
+    };
+    let waits = |offers: &str, decision: u32| {
+        let run = run(&text(offers, decision));
+        let wait = |name: &str| run.summary().frameworks[name].wait_s.mean;
+        (wait("service"), wait("batch"))
+    };
+    for (decision, expected) in [(10, 0.649), (30, 8.968)] {
+        let ((_, batch), (service, optimistic)) =
+            (waits("exclusive", decision), waits("optimistic", decision));
+        assert_close(batch, expected, 0.05);
+        assert_close(optimistic, 0.01, 0.001);
+        assert!(service < f64::from(decision) + 1.0, "the slow one is served too: {service}");
+    }
+}
+
+#[test]
 fn messages_take_their_time() {
     let text = |latency: &str| {
         format!(
