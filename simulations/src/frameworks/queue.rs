@@ -14,7 +14,7 @@ use apportion::time::Time;
 use compact_str::format_compact;
 use rustc_hash::FxHashMap;
 
-use super::backfill::Planned;
+use super::backfill::{Planned, Reservation};
 use super::demand::Stated;
 use super::devices::DeviceBook;
 use super::line::{Entry, Line};
@@ -60,6 +60,10 @@ pub struct QueueFramework {
     pub(super) chooser: Chooser,
     /// Tasks that run, for policies that plan ahead.
     pub(super) running: BTreeMap<(u32, u32), Planned>,
+    /// What jobs that wait are to get, by conservative backfilling.
+    pub(super) reservations: BTreeMap<u32, Vec<Reservation>>,
+    /// Something has ended since the last plan.
+    pub(super) released: bool,
     refusals: Refusals,
     pub(super) stated: Stated,
     /// Something has changed since the last plan.
@@ -117,6 +121,8 @@ impl QueueFramework {
             again: BTreeMap::new(),
             attempts: FxHashMap::default(),
             running: BTreeMap::new(),
+            reservations: BTreeMap::new(),
+            released: false,
             refusals: Refusals::default(),
             stated: Stated::default(),
             replan: false,
@@ -388,7 +394,7 @@ impl Scheduler for QueueFramework {
         if let Some((job, index)) = task_of(&status.task) {
             self.chooser.book.give((job, index));
             if self.running.remove(&(job, index)).is_some() {
-                self.replan = true;
+                (self.replan, self.released) = (true, true);
                 self.declare(driver);
             }
             match status.state {

@@ -78,3 +78,8 @@ fn batsim(policy: &str, column: usize) -> Vec<String> {
 fn easy_backfilling_gives_batsims_schedule() {
     assert_eq!(batsim("easy", 1), Vec::<String>::new());
 }
+
+#[test]
+fn conservative_backfilling_gives_batsims_schedule() {
+    assert_eq!(batsim("conservative", 2), Vec::<String>::new());
+}
