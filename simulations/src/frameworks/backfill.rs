@@ -98,6 +98,8 @@ fn reserve(agents: &mut [Planning], reservation: &Reservation) {
 
 /// What starts together of a job: a gang, or one task.
 struct Unit {
+    entry: Entry,
+    class: u32,
     count: u32,
     each: Quantities,
     /// For so long at most.
@@ -141,7 +143,7 @@ impl QueueFramework {
                 for place in &places {
                     agents[*place].profile.reserve(at, &unit.each, unit.length);
                 }
-                if at > now || !self.start(entry, class, now, &unit, shelf, agents, &places) {
+                if at > now || !self.start(now, &unit, shelf, agents, &places) {
                     is_blocked = true;
                     break;
                 }
@@ -175,7 +177,7 @@ impl QueueFramework {
                 for place in &places {
                     agents[*place].profile.reserve(at, &unit.each, unit.length);
                 }
-                if at <= now && self.start(entry, class, now, &unit, shelf, agents, &places) {
+                if at <= now && self.start(now, &unit, shelf, agents, &places) {
                     for place in &places {
                         agents[*place].bare.reserve(at, &unit.each, unit.length);
                     }
@@ -211,6 +213,8 @@ impl QueueFramework {
         let index = self.next_index(entry.job)?;
         let job = self.job(entry.job);
         Some(Unit {
+            entry,
+            class,
             count: if job.gang { self.waiting_tasks(entry.job) } else { 1 },
             each: self.requests[class as usize].class.amounts.clone(),
             length: job.limit.or_else(|| job.lengths.of(index)).map_or(Duration::MAX, |span| span.duration()),
@@ -220,25 +224,23 @@ impl QueueFramework {
     /// Launches a unit on offers, one for each of its tasks; whether that went well.
     fn start(
         &mut self,
-        entry: Entry,
-        class: u32,
         now: Time,
         unit: &Unit,
         shelf: &mut Shelf<'_>,
         agents: &[Planning],
         places: &[usize],
     ) -> bool {
-        let request = self.requests[class as usize].clone();
+        let request = self.requests[unit.class as usize].clone();
         let offered: Option<Vec<usize>> = places.iter().map(|place| agents[*place].offer).collect();
         for place in offered.iter().flatten() {
             let spot = shelf.spot_at(*place, &request, &self.chooser);
-            let (Some(index), Some(spot)) = (self.next_index(entry.job), spot) else { return false };
+            let (Some(index), Some(spot)) = (self.next_index(unit.entry.job), spot) else { return false };
             let agent = shelf.agent(*place).clone();
-            if !self.launch(entry, &request, shelf, spot) {
+            if !self.launch(unit.entry, &request, shelf, spot) {
                 return false;
             }
             let planned = Planned { agent, end: now + unit.length, amounts: unit.each.clone() };
-            self.running.insert((entry.job, index), planned);
+            self.running.insert((unit.entry.job, index), planned);
         }
         offered.is_some()
     }

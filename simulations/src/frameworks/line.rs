@@ -31,8 +31,8 @@ impl Line {
         self.jobs += usize::from(self.classes[class as usize].insert(Entry { key, job }));
     }
 
-    pub(super) fn remove(&mut self, class: u32, entry: Entry) {
-        self.jobs -= usize::from(self.classes[class as usize].remove(&entry));
+    pub(super) fn remove(&mut self, class: u32, key: u64, job: u32) {
+        self.jobs -= usize::from(self.classes[class as usize].remove(&Entry { key, job }));
     }
 
     /// More tasks of a class wait.
@@ -50,9 +50,22 @@ impl Line {
         self.tasks[class as usize]
     }
 
+    /// A job of a class moves to where another key puts it, if it waits.
+    pub(super) fn rekey(&mut self, class: u32, job: u32, old: u64, new: u64) {
+        let entries = &mut self.classes[class as usize];
+        if entries.remove(&Entry { key: old, job }) {
+            entries.insert(Entry { key: new, job });
+        }
+    }
+
     /// The first of each class that waits, with the class.
     pub(super) fn heads(&self) -> impl Iterator<Item = (Entry, u32)> + '_ {
         (0..).zip(&self.classes).filter_map(|(class, entries)| Some((*entries.first()?, class)))
+    }
+
+    /// The first of a class.
+    pub(super) fn head_of(&self, class: u32) -> Option<Entry> {
+        self.classes[class as usize].first().copied()
     }
 
     /// The first of all, with its class.

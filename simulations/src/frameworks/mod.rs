@@ -9,6 +9,7 @@
 mod backfill;
 mod demand;
 mod devices;
+mod fair;
 mod line;
 mod options;
 mod plan;

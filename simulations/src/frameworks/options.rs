@@ -14,6 +14,8 @@ pub enum QueuePolicy {
     Fifo,
     /// First in, first out; what does not fit is skipped.
     Skip,
+    /// The next task is of the job that has the least: whose running tasks have the smallest dominant share.
+    Fair,
     /// Those of shortest declared (or else actual) run time first; what does not fit is skipped.
     ShortestFirst,
     /// Those of highest priority first, then first in, first out; what does not fit is skipped.

@@ -17,6 +17,7 @@ use rustc_hash::FxHashMap;
 use super::backfill::{Planned, Reservation};
 use super::demand::Stated;
 use super::devices::DeviceBook;
+use super::fair::FairShares;
 use super::line::{Entry, Line};
 use super::options::{QueueOptions, QueuePolicy};
 use super::refusals::Refusals;
@@ -47,7 +48,7 @@ pub struct QueueFramework {
     info: FrameworkInfo,
     pub(super) role: Role,
     pub(super) options: QueueOptions,
-    workload: Arc<Workload>,
+    pub(super) workload: Arc<Workload>,
     pub(super) requests: Vec<ClassRequest>,
     executor: Arc<ExecutorInfo>,
     pub(super) line: Line,
@@ -60,6 +61,7 @@ pub struct QueueFramework {
     pub(super) chooser: Chooser,
     /// Tasks that run, for policies that plan ahead.
     pub(super) running: BTreeMap<(u32, u32), Planned>,
+    pub(super) shares: FairShares,
     /// What jobs that wait are to get, by conservative backfilling.
     pub(super) reservations: BTreeMap<u32, Vec<Reservation>>,
     /// Something has ended since the last plan.
@@ -101,6 +103,7 @@ impl QueueFramework {
         }
         let demands: Vec<Demand> =
             workload.jobs.iter().map(|job| requests[job.class as usize].demand).collect();
+        let shares = FairShares::new(&workload, &largest);
         let chooser = Chooser {
             placement: options.placement,
             typical: typical(&demands, TYPICAL),
@@ -121,6 +124,7 @@ impl QueueFramework {
             again: BTreeMap::new(),
             attempts: FxHashMap::default(),
             running: BTreeMap::new(),
+            shares,
             reservations: BTreeMap::new(),
             released: false,
             refusals: Refusals::default(),
@@ -148,17 +152,22 @@ impl QueueFramework {
     }
 
     fn enqueue(&mut self, job: u32) {
-        let waiting = &self.workload.jobs[job as usize];
-        let key = match self.options.policy {
+        self.line.push(self.job(job).class, self.key(job), job);
+    }
+
+    /// What the policy orders jobs by.
+    fn key(&self, job: u32) -> u64 {
+        let waiting = self.job(job);
+        match self.options.policy {
             QueuePolicy::Fifo | QueuePolicy::Skip | QueuePolicy::Easy | QueuePolicy::Conservative => 0,
+            QueuePolicy::Fair => self.shares.of(job, waiting.class),
             QueuePolicy::ShortestFirst => {
                 let declared = waiting.limit.or_else(|| waiting.lengths.of(0));
                 declared.map_or(u64::MAX, crate::values::Span::nanos)
             }
             // The highest priority has the lowest key.
             QueuePolicy::Priority => (i64::from(i32::MAX) - i64::from(waiting.priority)) as u64,
-        };
-        self.line.push(waiting.class, key, job);
+        }
     }
 
     /// The next task of a job that waits for an offer.
@@ -200,12 +209,11 @@ impl QueueFramework {
         if !spot.devices.is_empty() {
             self.chooser.book.take((job, index), offer.agent(), request.demand, spot.devices);
         }
-        self.note_launched(entry);
+        self.note_launched(job);
         true
     }
 
-    fn note_launched(&mut self, entry: Entry) {
-        let job = entry.job;
+    fn note_launched(&mut self, job: u32) {
         if let Some(lost) = self.again.get_mut(&job) {
             lost.pop();
             if lost.is_empty() {
@@ -222,25 +230,37 @@ impl QueueFramework {
         let class = self.job(job).class;
         self.line.take_task(class);
         if self.next_index(job).is_none() {
-            self.line.remove(class, entry);
+            self.line.remove(class, self.key(job), job);
         }
+        self.note_running(job, 1);
     }
 
     /// Launches as many waiting tasks of a job as fit; whether none is left.
     fn place(&mut self, entry: Entry, class: u32, shelf: &mut Shelf<'_>, first: &mut usize) -> bool {
+        while self.next_index(entry.job).is_some() {
+            if !self.place_next(entry, class, shelf, first) {
+                return false;
+            }
+        }
+        true
+    }
+
+    /// Launches the next task of a job, or all of a gang; whether that was possible.
+    pub(super) fn place_next(
+        &mut self,
+        entry: Entry,
+        class: u32,
+        shelf: &mut Shelf<'_>,
+        first: &mut usize,
+    ) -> bool {
         let request = self.requests[class as usize].clone();
         if self.job(entry.job).gang {
             let count = self.waiting_tasks(entry.job);
             let Some(spots) = shelf.choose_all(&request, &mut self.chooser, count) else { return false };
             return spots.into_iter().all(|spot| self.launch(entry, &request, shelf, spot));
         }
-        while self.next_index(entry.job).is_some() {
-            let Some(spot) = shelf.choose(&request, &mut self.chooser, first) else { return false };
-            if !self.launch(entry, &request, shelf, spot) {
-                return false;
-            }
-        }
-        true
+        let spot = shelf.choose(&request, &mut self.chooser, first);
+        spot.is_some_and(|spot| self.launch(entry, &request, shelf, spot))
     }
 
     /// First in, first out: stops at the first job that does not fit.
@@ -362,6 +382,8 @@ impl Scheduler for QueueFramework {
             let mut shelf = Shelf::new(offers, self.options.per_offer, &mut self.chooser, &role);
             if self.is_strict() {
                 self.serve_in_order(&mut shelf);
+            } else if self.options.policy == QueuePolicy::Fair {
+                self.serve_fairly(&mut shelf);
             } else {
                 self.serve_what_fits(&mut shelf);
             }
@@ -393,6 +415,7 @@ impl Scheduler for QueueFramework {
         }
         if let Some((job, index)) = task_of(&status.task) {
             self.chooser.book.give((job, index));
+            self.note_running(job, -1);
             if self.running.remove(&(job, index)).is_some() {
                 (self.replan, self.released) = (true, true);
                 self.declare(driver);

@@ -71,6 +71,31 @@ fn shorter_jobs_go_first() {
 }
 
 #[test]
+fn fair_jobs_get_equal_parts_of_what_becomes_free() {
+    // Twelve tasks of the first fill six cores; of what they leave the second gets three cores, and they share from then on.
+    let text = r#"
+        schema = 1
+        name = "fair"
+        agents = [{ resources = "cpus:6;mem:600" }]
+        [[frameworks]]
+        name = "q"
+        role = "r"
+        policy = "POLICY"
+        jobs = [
+            { name = "first", tasks = 12, resources = "cpus:1;mem:10", duration = "10s" },
+            { name = "second", at = "1s", tasks = 6, resources = "cpus:1;mem:20", duration = "10s" },
+        ]
+    "#;
+    let second = |policy: &str| {
+        let run = run(&text.replace("POLICY", policy));
+        let tasks = run.record().tasks.iter().filter(|task| task.job == 1);
+        tasks.map(|task| task.start.as_nanos() / 1_000_000_000).collect::<Vec<_>>()
+    };
+    assert_eq!(second("fair"), [10, 10, 10, 20, 20, 20]);
+    assert_eq!(second("skip"), [20; 6]);
+}
+
+#[test]
 fn a_gang_starts_together_or_waits() {
     let text = r#"
         schema = 1
