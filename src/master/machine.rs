@@ -13,7 +13,7 @@ use super::offers::OfferTable;
 use super::operators::Relays;
 use super::recovery::Recovery;
 use super::registry::Registry;
-use super::unreachable::UnreachableAgents;
+use super::unreachable::{RemovalPace, UnreachableAgents};
 use crate::allocator::Allocator;
 use crate::protocol::operator::{OperatorAnswer, OperatorRequest};
 use crate::protocol::{
@@ -148,6 +148,7 @@ pub struct Master {
     pub(super) peers: FxHashMap<ConnectionId, Peer>,
     pub(super) agents: FxHashMap<AgentId, Agent>,
     pub(super) unreachable: UnreachableAgents,
+    pub(super) removal_pace: RemovalPace,
     pub(super) frameworks: FxHashMap<FrameworkId, Framework>,
     pub(super) registry: Registry,
     pub(super) recovery: Option<Recovery>,
@@ -169,6 +170,7 @@ impl Master {
             peers: FxHashMap::default(),
             agents: FxHashMap::default(),
             unreachable: UnreachableAgents::default(),
+            removal_pace: RemovalPace::default(),
             frameworks: FxHashMap::default(),
             registry: Registry::default(),
             recovery: None,

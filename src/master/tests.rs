@@ -3,7 +3,10 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::{AGENT_PING_INTERVAL, AGENT_PING_LIMIT, Input, Master, Output, UNREACHABLE_AGENT_MAX_AGE};
+use super::{
+    AGENT_PING_INTERVAL, AGENT_PING_LIMIT, AGENT_REMOVAL_BURST, AGENT_REMOVAL_INTERVAL, Input, Master,
+    Output, UNREACHABLE_AGENT_MAX_AGE,
+};
 use crate::allocator::DrfAllocator;
 use crate::protocol::operator::OperatorRequest;
 use crate::protocol::{
@@ -296,6 +299,29 @@ fn an_agent_that_is_unreachable_for_too_long_is_forgotten_with_its_tasks() {
     assert!(state.agents.is_empty());
     assert_eq!(state.frameworks[0].tasks_active, 0);
     assert_eq!(world.master.next_deadline(), None, "nothing is left to wait for");
+}
+
+#[test]
+fn a_network_that_fails_does_not_cost_the_cluster() {
+    let mut world = World::new();
+    let agents = u64::from(AGENT_REMOVAL_BURST) + 3;
+    for number in 0..agents {
+        world.agent_registers_as(ConnectionId(100 + number), &format!("a{number:02}"), Vec::new());
+    }
+    let connected = |world: &World| {
+        world.master.cluster_state(world.now).agents.iter().filter(|agent| agent.connected).count()
+    };
+    for _ in 0..=AGENT_PING_LIMIT {
+        world.pass(AGENT_PING_INTERVAL);
+    }
+    assert_eq!(connected(&world), 3, "no more than the burst at once");
+    let last = ConnectionId(100 + agents - 1);
+    world.input(Input::Agent { connection: last, call: AgentCall::Pong });
+    world.pass(AGENT_REMOVAL_INTERVAL);
+    assert_eq!(connected(&world), 2);
+    world.pass(AGENT_REMOVAL_INTERVAL);
+    world.pass(AGENT_REMOVAL_INTERVAL);
+    assert_eq!(connected(&world), 1, "the one that has answered stays");
 }
 
 #[test]

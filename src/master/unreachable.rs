@@ -16,11 +16,40 @@ pub const AGENT_PING_INTERVAL: Duration = Duration::from_secs(15);
 /// After so many pings in a row without an answer an agent counts as unreachable. Mesos' default.
 pub const AGENT_PING_LIMIT: u32 = 5;
 
+/// So many agents can become unreachable at once; a network that fails on the master's side must not cost it the cluster.
+pub const AGENT_REMOVAL_BURST: u32 = 10;
+
+/// After a burst, agents become unreachable one by one at this distance. Agents that answer meanwhile stay.
+pub const AGENT_REMOVAL_INTERVAL: Duration = Duration::from_secs(10);
+
 /// An agent that has been unreachable for this long is forgotten. Mesos' default (`registry_max_agent_age`).
 pub const UNREACHABLE_AGENT_MAX_AGE: Duration = Duration::from_secs(14 * 24 * 3600);
 
 /// So many unreachable agents are remembered, the latest ones. Mesos' default (`registry_max_agent_count`).
 pub const UNREACHABLE_AGENTS_KEPT: usize = 102_400;
+
+/// How many agents may become unreachable now.
+#[derive(Debug, Default)]
+pub(super) struct RemovalPace {
+    /// When all removals so far would have happened at the distance of [`AGENT_REMOVAL_INTERVAL`].
+    paid_until: Time,
+}
+
+impl RemovalPace {
+    /// Takes note of a removal.
+    ///
+    /// # Errors
+    /// When it is too early: the time from which on it is allowed.
+    fn take(&mut self, now: Time) -> Result<(), Time> {
+        let paid_until = self.paid_until.max(now) + AGENT_REMOVAL_INTERVAL;
+        let burst = AGENT_REMOVAL_INTERVAL * AGENT_REMOVAL_BURST;
+        if paid_until.since(now) > burst {
+            return Err(now + (paid_until.since(now) - burst));
+        }
+        self.paid_until = paid_until;
+        Ok(())
+    }
+}
 
 /// The unreachable agents by the time since when they are.
 #[derive(Debug)]
@@ -55,6 +84,10 @@ impl Master {
     pub(super) fn ping_due(&mut self, now: Time, id: &AgentId, out: &mut Vec<Output>) {
         let Some(agent) = self.agents.get_mut(id) else { return };
         if agent.pings_missed >= AGENT_PING_LIMIT {
+            if let Err(allowed) = self.removal_pace.take(now) {
+                tracing::warn!(agent = %id, "many agents are silent at once; this one is given more time");
+                return self.timers.set(Timer::Ping(id.clone()), allowed);
+            }
             self.agent_unreachable(now, id, out);
             return self.forget_overdue(now, out);
         }
