@@ -1,24 +1,25 @@
 //! The allocation cycle: what is free on the agents that changed goes to whoever is furthest below its fair share, after
 //! guarantees have been met.
 
-use crate::protocol::Capabilities;
 use std::borrow::Cow;
 
 use rustc_hash::FxHashMap;
 
-use super::agents::{Agent, AgentSlot, Change, is_charged};
+use super::agents::{Agent, AgentSlot, Change, Measured, is_charged};
 use super::demand::Demand;
+use super::gangs::Part;
 use super::options::Sorter;
 use super::quota::{cut_to, cut_to_limits};
 use super::tree::{Lane, Leaf, Member, Walk};
 use super::{Allocation, DrfAllocator};
-use crate::protocol::OfferMode;
+use crate::protocol::{Capabilities, OfferMode};
 use crate::resources::{Quantities, Resources, Value};
 use crate::time::Time;
 
 /// What a cycle has done so far.
 #[derive(Debug)]
 struct Cycle {
+    now: Time,
     lane: Lane,
     /// Where in `offers` who was offered something of which agent.
     made: FxHashMap<(Leaf, AgentSlot), usize>,
@@ -38,6 +39,13 @@ enum Gift {
     Optimistic(Resources),
 }
 
+/// What a framework takes of an agent.
+enum Taking {
+    Offer(Gift),
+    /// For its gang; not offered before that is complete.
+    Keep(Part),
+}
+
 impl DrfAllocator {
     /// Looks at each candidate once. Those that nobody took from are candidates again when something changes.
     pub(super) fn run_cycle(&mut self, now: Time, offers: &mut Vec<Allocation>) {
@@ -46,6 +54,8 @@ impl DrfAllocator {
             return;
         }
         self.filters.expire(now, |agent| self.waiting.add(agent));
+        self.maintenance.expire(now, |agent| self.waiting.add(agent));
+        self.take_turns(now, is_batch);
         let mut candidates = std::mem::take(&mut self.urgent);
         if is_batch {
             // What one agent gives towards a guarantee makes room for offers of others.
@@ -59,7 +69,7 @@ impl DrfAllocator {
             let total = self.share_total().into_owned();
             self.tree.rank_for(&total);
             let is_in_order = self.agent_order.is_none() && self.role_order.is_none();
-            are_sought = is_in_order && candidates.are_all() && self.tree.demanded().is_some();
+            are_sought = is_in_order && candidates.are_all() && self.demanded().is_some();
             if !are_sought {
                 agents = candidates.take(&self.agents);
             }
@@ -72,6 +82,7 @@ impl DrfAllocator {
         }
         let before = offers.len();
         let mut cycle = Cycle {
+            now,
             lane: Lane::All,
             made: FxHashMap::default(),
             barren: Vec::new(),
@@ -93,6 +104,7 @@ impl DrfAllocator {
                 self.serve(*agent, &mut cycle, offers);
             }
         }
+        self.gather_at_once(now);
         // What was given towards a guarantee need not be kept back any more, so that there may be room for others.
         if self.tree.has_quota() && offers.len() > before {
             self.waiting.add_all();
@@ -101,13 +113,20 @@ impl DrfAllocator {
 
     /// Serves all agents on which something fits that is waited for; the others have nothing for anyone.
     fn serve_demands(&mut self, cycle: &mut Cycle, offers: &mut Vec<Allocation>) {
-        let (mut demanded, mut from) = (self.tree.demanded().unwrap_or_default(), 0);
+        let (mut demanded, mut from) = (self.demanded().unwrap_or_default(), 0);
         while let Some((slot, behind)) = self.agents.first_with(from, &demanded) {
             from = behind;
             if self.serve(slot, cycle, offers) {
-                demanded = self.tree.demanded().unwrap_or_default();
+                demanded = self.demanded().unwrap_or_default();
             }
         }
+    }
+
+    /// What agents must have for any of those who want offers; `None` when someone has not said that.
+    fn demanded(&self) -> Option<Vec<Quantities>> {
+        let mut shapes = self.tree.demanded()?;
+        shapes.extend(self.gangs.holder().map(|holder| holder.group.shape.clone()));
+        Some(shapes)
     }
 
     /// Gives what is free on an agent to those who can have any of it, one after the other. Whether anyone took something.
@@ -117,7 +136,7 @@ impl DrfAllocator {
         // Nothing about the agent itself decides about who can have it.
         let is_ordinary = free.is_plain
             && agent.needed == Capabilities::NONE
-            && !self.tree.has_constraints()
+            && !self.tree.is_anyone_choosy()
             && self.filters.none_at(slot)
             && self.optimistic.none_at(slot);
         if is_ordinary && cycle.barren.iter().any(|barren| barren.contains(&free.quantities)) {
@@ -129,9 +148,18 @@ impl DrfAllocator {
             Some(random) => self.tree.random_walk(cycle.lane, random),
         };
         let mut gave = false;
-        while let Some((leaf, gift)) = self.next_taker(slot, cycle, &mut walk) {
+        while let Some((leaf, taking)) = self.next_taker(slot, cycle, &mut walk) {
             gave = true;
-            self.give(slot, leaf, gift, &mut walk, cycle, offers);
+            match taking {
+                Taking::Offer(gift) => self.give(slot, leaf, gift, &mut walk, cycle, offers),
+                Taking::Keep(part) => {
+                    self.tree.took(&mut walk, leaf);
+                    self.keep(leaf, slot, &part.resources);
+                    self.note_kept(slot, part);
+                    // With its gang complete, the framework may want what it did not want before.
+                    cycle.barren.clear();
+                }
+            }
             if !self.agents.get(slot).is_some_and(Agent::can_offer) {
                 break;
             }
@@ -142,14 +170,38 @@ impl DrfAllocator {
         gave
     }
 
-    fn next_taker(&self, slot: AgentSlot, cycle: &Cycle, walk: &mut Walk) -> Option<(Leaf, Gift)> {
+    fn next_taker(&self, slot: AgentSlot, cycle: &Cycle, walk: &mut Walk) -> Option<(Leaf, Taking)> {
         let agent = self.agents.get(slot)?;
-        let mut gift = None;
+        let mut taking = None;
         let leaf = self.tree.next(walk, |leaf| {
-            gift = self.tree.member(leaf).and_then(|member| self.gift(slot, agent, leaf, member, cycle));
-            gift.is_some()
+            taking = self.tree.member(leaf).and_then(|member| self.taking(slot, agent, leaf, member, cycle));
+            taking.is_some()
         })?;
-        Some((leaf, gift?))
+        Some((leaf, taking?))
+    }
+
+    /// What a framework takes of what is free on an agent: something for its gang, when it gathers for one and no other of its tasks
+    /// that fit come before.
+    fn taking(
+        &self,
+        slot: AgentSlot,
+        agent: &Agent,
+        leaf: Leaf,
+        member: &Member,
+        cycle: &Cycle,
+    ) -> Option<Taking> {
+        if !member.is_open_to(agent) {
+            return None;
+        }
+        let gift = || self.gift(slot, agent, leaf, member, cycle);
+        let Some(holder) = self.gangs.holder_at(leaf) else { return gift().map(Taking::Offer) };
+        let visible = visible(agent.available(), member, cycle.shared_out.get(&slot));
+        let room = self.room(leaf, member, visible, cycle.lane)?;
+        let site = self.maintenance.site(cycle.now, slot, agent);
+        let is_before = |demand: &Demand| demand.is_served_before(holder.place, &room.quantities(), site);
+        let first = gift().filter(|_| member.demand.as_ref().is_some_and(is_before)).map(Taking::Offer);
+        let gang = || self.gang_part(cycle.now, slot, agent, member, holder, &room).map(Taking::Keep);
+        first.or_else(gang).or_else(|| gift().map(Taking::Offer))
     }
 
     fn give(
@@ -177,10 +229,11 @@ impl DrfAllocator {
         if resources.has_shared() && !is_optimistic {
             cycle.shared_out.entry(slot).or_default().add(&resources);
         }
-        self.tree.change_demand(leaf, |demand| demand.promise(&resources.quantities()));
+        let Some(agent) = self.agents.get(slot) else { return };
+        let site = self.maintenance.site(cycle.now, slot, agent);
+        self.tree.change_demand(leaf, |demand| demand.promise(&resources.quantities(), site));
         let Some(member) = self.tree.member(leaf) else { return };
         let Some(framework) = self.frameworks.get_mut(member.slot) else { return };
-        let Some(agent) = self.agents.get(slot) else { return };
         match cycle.made.get(&(leaf, slot)) {
             Some(offer) => offers[*offer].resources.add(&resources),
             None => {
@@ -216,15 +269,11 @@ impl DrfAllocator {
         member: &Member,
         cycle: &Cycle,
     ) -> Option<Gift> {
-        if !member.capabilities.contain(agent.needed)
-            || !member.constraints.as_ref().is_none_or(|constraints| constraints.allow(&agent.profile))
-        {
-            return None;
-        }
         let free = agent.available();
+        let site = self.maintenance.site(cycle.now, slot, agent);
         let is_enough = |amounts: &Quantities| {
             let demand = member.demand.as_ref();
-            self.is_enough(member, amounts) && demand.is_none_or(|demand| demand.is_served_by(amounts))
+            self.is_enough(member, amounts) && demand.is_none_or(|demand| demand.is_served_by(amounts, site))
         };
         let is_wanted = |resources: &Resources| !self.filters.hides(slot, leaf, resources);
         if member.offer_mode == OfferMode::Optimistic {
@@ -235,15 +284,26 @@ impl DrfAllocator {
             let gives = is_enough(&free.quantities) && is_wanted(&free.resources);
             return gives.then_some(Gift::All);
         }
-        let visible = visible(agent, member, cycle.shared_out.get(&slot));
+        let visible = visible(free, member, cycle.shared_out.get(&slot));
         if !is_enough(&visible.quantities()) {
             return None;
         }
-        let part = match cycle.lane {
-            Lane::Needy => self.guaranteed(leaf, member, &visible)?,
-            Lane::All => self.permitted(leaf, visible, || self.surplus()),
-        };
+        let part = self.room(leaf, member, visible, cycle.lane)?;
         (is_enough(&part.quantities()) && is_wanted(&part)).then_some(Gift::Part(part))
+    }
+
+    /// What a framework may have of what is free on an agent in this stage.
+    fn room(
+        &self,
+        leaf: Leaf,
+        member: &Member,
+        visible: Cow<'_, Resources>,
+        lane: Lane,
+    ) -> Option<Resources> {
+        match lane {
+            Lane::Needy => self.guaranteed(leaf, member, &visible),
+            Lane::All => Some(self.permitted(leaf, visible, &Quantities::new(), || self.surplus())),
+        }
     }
 
     /// What meets a role's guarantee, with what comes with it: what is reserved to the role, what is no scalar, what is
@@ -270,26 +330,35 @@ impl DrfAllocator {
         Some(part)
     }
 
-    /// All but the scalars that a role's limits keep from it, and others' guarantees, which leave it `most`.
+    /// All but the scalars that a role's limits keep from it, and others' guarantees, which leave it `most`, when it takes so much
+    /// elsewhere.
     pub(super) fn permitted(
         &self,
         leaf: Leaf,
         visible: Cow<'_, Resources>,
+        taken: &Quantities,
         most: impl FnOnce() -> Quantities,
     ) -> Resources {
-        let room = self.tree.room(leaf);
-        if room.is_none() && self.tree.kept_back().is_empty() {
-            return visible.into_owned();
+        let within = self.within_limits(leaf, visible, taken);
+        if self.tree.kept_back().is_empty() {
+            return within.into_owned();
         }
-        let mut charged = visible.filter(is_charged);
-        if let Some(room) = room {
-            charged = cut_to_limits(&charged, &room);
-        }
-        if !self.tree.kept_back().is_empty() {
-            charged = cut_to(&charged, &most());
-        }
-        charged.add(&visible.filter(|resource| !is_charged(resource)));
-        charged
+        let mut permitted = cut_to(&within.filter(is_charged), &most().minus_clamped(taken));
+        permitted.add(&within.filter(|resource| !is_charged(resource)));
+        permitted
+    }
+
+    /// All but the scalars that a role's limits keep from it, when it takes so much elsewhere.
+    pub(super) fn within_limits<'a>(
+        &self,
+        leaf: Leaf,
+        visible: Cow<'a, Resources>,
+        taken: &Quantities,
+    ) -> Cow<'a, Resources> {
+        let Some(room) = self.tree.room(leaf) else { return visible };
+        let mut within = cut_to_limits(&visible.filter(is_charged), &room.minus(taken));
+        within.add(&visible.filter(|resource| !is_charged(resource)));
+        Cow::Owned(within)
     }
 
     /// What is free in the cluster beyond what must be kept back for guarantees that are not met.
@@ -304,14 +373,17 @@ impl DrfAllocator {
     }
 }
 
-/// What is free on an agent and may be shown to a framework for a role: what the role may have, and the framework can deal
-/// with, without what was shared out already.
-pub(super) fn visible<'a>(agent: &'a Agent, member: &Member, out: Option<&Resources>) -> Cow<'a, Resources> {
-    let free = agent.available();
-    if free.is_plain {
-        return Cow::Borrowed(&free.resources);
+/// What of an agent's resources may be shown to a framework for a role: what the role may have, and the framework can deal with,
+/// without what was shared out already.
+pub(super) fn visible<'a>(
+    held: &'a Measured,
+    member: &Member,
+    out: Option<&Resources>,
+) -> Cow<'a, Resources> {
+    if held.is_plain {
+        return Cow::Borrowed(&held.resources);
     }
-    Cow::Owned(free.resources.filter(|resource| {
+    Cow::Owned(held.resources.filter(|resource| {
         let is_out = resource.is_shared() && out.is_some_and(|out| out.iter().any(|out| out == resource));
         resource.allocatable_to(&member.role) && member.capabilities.allow(resource) && !is_out
     }))

@@ -9,6 +9,7 @@ use super::candidates::{Batches, Candidates};
 use super::demand::Demand;
 use super::filters::Filters;
 use super::frameworks::Frameworks;
+use super::gangs::{Gangs, OfferSet};
 use super::maintenance::{InverseOffer, Maintenance};
 use super::optimistic::{ClaimError, Optimistic};
 use super::options::DrfOptions;
@@ -62,6 +63,7 @@ pub struct DrfAllocator {
     pub(super) waiting: Candidates,
     pub(super) batches: Batches,
     pub(super) maintenance: Maintenance,
+    pub(super) gangs: Gangs,
     pub(super) paused: bool,
     /// Shuffles agents, when that is wanted.
     pub(super) agent_order: Option<Random>,
@@ -235,6 +237,7 @@ impl Allocator for DrfAllocator {
 
     fn update_agent(&mut self, id: &AgentId, total: &Resources) {
         let Some(slot) = self.agents.slot(id) else { return };
+        self.let_go_of(slot);
         self.change_total(slot, |agent| agent.set_total(total.clone()));
         let profile = self.agents.get(slot).map(|agent| agent.profile.clone()).unwrap_or_default();
         self.set_profile(slot, &profile);
@@ -244,6 +247,7 @@ impl Allocator for DrfAllocator {
     fn update_agent_profile(&mut self, id: &AgentId, profile: &AgentProfile) {
         let Some(slot) = self.agents.slot(id) else { return };
         if self.agents.get(slot).is_some_and(|agent| agent.profile != *profile) {
+            self.let_go_of(slot);
             self.set_profile(slot, profile);
             self.filters.clear_agent(slot);
             self.agent_changed(slot);
@@ -251,6 +255,9 @@ impl Allocator for DrfAllocator {
     }
 
     fn remove_agent(&mut self, id: &AgentId) {
+        if let Some(slot) = self.agents.slot(id) {
+            self.let_go_of(slot);
+        }
         let Some((slot, agent)) = self.agents.remove(id) else { return };
         self.filters.clear_agent(slot);
         self.maintenance.set(slot, None);
@@ -268,6 +275,7 @@ impl Allocator for DrfAllocator {
 
     fn set_agent_active(&mut self, id: &AgentId, active: bool) {
         let Some(slot) = self.agents.slot(id) else { return };
+        self.let_go_of(slot);
         self.agents.change(slot, |agent| agent.active = active);
         self.agent_freed(slot);
     }
@@ -283,6 +291,7 @@ impl Allocator for DrfAllocator {
 
     fn update_framework(&mut self, id: &FrameworkId, profile: &FrameworkProfile) {
         let Some(slot) = self.frameworks.slot(id) else { return };
+        self.end_turn_of(slot);
         for role in &profile.roles {
             if self.leaf(id, role).is_none() {
                 self.join(slot, role, false);
@@ -301,6 +310,9 @@ impl Allocator for DrfAllocator {
     }
 
     fn remove_framework(&mut self, id: &FrameworkId) {
+        if let Some(slot) = self.frameworks.slot(id) {
+            self.end_turn_of(slot);
+        }
         let Some((slot, framework)) = self.frameworks.remove(id) else { return };
         self.maintenance.forget(slot);
         for membership in &framework.memberships {
@@ -309,6 +321,7 @@ impl Allocator for DrfAllocator {
             }
             self.filters.clear_leaf(membership.leaf);
             self.optimistic.forget_leaf(membership.leaf);
+            self.gangs.forget(membership.leaf);
             self.tree.remove_leaf(membership.leaf);
         }
     }
@@ -324,11 +337,13 @@ impl Allocator for DrfAllocator {
             for membership in &framework.memberships {
                 self.filters.clear_leaf(membership.leaf);
             }
+            self.settle_turn();
         }
     }
 
     fn suppress(&mut self, framework: &FrameworkId, roles: &[Role]) {
         self.set_suppressed(framework, roles, true);
+        self.settle_turn();
     }
 
     fn revive(&mut self, framework: &FrameworkId, roles: &[Role]) {
@@ -344,10 +359,14 @@ impl Allocator for DrfAllocator {
 
     fn set_demand(&mut self, framework: &FrameworkId, role: &Role, demand: Option<&[DemandGroup]>) {
         let Some(leaf) = self.leaf(framework, role) else { return };
+        if demand.is_some_and(|groups| groups.iter().any(DemandGroup::is_gang)) {
+            self.gangs.join(leaf);
+        }
         let asks_more = self.tree.set_demand(leaf, demand.map(Demand::new));
         if let Some(framework) = self.frameworks.find(framework) {
             framework.tell_wants(&mut self.tree);
         }
+        self.settle_turn();
         if asks_more {
             self.all_changed();
         }
@@ -393,6 +412,9 @@ impl Allocator for DrfAllocator {
             |agent: &Agent| hostnames.as_ref().is_none_or(|list| list.contains(&agent.profile.hostname));
         let allowed: Vec<_> = self.agents.iter().map(|(slot, agent)| (slot, is_allowed(agent))).collect();
         for (slot, allowed) in allowed {
+            if !allowed {
+                self.let_go_of(slot);
+            }
             self.agents.change(slot, |agent| agent.allowed = allowed);
         }
         self.allow_list = hostnames;
@@ -454,6 +476,10 @@ impl Allocator for DrfAllocator {
         self.run_cycle(now, offers);
     }
 
+    fn offer_sets(&mut self, sets: &mut Vec<OfferSet>) {
+        sets.extend(self.gangs.take_complete());
+    }
+
     fn set_unavailability(&mut self, agent: &AgentId, unavailability: Option<Unavailability>) {
         if let Some(slot) = self.agents.slot(agent) {
             self.maintenance.set(slot, unavailability);
@@ -488,7 +514,9 @@ impl Allocator for DrfAllocator {
         if self.tree.is_anyone_wanting() && self.waiting.are_any(&self.agents) {
             return Some(self.batches.next(Time::ZERO));
         }
-        self.filters.next_expiry().map(|expiry| self.batches.next(expiry))
+        let waited_for =
+            [self.filters.next_expiry(), self.gangs.next_deadline(), self.maintenance.next_end()];
+        waited_for.into_iter().flatten().min().map(|until| self.batches.next(until))
     }
 
     fn shares(&self) -> Vec<RoleShare> {

@@ -131,7 +131,7 @@ impl DrfAllocator {
             let too_small = || Reason::TooSmall(wanted.minus_clamped(&whole));
             return Some(if with_reserved { Reason::ReservedToOthers } else { too_small() });
         }
-        let free = visible(agent, member, None);
+        let free = visible(agent.available(), member, None);
         let amounts = free.quantities();
         if !amounts.contains(wanted) {
             return Some(Reason::Insufficient(wanted.minus_clamped(&amounts)));

@@ -47,6 +47,16 @@ pub enum Inconsistency {
         /// How many.
         offers: usize,
     },
+    /// More is kept for a gang on an agent than its framework has there.
+    #[error("{kept} are kept for a gang on {agent}, but its framework has {held} there")]
+    Kept {
+        /// Where.
+        agent: AgentId,
+        /// What is kept.
+        kept: Box<Resources>,
+        /// What its framework has there.
+        held: Box<Resources>,
+    },
 }
 
 impl DrfAllocator {
@@ -83,6 +93,14 @@ impl DrfAllocator {
                 agents: Box::new(cluster),
                 cluster: Box::new(self.total.clone()),
             });
+        }
+        for (leaf, slot, kept) in self.gangs.kept() {
+            let Some(agent) = self.agents.get(slot) else { continue };
+            let held = agent.held_by(leaf).cloned().unwrap_or_default();
+            if !held.contains(kept) {
+                let (kept, held) = (Box::new(kept.clone()), Box::new(held));
+                return Err(Inconsistency::Kept { agent: agent.id.clone(), kept, held });
+            }
         }
         for (framework, membership) in self.frameworks.memberships() {
             let held = held.remove(&membership.leaf).unwrap_or_default();

@@ -1,11 +1,12 @@
 //! Maintenance: agents that will be away, and frameworks asked to leave them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use rustc_hash::FxHashMap;
 
 use super::DrfAllocator;
-use super::agents::AgentSlot;
+use super::agents::{Agent, AgentSlot};
+use super::demand::Site;
 use super::frameworks::FrameworkSlot;
 use crate::protocol::{AgentId, FrameworkId, Unavailability};
 use crate::time::Time;
@@ -25,6 +26,8 @@ pub struct InverseOffer {
 #[derive(Debug, Default)]
 pub(super) struct Maintenance {
     windows: BTreeMap<AgentSlot, Window>,
+    /// When which agent is back.
+    ends: BTreeSet<(Time, AgentSlot)>,
 }
 
 #[derive(Debug)]
@@ -35,13 +38,33 @@ struct Window {
 }
 
 impl Maintenance {
+    /// What of an agent decides about tasks, beside its resources.
+    pub(super) fn site<'a>(&self, now: Time, slot: AgentSlot, agent: &'a Agent) -> Site<'a> {
+        let window = self.windows.get(&slot).filter(|window| !window.unavailability.is_over(now));
+        let time_left = window.map(|window| window.unavailability.start.since(now));
+        Site { profile: &agent.profile, time_left }
+    }
     /// Sets when an agent will be away; whoever was asked about another window is asked anew.
     pub(super) fn set(&mut self, agent: AgentSlot, unavailability: Option<Unavailability>) {
-        match unavailability {
-            Some(unavailability) => {
-                self.windows.insert(agent, Window { unavailability, asked: FxHashMap::default() });
-            }
-            None => drop(self.windows.remove(&agent)),
+        if let Some(end) = self.windows.remove(&agent).and_then(|before| before.unavailability.end()) {
+            self.ends.remove(&(end, agent));
+        }
+        if let Some(unavailability) = unavailability {
+            self.windows.insert(agent, Window { unavailability, asked: FxHashMap::default() });
+            self.ends.extend(unavailability.end().map(|end| (end, agent)));
+        }
+    }
+
+    /// When the first agent is back.
+    pub(super) fn next_end(&self) -> Option<Time> {
+        self.ends.first().map(|(end, _)| *end)
+    }
+
+    /// Forgets what is over, and calls `freed` with the agents that are back.
+    pub(super) fn expire(&mut self, now: Time, mut freed: impl FnMut(AgentSlot)) {
+        while let Some((_, agent)) = self.ends.first().copied().filter(|(end, _)| *end <= now) {
+            self.set(agent, None);
+            freed(agent);
         }
     }
 

@@ -68,6 +68,7 @@ impl DrfAllocator {
         for membership in framework.memberships.extract_if(.., |each| each.left && each.held_on == 0) {
             self.filters.clear_leaf(membership.leaf);
             self.optimistic.forget_leaf(membership.leaf);
+            self.gangs.forget(membership.leaf);
             self.tree.remove_leaf(membership.leaf);
         }
     }

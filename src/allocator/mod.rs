@@ -15,6 +15,7 @@ mod explain;
 mod filters;
 mod fits;
 mod frameworks;
+mod gangs;
 mod invariants;
 mod maintenance;
 mod membership;
@@ -29,6 +30,7 @@ mod tests;
 mod tree;
 
 pub use drf::DrfAllocator;
+pub use gangs::OfferSet;
 pub use invariants::Inconsistency;
 pub use maintenance::InverseOffer;
 pub use optimistic::ClaimError;
@@ -120,7 +122,8 @@ pub trait Allocator: Send {
     fn revive(&mut self, framework: &FrameworkId, roles: &[Role]);
 
     /// The framework states what it waits for in a role: it is offered that only of which one of these tasks at least fits, and
-    /// no more once as many have been offered as it waits for. Without a demand, as in the beginning, it is offered everything.
+    /// no more once as many have been offered as it waits for. Tasks that start together are offered an [`OfferSet`]. Without a
+    /// demand, as in the beginning, it is offered everything.
     fn set_demand(&mut self, framework: &FrameworkId, role: &Role, demand: Option<&[DemandGroup]>);
 
     /// Sets a role's weight; the role need not be in use.
@@ -174,6 +177,10 @@ pub trait Allocator: Send {
     /// Hands out what can be handed out at `now`, appending to `offers`. What it hands out for optimistic roles is not
     /// allocated before it is [claimed](Self::claim).
     fn allocate(&mut self, now: Time, offers: &mut Vec<Allocation>);
+
+    /// The sets that have become complete in [`allocate`](Self::allocate), appended to `sets`. They are to be recovered whole, if at
+    /// all.
+    fn offer_sets(&mut self, sets: &mut Vec<OfferSet>);
 
     /// When an agent will be away; `None`: it will not.
     fn set_unavailability(&mut self, agent: &AgentId, unavailability: Option<Unavailability>);

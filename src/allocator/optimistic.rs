@@ -16,7 +16,7 @@ use super::cycle::visible;
 use super::tree::{Leaf, Member};
 use super::{Allocation, DrfAllocator};
 use crate::protocol::{AgentId, OfferMode};
-use crate::resources::{Resources, Role};
+use crate::resources::{Quantities, Resources, Role};
 
 /// Why a claim does not hold: others were faster, or the role's quota has been used up elsewhere.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
@@ -122,7 +122,7 @@ impl DrfAllocator {
     /// What a leaf would get of an agent if it accepted all that is free now. What guarantees of others leave, and what its
     /// own role lacks of its guarantee.
     fn claimable(&self, leaf: Leaf, agent: &Agent, member: &Member) -> Resources {
-        self.permitted(leaf, visible(agent, member, None), || {
+        self.permitted(leaf, visible(agent.available(), member, None), &Quantities::new(), || {
             let mut most = self.surplus();
             most.add(&self.tree.lacking(leaf));
             most

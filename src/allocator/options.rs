@@ -25,6 +25,8 @@ pub struct DrfOptions {
     pub shuffle_agents: Option<u64>,
     /// Kinds of which shares do not count, such as gpus.
     pub fairness_excluded: Vec<Kind>,
+    /// For how long a gang gathers resources at most, before another has its turn; see [`OfferSet`](super::OfferSet).
+    pub gang_hold: Duration,
     /// The master's region: agents of other regions are remote. `None`: the region of the first agent that has one.
     pub region: Option<String>,
 }
@@ -65,6 +67,7 @@ impl Default for DrfOptions {
             ties: Ties::default(),
             shuffle_agents: None,
             fairness_excluded: Vec::new(),
+            gang_hold: Duration::from_secs(300),
             region: None,
         }
     }

@@ -203,7 +203,7 @@ fn demand_keeps_useless_offers_away_until_the_connection_ends() {
     let mut world = World::new();
     world.subscribe(FrameworkInfo::new("f1", role()).with_failover_timeout(minutes(1)));
     let demand = |count, shape: &str| {
-        let group = DemandGroup { count, shape: shape.parse().unwrap() };
+        let group = DemandGroup::new(count, shape.parse().unwrap());
         SchedulerCall::SetDemand { role: role(), demand: Some(vec![group]) }
     };
     world.call(FRAMEWORK, demand(1, "cpus:8"));

@@ -78,7 +78,7 @@ impl Queue {
                 Breadth::Enough => u32::try_from(class.requests.len()).unwrap_or(DemandGroup::ANY_NUMBER),
                 Breadth::Choice => DemandGroup::ANY_NUMBER,
             };
-            groups.push(DemandGroup { count, shape: class.key.shape.quantities() });
+            groups.push(DemandGroup::new(count, class.key.shape.quantities()));
         }
         Some(groups)
     }

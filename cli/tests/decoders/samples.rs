@@ -148,7 +148,10 @@ pub(crate) fn scheduler_calls() -> Vec<SchedulerCall> {
 }
 
 fn demand() -> DemandGroup {
-    DemandGroup { count: 3, shape: parsed("cpus:1;mem:64") }
+    DemandGroup {
+        max_runtime: Some(Duration::from_secs(60)),
+        ..DemandGroup::new(3, parsed("cpus:1;mem:64")).starting_together(2)
+    }
 }
 
 pub(crate) fn scheduler_events() -> Vec<SchedulerEvent> {

@@ -72,7 +72,7 @@ impl QueueFramework {
             // Others choose among all that fits.
             _ => DemandGroup::ANY_NUMBER,
         };
-        DemandGroup { count, shape: self.requests[class as usize].class.amounts.clone() }
+        DemandGroup::new(count, self.requests[class as usize].class.amounts.clone())
     }
 
     /// Of many, the first, and those that need no more than another: where any of the others fits, one of these does.

@@ -21,11 +21,15 @@ pub struct Offered {
     pub agent: String,
     /// What, as scripts write it: of reservations only the role that holds them is shown.
     pub resources: String,
+    /// Which set for a gang it belongs to, from 1; offers of a set are accepted or declined together.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub set: Option<usize>,
 }
 
 impl fmt::Display for Offered {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} ({}) on {}: {}", self.framework, self.role, self.agent, self.resources)
+        write!(f, "{} ({}) on {}: {}", self.framework, self.role, self.agent, self.resources)?;
+        self.set.map_or(Ok(()), |set| write!(f, " (of set {set})"))
     }
 }
 
@@ -131,5 +135,6 @@ pub(super) fn offered(
         role: role.to_string(),
         agent: agent.to_string(),
         resources: as_written(resources).to_string(),
+        set: None,
     }
 }

@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use apportion::allocator::{AttributeConstraint, Limits, OfferConstraints, Pattern, Predicate, Selector};
+use apportion::allocator::{
+    AttributeConstraint, DemandGroup, Limits, OfferConstraints, Pattern, Predicate, Selector,
+};
 use apportion::protocol::{AgentId, FrameworkId, OfferMode};
 use apportion::resources::{Quantities, Resources, Role};
 use apportion::spec::{Delay, Document, SpecErrors};
@@ -85,6 +87,7 @@ pub(super) struct Options {
     #[serde(default)]
     pub(super) fairness_excluded: Vec<Text<apportion::resources::Kind>>,
     pub(super) region: Option<String>,
+    pub(super) gang_hold: Option<Delay>,
 }
 
 #[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq)]
@@ -301,9 +304,13 @@ pub(super) struct SetConstraints {
 
 impl SetConstraints {
     pub(super) fn constraints(&self) -> Result<OfferConstraints, String> {
-        let group = |group: &Vec<Constraint>| group.iter().map(Constraint::to_constraint).collect();
-        Ok(OfferConstraints { groups: self.groups.iter().map(group).collect::<Result<_, String>>()? })
+        offer_constraints(&self.groups)
     }
+}
+
+fn offer_constraints(groups: &[Vec<Constraint>]) -> Result<OfferConstraints, String> {
+    let group = |group: &Vec<Constraint>| group.iter().map(Constraint::to_constraint).collect();
+    Ok(OfferConstraints { groups: groups.iter().map(group).collect::<Result<_, String>>()? })
 }
 
 /// A rule about an attribute, or about hostname, region or zone.
@@ -377,8 +384,41 @@ pub(super) struct SetDemand {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Group {
-    pub(super) count: u32,
-    pub(super) shape: Text<Quantities>,
+    count: u32,
+    shape: Text<Quantities>,
+    /// As in `set_constraints`.
+    #[serde(default)]
+    constraints: Vec<Vec<Constraint>>,
+    #[serde(default)]
+    priority: i32,
+    max_runtime: Option<Delay>,
+    gang: Option<Gang>,
+}
+
+impl Group {
+    pub(super) fn to_group(&self) -> Result<DemandGroup, String> {
+        Ok(DemandGroup {
+            count: self.count,
+            shape: self.shape.0.clone(),
+            constraints: offer_constraints(&self.constraints)?,
+            priority: self.priority,
+            max_runtime: self.max_runtime.map(Delay::duration),
+            gang: match self.gang {
+                None | Some(Gang::Whole(false)) => None,
+                Some(Gang::Whole(true)) => Some(self.count),
+                Some(Gang::Least(least)) => Some(least),
+            },
+        })
+    }
+}
+
+/// How many of a group start together.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(untagged)]
+enum Gang {
+    /// All, or each for itself.
+    Whole(bool),
+    Least(u32),
 }
 
 #[derive(Clone, Debug, Deserialize)]

@@ -4,15 +4,15 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use apportion::allocator::{
-    AgentProfile, Allocation, Allocator, DemandGroup, DrfAllocator, DrfOptions, FrameworkProfile,
-    InverseOffer, Quota, Sorter, Unavailability,
+    AgentProfile, Allocation, Allocator, DrfAllocator, DrfOptions, FrameworkProfile, InverseOffer, Quota,
+    Sorter, Unavailability,
 };
 use apportion::protocol::{AgentId, FrameworkId, OfferMode};
 use apportion::resources::{Resources, Role};
 use apportion::spec::{Delay, SpecError};
 use apportion::time::Time;
 
-use super::expectations::{Offers, StepReport, offered};
+use super::expectations::{Offered, Offers, StepReport, offered};
 use super::form::{self, Options, Script, Step};
 use super::parties::weight;
 
@@ -54,7 +54,10 @@ impl Script {
                 offers: world
                     .made
                     .drain(..)
-                    .map(|offer| offered(&offer.framework, &offer.role, &offer.agent, &offer.resources))
+                    .map(|(set, offer)| Offered {
+                        set,
+                        ..offered(&offer.framework, &offer.role, &offer.agent, &offer.resources)
+                    })
                     .collect(),
                 inverse_offers: world
                     .inverse
@@ -91,8 +94,10 @@ pub(super) struct World {
     pub(super) first_roles: BTreeMap<FrameworkId, Role>,
     /// Offers since the last expectation.
     pub(super) recent: Offers,
-    /// Offers of this step.
-    pub(super) made: Vec<Allocation>,
+    /// Offers of this step, those of a set with its number.
+    pub(super) made: Vec<(Option<usize>, Allocation)>,
+    /// How many sets were offered.
+    sets: usize,
     pub(super) inverse: Vec<InverseOffer>,
     pub(super) explanation: Vec<String>,
 }
@@ -113,6 +118,7 @@ impl World {
                 form::Sorter::Random => Sorter::Random { seed: options.seed },
             },
             ties: defaults.ties,
+            gang_hold: options.gang_hold.map_or(defaults.gang_hold, Delay::duration),
             shuffle_agents: options.shuffle_agents.then_some(options.seed),
             fairness_excluded: options.fairness_excluded.iter().map(|kind| kind.0.clone()).collect(),
             region: options.region.clone(),
@@ -137,6 +143,7 @@ impl World {
             first_roles,
             recent: Offers::default(),
             made: Vec::new(),
+            sets: 0,
             inverse: Vec::new(),
             explanation: Vec::new(),
         }
@@ -199,10 +206,8 @@ impl World {
             Step::SetDemand(set) => {
                 let id = &set.framework.0;
                 let roles = self.framework(id)?.roles.clone();
-                let group =
-                    |group: &form::Group| DemandGroup { count: group.count, shape: group.shape.0.clone() };
-                let groups: Option<Vec<DemandGroup>> =
-                    set.groups.as_ref().map(|groups| groups.iter().map(group).collect());
+                let groups = set.groups.as_ref().map(|groups| groups.iter().map(form::Group::to_group));
+                let groups = groups.map(|groups| groups.collect::<Result<Vec<_>, _>>()).transpose()?;
                 for role in set.role.as_ref().map_or(roles, |role| vec![role.0.clone()]) {
                     self.allocator.set_demand(id, &role, groups.as_deref());
                 }
@@ -230,8 +235,15 @@ impl World {
 
     fn allocate(&mut self) {
         let before = self.made.len();
-        self.allocator.allocate(self.now, &mut self.made);
-        for Allocation { framework, role, agent, resources } in &self.made[before..] {
+        let (mut offers, mut sets) = (Vec::new(), Vec::new());
+        self.allocator.allocate(self.now, &mut offers);
+        self.made.extend(offers.into_iter().map(|offer| (None, offer)));
+        self.allocator.offer_sets(&mut sets);
+        for set in sets {
+            self.sets += 1;
+            self.made.extend(set.allocations.into_iter().map(|offer| (Some(self.sets), offer)));
+        }
+        for (_, Allocation { framework, role, agent, resources }) in &self.made[before..] {
             self.recent.add(framework, role, agent, resources);
             let key = (framework.clone(), agent.clone(), role.clone());
             let held = match self.allocator.offer_mode(role) {

@@ -7,8 +7,8 @@ use proptest::prelude::*;
 use super::reference::Reference;
 use super::{agent, framework, role};
 use crate::allocator::{
-    AgentProfile, Allocation, Allocator, Capabilities, DemandGroup, DrfAllocator, FrameworkProfile, Limits,
-    Quota,
+    AgentProfile, Allocation, Allocator, AttributeConstraint, Capabilities, DemandGroup, DrfAllocator,
+    DrfOptions, FrameworkProfile, Limits, OfferConstraints, Predicate, Quota, Selector, Unavailability,
 };
 use crate::protocol::{OfferMode, Weight};
 use crate::resources::{Quantities, Resources, Role};
@@ -65,7 +65,12 @@ enum Event {
     SetDemand {
         framework: u8,
         role: u8,
-        demand: Option<Vec<(u32, u32)>>,
+        demand: Option<Vec<DemandGroup>>,
+    },
+    SetUnavailability {
+        agent: u8,
+        /// In so long, and for so long.
+        window: Option<(u64, Option<u64>)>,
     },
     /// The n-th holding comes back, in whole or half.
     Recover {
@@ -118,6 +123,27 @@ fn quota() -> impl Strategy<Value = (Quantities, Limits)> {
         .prop_map(|(guarantee, limit)| (guarantee.parse().unwrap(), limit.parse().unwrap()))
 }
 
+fn group() -> impl Strategy<Value = DemandGroup> {
+    let gang = prop::option::of(1..4_u32);
+    let max_runtime = prop::option::weighted(0.3, (0..4_u64).prop_map(Duration::from_secs));
+    (0..4_u32, 0..6_u32, 0..3_i32, gang, max_runtime, any::<bool>()).prop_map(
+        |(count, cpus, priority, gang, max_runtime, choosy)| {
+            let odd = AttributeConstraint {
+                selector: Selector::Attribute("odd".to_owned()),
+                predicate: Predicate::Exists,
+            };
+            DemandGroup {
+                count,
+                shape: Resources::cpus_mem(cpus * 500, 0).quantities(),
+                constraints: OfferConstraints { groups: if choosy { vec![vec![odd]] } else { Vec::new() } },
+                priority,
+                max_runtime,
+                gang,
+            }
+        },
+    )
+}
+
 fn event() -> impl Strategy<Value = Event> {
     let (agent, framework, role) = (|| 0..4_u8, || 0..4_u8, || 0..ROLES.len() as u8);
     let roles = || prop::collection::vec(0..ROLES.len() as u8, 0..3);
@@ -139,7 +165,9 @@ fn event() -> impl Strategy<Value = Event> {
         1 => (role(), prop::sample::select(&[500_u32, 1000, 2000, 3000][..]))
             .prop_map(|(role, milli)| Event::SetWeight { role, milli }),
         2 => (role(), quota()).prop_map(|(role, (guarantee, limit))| Event::SetQuota { role, guarantee, limit }),
-        6 => (framework(), role(), prop::option::weighted(0.9, prop::collection::vec((0..3_u32, 0..6_u32), 0..3)))
+        1 => (agent(), prop::option::of((0..4_u64, prop::option::of(1..4_u64))))
+            .prop_map(|(agent, window)| Event::SetUnavailability { agent, window }),
+        6 => (framework(), role(), prop::option::weighted(0.9, prop::collection::vec(group(), 0..3)))
             .prop_map(|(framework, role, demand)| Event::SetDemand { framework, role, demand }),
         8 => (any::<prop::sample::Index>(), any::<bool>(), prop::option::of(0..4_u64))
             .prop_map(|(nth, whole, refuse)| Event::Recover { nth, whole, refuse }),
@@ -154,12 +182,54 @@ fn event() -> impl Strategy<Value = Event> {
     ]
 }
 
+/// Frameworks that all say what they wait for, mostly gangs, on agents that have room for some of it.
+fn crowded() -> impl Strategy<Value = Vec<Event>> {
+    let agents = (0..4_u8).map(|agent| {
+        let total = Resources::cpus_mem(2000, 256);
+        Event::AddAgent { agent, total, used: None }
+    });
+    let frameworks = (0..4_u8).map(|framework| {
+        let roles = vec![framework % 3, 4];
+        Event::AddFramework { framework, roles, suppressed: vec![4], capable: true }
+    });
+    let gang = || {
+        (1..7_u32, 1..4_u32, group()).prop_map(|(count, cpus, group)| DemandGroup {
+            count,
+            gang: group.gang.map(|least| least + count / 2),
+            shape: Resources::cpus_mem(cpus * 500, 0).quantities(),
+            ..group
+        })
+    };
+    let state = || {
+        (0..4_u8, prop::collection::vec(gang(), 1..3)).prop_map(|(framework, demand)| Event::SetDemand {
+            framework,
+            role: framework % 3,
+            demand: Some(demand),
+        })
+    };
+    let back = (any::<prop::sample::Index>(), prop::option::of(0..4_u64))
+        .prop_map(|(nth, refuse)| Event::Recover { nth, whole: true, refuse });
+    let allocate = (0..3_u64).prop_map(|after| Event::Allocate { after });
+    let events =
+        prop::collection::vec(prop_oneof![2 => state(), 6 => back, 4 => allocate, 2 => event()], 1..60);
+    let first: Vec<Event> = agents.chain(frameworks).collect();
+    (prop::collection::vec(state(), 6), events)
+        .prop_map(move |(states, events)| first.iter().cloned().chain(states).chain(events).collect())
+}
+
 /// Both allocators, told the same.
-#[derive(Default)]
 struct Both {
     fast: DrfAllocator,
     reference: Reference,
     now: Time,
+}
+
+impl Default for Both {
+    fn default() -> Self {
+        let options = DrfOptions { gang_hold: Duration::from_secs(3), ..DrfOptions::default() };
+        let reference = Reference::new(options.clone());
+        Both { fast: DrfAllocator::new(options), reference, now: Time::ZERO }
+    }
 }
 
 impl Both {
@@ -178,8 +248,12 @@ impl Both {
                     resources,
                 });
                 let used: Vec<_> = used.into_iter().filter(|used| !used.resources.is_empty()).collect();
-                fast.add_agent(&agent(id), &AgentProfile::default(), &total, &used);
-                reference.add_agent(&agent(id), &total, &used);
+                let mut profile = AgentProfile::default();
+                if id % 2 == 1 {
+                    profile.attributes.insert("odd".to_owned(), String::new());
+                }
+                fast.add_agent(&agent(id), &profile, &total, &used);
+                reference.add_agent(&agent(id), &profile, &total, &used);
             }
             Event::UpdateAgent { agent: id, total } => {
                 fast.update_agent(&agent(id), &total);
@@ -232,19 +306,23 @@ impl Both {
                 }
             }
             Event::SetDemand { framework: id, role: of, demand } => {
-                let group = |(count, cpus): (u32, u32)| {
-                    let shape = Resources::cpus_mem(cpus * 500, 0).quantities();
-                    DemandGroup { count, shape }
-                };
-                let demand: Option<Vec<_>> = demand.map(|groups| groups.into_iter().map(group).collect());
                 fast.set_demand(&framework(id), &role(of), demand.as_deref());
                 reference.set_demand(&framework(id), &role(of), demand.as_deref());
             }
+            Event::SetUnavailability { agent: id, window } => {
+                let unavailability = window.map(|(after, duration)| Unavailability {
+                    start: self.now + Duration::from_secs(after),
+                    duration: duration.map(Duration::from_secs),
+                });
+                fast.set_unavailability(&agent(id), unavailability);
+                reference.set_unavailability(&agent(id), unavailability);
+            }
             Event::Recover { nth, whole, refuse } => {
-                if reference.holdings().is_empty() {
+                let holdings = reference.holdings();
+                if holdings.is_empty() {
                     return Ok(());
                 }
-                let mut back = nth.get(reference.holdings()).clone();
+                let mut back = nth.get(&holdings).clone();
                 if !whole {
                     back.resources = half(&back.resources);
                 }
@@ -288,13 +366,23 @@ impl Both {
             Event::Allocate { after } => {
                 self.now = self.now + Duration::from_secs(after);
                 let before = reference.charges_of_limited();
-                let expected = reference.allocate(self.now);
+                let (expected, expected_sets) = reference.allocate(self.now);
                 keeps_limits(&before, &reference.charges_of_limited())?;
                 let due = fast.next_deadline().is_some_and(|deadline| deadline <= self.now);
                 let mut offers = Vec::new();
                 fast.allocate(self.now, &mut offers);
                 prop_assert_eq!(&offers, &expected);
-                prop_assert!(due || offers.is_empty(), "nobody would have asked for these offers");
+                let mut sets = Vec::new();
+                fast.offer_sets(&mut sets);
+                let by_agent = |mut allocations: Vec<Allocation>| {
+                    allocations.sort_by(|a, b| a.agent.cmp(&b.agent));
+                    allocations
+                };
+                let sets: Vec<_> = sets.into_iter().map(|set| by_agent(set.allocations)).collect();
+                let expected_sets: Vec<_> = expected_sets.into_iter().map(by_agent).collect();
+                prop_assert_eq!(&sets, &expected_sets);
+                let is_idle = offers.is_empty() && sets.is_empty();
+                prop_assert!(due || is_idle, "nobody would have asked for these offers");
             }
         }
         self.fast.check_invariants().map_err(|wrong| TestCaseError::fail(wrong.to_string()))
@@ -324,6 +412,15 @@ proptest! {
 
     #[test]
     fn it_offers_what_the_reference_offers(events in prop::collection::vec(event(), 1..60)) {
+        let mut both = Both::default();
+        for event in events {
+            both.tell(event)?;
+        }
+        both.tell(Event::Allocate { after: 1 })?;
+    }
+
+    #[test]
+    fn it_gathers_gangs_as_the_reference_does(events in crowded()) {
         let mut both = Both::default();
         for event in events {
             both.tell(event)?;

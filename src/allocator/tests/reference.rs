@@ -3,17 +3,23 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use crate::allocator::demand::Demand;
+use crate::allocator::demand::{Demand, Site};
+use crate::allocator::gangs::fit;
 use crate::allocator::quota::{cut_to, cut_to_limits};
-use crate::allocator::{Allocation, Capabilities, DemandGroup, DrfOptions, FrameworkProfile, Limits, Quota};
+use crate::allocator::{
+    AgentProfile, Allocation, Capabilities, DemandGroup, DrfOptions, FrameworkProfile, Limits, Quota,
+    Unavailability,
+};
 use crate::protocol::{AgentId, FrameworkId, OfferMode, Weight};
 use crate::resources::{Quantities, Resource, Resources, Role, Share, Value};
 use crate::time::Time;
 
 struct Agent {
     id: AgentId,
+    profile: AgentProfile,
     total: Resources,
     active: bool,
+    unavailability: Option<Unavailability>,
 }
 
 #[derive(Default)]
@@ -32,6 +38,26 @@ struct Refusal {
     until: Time,
 }
 
+type Member = (FrameworkId, Role);
+
+/// The gang that gathers.
+struct Holder {
+    member: Member,
+    group: DemandGroup,
+    /// The group's place in its framework's demand.
+    place: usize,
+    size: u32,
+    since: Time,
+    /// What is kept on which agent, and for how many tasks.
+    parts: BTreeMap<AgentId, (u32, Resources)>,
+}
+
+/// When it is whose turn: in which round, and not before when.
+struct Turn {
+    round: u64,
+    rests_until: Time,
+}
+
 /// See the module's documentation.
 #[derive(Default)]
 pub(super) struct Reference {
@@ -41,7 +67,10 @@ pub(super) struct Reference {
     frameworks: BTreeMap<FrameworkId, Framework>,
     weights: BTreeMap<Role, Weight>,
     quotas: BTreeMap<Role, Quota>,
-    demands: BTreeMap<(FrameworkId, Role), Demand>,
+    demands: BTreeMap<Member, Demand>,
+    turns: BTreeMap<Member, Turn>,
+    round: u64,
+    holder: Option<Holder>,
     allocated: Vec<Allocation>,
     optimistic: BTreeSet<Role>,
     /// Optimistic offers that are not answered, summed up like what is allocated.
@@ -106,9 +135,20 @@ fn path(role: &Role, framework: &FrameworkId) -> Vec<String> {
 }
 
 impl Reference {
-    pub(super) fn add_agent(&mut self, id: &AgentId, total: &Resources, used: &[Allocation]) {
+    pub(super) fn new(options: DrfOptions) -> Self {
+        Reference { options, ..Reference::default() }
+    }
+
+    pub(super) fn add_agent(
+        &mut self,
+        id: &AgentId,
+        profile: &AgentProfile,
+        total: &Resources,
+        used: &[Allocation],
+    ) {
         self.remove_agent(id);
-        self.agents.push(Agent { id: id.clone(), total: total.clone(), active: true });
+        let (profile, total) = (profile.clone(), total.clone());
+        self.agents.push(Agent { id: id.clone(), profile, total, active: true, unavailability: None });
         for allocation in used {
             self.frameworks.entry(allocation.framework.clone()).or_default();
             self.allocated(allocation.clone());
@@ -116,6 +156,7 @@ impl Reference {
     }
 
     pub(super) fn update_agent(&mut self, id: &AgentId, total: &Resources) {
+        self.let_go_of(id);
         if let Some(agent) = self.agents.iter_mut().find(|agent| agent.id == *id) {
             agent.total = total.clone();
         }
@@ -123,6 +164,7 @@ impl Reference {
     }
 
     pub(super) fn remove_agent(&mut self, id: &AgentId) {
+        self.let_go_of(id);
         self.agents.retain(|agent| agent.id != *id);
         for held in self.allocated.iter().filter(|held| held.agent == *id) {
             if let Some(demand) = self.demands.get_mut(&(held.framework.clone(), held.role.clone())) {
@@ -139,13 +181,21 @@ impl Reference {
         self.forget_unused();
     }
 
+    pub(super) fn set_unavailability(&mut self, id: &AgentId, unavailability: Option<Unavailability>) {
+        if let Some(agent) = self.agents.iter_mut().find(|agent| agent.id == *id) {
+            agent.unavailability = unavailability;
+        }
+    }
+
     pub(super) fn set_agent_active(&mut self, id: &AgentId, active: bool) {
+        self.let_go_of(id);
         if let Some(agent) = self.agents.iter_mut().find(|agent| agent.id == *id) {
             agent.active = active;
         }
     }
 
     pub(super) fn add_framework(&mut self, id: &FrameworkId, profile: &FrameworkProfile) {
+        self.end_turn_if(None, |holder| holder.member.0 == *id);
         let framework = self.frameworks.entry(id.clone()).or_default();
         framework.active = true;
         framework.roles = profile.roles.iter().cloned().collect();
@@ -155,6 +205,7 @@ impl Reference {
     }
 
     pub(super) fn remove_framework(&mut self, id: &FrameworkId) {
+        self.end_turn_if(None, |holder| holder.member.0 == *id);
         self.frameworks.remove(id);
         self.allocated.retain(|allocation| allocation.framework != *id);
         self.out.retain(|offer| offer.framework != *id);
@@ -167,6 +218,7 @@ impl Reference {
         framework.active = active;
         if !active {
             self.refusals.retain(|refusal| refusal.framework != *id);
+            self.settle_turn();
         }
     }
 
@@ -174,6 +226,7 @@ impl Reference {
         let Some(framework) = self.frameworks.get_mut(id) else { return };
         let named = framework.roles.iter().filter(|role| roles.is_empty() || roles.contains(role));
         framework.suppressed.extend(named.cloned());
+        self.settle_turn();
     }
 
     pub(super) fn revive(&mut self, id: &FrameworkId, roles: &[Role]) {
@@ -191,10 +244,17 @@ impl Reference {
     pub(super) fn set_demand(&mut self, id: &FrameworkId, role: &Role, demand: Option<&[DemandGroup]>) {
         let is_member = self.frameworks.get(id).is_some_and(|framework| framework.roles.contains(role));
         let holds = self.allocated.iter().any(|held| held.framework == *id && held.role == *role);
-        if is_member || holds {
-            self.demands.remove(&(id.clone(), role.clone()));
-            self.demands.extend(demand.map(|groups| ((id.clone(), role.clone()), Demand::new(groups))));
+        if !is_member && !holds {
+            return;
         }
+        let member = (id.clone(), role.clone());
+        if demand.is_some_and(|groups| groups.iter().any(DemandGroup::is_gang)) {
+            let turn = Turn { round: self.round + 1, rests_until: Time::ZERO };
+            self.turns.entry(member.clone()).or_insert(turn);
+        }
+        self.demands.remove(&member);
+        self.demands.extend(demand.map(|groups| (member, Demand::new(groups))));
+        self.settle_turn();
     }
 
     pub(super) fn set_quota(&mut self, role: &Role, quota: &Quota) {
@@ -204,9 +264,7 @@ impl Reference {
     }
 
     pub(super) fn recover(&mut self, now: Time, allocation: &Allocation, refuse: Option<Duration>) {
-        let held = self.allocated.iter_mut().find(|held| same_place(held, allocation)).unwrap();
-        held.resources.try_subtract(&allocation.resources).unwrap();
-        self.allocated.retain(|allocation| !allocation.resources.is_empty());
+        self.released(allocation);
         self.came_back(now, allocation, refuse);
     }
 
@@ -282,8 +340,11 @@ impl Reference {
         }
     }
 
-    pub(super) fn allocate(&mut self, now: Time) -> Vec<Allocation> {
+    /// The offers, and the sets for gangs: each the allocations on some agents.
+    pub(super) fn allocate(&mut self, now: Time) -> (Vec<Allocation>, Vec<Vec<Allocation>>) {
         self.refusals.retain(|refusal| refusal.until > now);
+        self.take_turns(now);
+        let mut sets = Vec::new();
         let agents: Vec<AgentId> =
             self.agents.iter().filter(|agent| agent.active).map(|agent| agent.id.clone()).collect();
         let mut offers: Vec<Allocation> = Vec::new();
@@ -292,23 +353,29 @@ impl Reference {
                 for (role, framework) in self.order() {
                     let is_optimistic = self.optimistic.contains(&role);
                     let visible = self.visible(&framework, &role, agent);
-                    let resources = if is_optimistic {
-                        self.optimistic(&framework, &role, agent, stage)
-                    } else if !self.is_allocatable(&visible) {
-                        Resources::new()
-                    } else if stage == Stage::Guaranteed {
-                        self.guaranteed(&role, &visible)
-                    } else {
-                        self.permitted(&role, &visible, &self.surplus())
+                    let room = match stage {
+                        Stage::Guaranteed => self.guaranteed(&role, &visible),
+                        Stage::Fair => self.permitted(&role, &visible, &self.surplus()),
                     };
-                    let offer = Allocation { framework, role, agent: agent.clone(), resources };
-                    let who = (offer.framework.clone(), offer.role.clone());
+                    let who = (framework, role);
+                    let part = if is_optimistic {
+                        self.optimistic(&who.0, &who.1, agent, stage)
+                    } else if self.is_allocatable(&visible) {
+                        room.clone()
+                    } else {
+                        Resources::new()
+                    };
+                    let offer = self.allocation(&who, agent, part);
+                    if let Some(set) = self.gather(now, &offer, &room) {
+                        sets.extend(set);
+                        continue;
+                    }
                     let amounts = offer.resources.quantities();
-                    let is_demanded =
-                        self.demands.get(&who).is_none_or(|demand| demand.is_served_by(&amounts));
+                    let is_demanded = self.is_demanded(now, &who, agent, &amounts);
                     if is_demanded && self.is_allocatable(&offer.resources) && !self.is_refused(&offer) {
+                        let (profile, time_left) = self.site(now, agent);
                         if let Some(demand) = self.demands.get_mut(&who) {
-                            demand.promise(&amounts);
+                            demand.promise(&amounts, Site { profile: &profile, time_left });
                         }
                         if is_optimistic {
                             add_to(&mut self.out, offer.clone());
@@ -320,7 +387,14 @@ impl Reference {
                 }
             }
         }
-        offers
+        sets.extend(self.gather_at_once(now, &agents));
+        (offers, sets)
+    }
+
+    fn is_demanded(&self, now: Time, who: &Member, agent: &AgentId, amounts: &Quantities) -> bool {
+        let (profile, time_left) = self.site(now, agent);
+        let site = Site { profile: &profile, time_left };
+        self.demands.get(who).is_none_or(|demand| demand.is_served_by(amounts, site))
     }
 
     fn guaranteed(&self, role: &Role, visible: &Resources) -> Resources {
@@ -341,10 +415,192 @@ impl Reference {
     }
 
     fn permitted(&self, role: &Role, visible: &Resources, most: &Quantities) -> Resources {
-        let charged = cut_to_limits(&visible.filter(is_charged), &self.room(role));
+        self.permitted_beside(role, visible, most, &Quantities::new())
+    }
+
+    fn permitted_beside(
+        &self,
+        role: &Role,
+        visible: &Resources,
+        most: &Quantities,
+        taken: &Quantities,
+    ) -> Resources {
+        let charged = cut_to_limits(&visible.filter(is_charged), &self.room(role).minus(taken));
         let is_any_required = !self.required_below(None).is_empty();
-        let charged = if is_any_required { cut_to(&charged, most) } else { charged };
+        let charged = if is_any_required { cut_to(&charged, &most.minus_clamped(taken)) } else { charged };
         charged + &visible.filter(|resource| !is_charged(resource))
+    }
+
+    /// What the gang that gathers takes of this room, instead of what its framework would be offered otherwise; a set, when it is
+    /// complete with it.
+    fn gather(&mut self, now: Time, offer: &Allocation, room: &Resources) -> Option<Option<Vec<Allocation>>> {
+        let (who, agent) = (&(offer.framework.clone(), offer.role.clone()), &offer.agent);
+        let holder = self.holder.as_ref().filter(|holder| holder.member == *who)?;
+        let (profile, time_left) = self.site(now, agent);
+        let site = Site { profile: &profile, time_left };
+        let place = holder.place;
+        let others_come_first = self.demands[who].is_served_before(place, &room.quantities(), site)
+            && self.is_demanded(now, who, agent, &offer.resources.quantities())
+            && self.is_allocatable(&offer.resources)
+            && !self.is_refused(offer);
+        if others_come_first || !holder.group.can_use(&profile, time_left) {
+            return None;
+        }
+        let gathered: u32 = holder.parts.values().map(|(tasks, _)| tasks).sum();
+        let part = fit(room, &who.1, &holder.group.shape, holder.size - gathered)?;
+        let kept = self.allocation(who, agent, part.resources);
+        if self.is_refused(&kept) {
+            return None;
+        }
+        self.allocated(kept.clone());
+        let holder = self.holder.as_mut().unwrap();
+        let (tasks, before) = holder.parts.entry(agent.clone()).or_default();
+        *tasks += part.tasks;
+        *before += &kept.resources;
+        if gathered + part.tasks < holder.size {
+            return Some(None);
+        }
+        let Holder { member, size, parts, .. } = self.holder.take().unwrap();
+        self.begin_next_round(&member, Time::ZERO);
+        self.demands.get_mut(&member).unwrap().promise_gang(place, size);
+        let set = parts.into_iter().map(|(agent, (_, resources))| self.allocation(who, &agent, resources));
+        Some(Some(set.collect()))
+    }
+
+    fn gather_at_once(&mut self, now: Time, agents: &[AgentId]) -> Vec<Vec<Allocation>> {
+        let mut sets = Vec::new();
+        let mut waiting = self.gangs_in_order();
+        waiting.retain(|(who, ..)| self.holder.as_ref().is_none_or(|holder| holder.member != *who));
+        for (who, place, group, size) in waiting {
+            let (mut missing, mut taken, mut set) = (size, Quantities::new(), Vec::new());
+            for agent in agents {
+                let (profile, time_left) = self.site(now, agent);
+                let visible = self.visible(&who.0, &who.1, agent);
+                let room = self.permitted_beside(&who.1, &visible, &self.surplus(), &taken);
+                let Some(part) = fit(&room, &who.1, &group.shape, missing) else { continue };
+                let kept = self.allocation(&who, agent, part.resources);
+                if group.can_use(&profile, time_left) && !self.is_refused(&kept) {
+                    taken.add(&scalars(&kept.resources.filter(is_charged)));
+                    missing -= part.tasks;
+                    set.push(kept);
+                }
+            }
+            if missing == 0 {
+                set.iter().for_each(|kept| self.allocated(kept.clone()));
+                self.demands.get_mut(&who).unwrap().promise_gang(place, size);
+                sets.push(set);
+            }
+        }
+        sets
+    }
+
+    fn take_turns(&mut self, now: Time) {
+        let bound = self.options.gang_hold;
+        self.end_turn_if(Some(now), |holder| holder.since + bound <= now);
+        if let Some(holder) = &self.holder {
+            let group = holder.group.clone();
+            let kept: Vec<AgentId> = holder.parts.keys().cloned().collect();
+            for agent in kept {
+                let (profile, time_left) = self.site(now, &agent);
+                if !group.can_use(&profile, time_left) {
+                    self.let_go_of(&agent);
+                }
+            }
+            return;
+        }
+        let mut rested = self.gangs_in_order();
+        rested.retain(|(who, ..)| self.turns[who].rests_until <= now);
+        let next = rested.into_iter().find(|(who, _, group, size)| self.could_hold(now, who, group, *size));
+        if let Some((member, place, group, size)) = next {
+            self.round = self.round.max(self.turns[&member].round);
+            self.holder = Some(Holder { member, group, place, size, since: now, parts: BTreeMap::new() });
+        }
+    }
+
+    fn could_hold(&self, now: Time, who: &Member, group: &DemandGroup, size: u32) -> bool {
+        let capabilities = self.frameworks[&who.0].capabilities;
+        let (mut missing, mut taken) = (size, Quantities::new());
+        for agent in self.agents.iter().filter(|agent| agent.active) {
+            let (profile, time_left) = self.site(now, &agent.id);
+            let visible = agent
+                .total
+                .filter(|resource| resource.allocatable_to(&who.1) && capabilities.allow(resource));
+            let charged = cut_to_limits(&visible.filter(is_charged), &self.room(&who.1).minus(&taken));
+            let room = charged + &visible.filter(|resource| !is_charged(resource));
+            if let Some(part) = fit(&room, &who.1, &group.shape, missing)
+                && group.can_use(&profile, time_left)
+            {
+                taken.add(&scalars(&part.resources.filter(is_charged)));
+                missing -= part.tasks;
+            }
+        }
+        missing == 0
+    }
+
+    /// All gangs that wait, in the order of turns, each with its place in its framework's demand and its size.
+    fn gangs_in_order(&self) -> Vec<(Member, usize, DemandGroup, u32)> {
+        let mut members: Vec<Member> =
+            self.order().into_iter().map(|(role, framework)| (framework, role)).collect();
+        members.retain(|who| self.turns.contains_key(who));
+        members.sort_by_key(|who| self.turns[who].round);
+        let gangs = |who: Member| {
+            let gangs = self.demands.get(&who).into_iter().flat_map(Demand::gangs);
+            gangs.map(|(place, group, size)| (who.clone(), place, group.clone(), size)).collect::<Vec<_>>()
+        };
+        members.into_iter().flat_map(gangs).collect()
+    }
+
+    fn settle_turn(&mut self) {
+        let gangs = self.gangs_in_order();
+        let Some(holder) = &mut self.holder else { return };
+        let same = gangs.into_iter().find(|(who, _, group, size)| {
+            *who == holder.member && *size == holder.size && group.is_alike(&holder.group)
+        });
+        match same {
+            Some((_, place, ..)) => holder.place = place,
+            None => self.end_turn_if(None, |_| true),
+        }
+    }
+
+    fn end_turn_if(&mut self, rests_from: Option<Time>, over: impl Fn(&Holder) -> bool) {
+        let Some(holder) = self.holder.take_if(|holder| over(holder)) else { return };
+        let rests_until = rests_from.map_or(Time::ZERO, |now| now + now.since(holder.since));
+        self.begin_next_round(&holder.member, rests_until);
+        for (agent, (_, resources)) in holder.parts {
+            self.released(&self.allocation(&holder.member, &agent, resources));
+        }
+        self.forget_unused();
+    }
+
+    fn begin_next_round(&mut self, who: &Member, rests_until: Time) {
+        let turn = Turn { round: self.round + 1, rests_until };
+        self.turns.insert(who.clone(), turn);
+    }
+
+    fn let_go_of(&mut self, agent: &AgentId) {
+        let Some(holder) = &mut self.holder else { return };
+        let Some((_, resources)) = holder.parts.remove(agent) else { return };
+        let member = holder.member.clone();
+        self.released(&self.allocation(&member, agent, resources));
+        self.forget_unused();
+    }
+
+    fn site(&self, now: Time, agent: &AgentId) -> (AgentProfile, Option<Duration>) {
+        let agent = self.agents.iter().find(|other| other.id == *agent).unwrap();
+        let window = agent.unavailability.filter(|window| !window.is_over(now));
+        (agent.profile.clone(), window.map(|window| window.start.since(now)))
+    }
+
+    fn allocation(&self, who: &Member, agent: &AgentId, resources: Resources) -> Allocation {
+        let (framework, role) = who.clone();
+        Allocation { framework, role, agent: agent.clone(), resources }
+    }
+
+    /// Takes what is no longer allocated out of the list.
+    fn released(&mut self, allocation: &Allocation) {
+        let held = self.allocated.iter_mut().find(|held| same_place(held, allocation)).unwrap();
+        held.resources.try_subtract(&allocation.resources).unwrap();
+        self.allocated.retain(|allocation| !allocation.resources.is_empty());
     }
 
     /// What a role and those below it have of what is not reserved, and all that is reserved to them.
@@ -392,9 +648,23 @@ impl Reference {
         sum(totals.iter()).minus_clamped(&sum(held.iter())).minus_clamped(&self.required_below(None))
     }
 
-    /// What is out or in use, summed up per framework, role and agent.
-    pub(super) fn holdings(&self) -> &[Allocation] {
-        &self.allocated
+    /// What is out or in use, summed up per framework, role and agent; not what is kept for a gang.
+    pub(super) fn holdings(&self) -> Vec<Allocation> {
+        let mut holdings = self.allocated.clone();
+        let kept = self.holder.iter().flat_map(|holder| {
+            holder.parts.iter().map(|(agent, (_, kept))| self.allocation(&holder.member, agent, kept.clone()))
+        });
+        for kept in kept {
+            holdings
+                .iter_mut()
+                .find(|held| same_place(held, &kept))
+                .unwrap()
+                .resources
+                .try_subtract(&kept.resources)
+                .unwrap();
+        }
+        holdings.retain(|holding| !holding.resources.is_empty());
+        holdings
     }
 
     /// Each limited role with its limit and what it is charged for.
@@ -499,6 +769,7 @@ impl Reference {
             path(&offer.role, &offer.framework).last().is_some_and(|leaf| used.contains(leaf))
         });
         self.demands.retain(|(id, role), _| path(role, id).last().is_some_and(|leaf| used.contains(leaf)));
+        self.turns.retain(|(id, role), _| path(role, id).last().is_some_and(|leaf| used.contains(leaf)));
         self.refusals.retain(|refusal| {
             path(&refusal.role, &refusal.framework).last().is_some_and(|leaf| used.contains(leaf))
         });

@@ -13,7 +13,7 @@ use rustc_hash::FxHashMap;
 use self::order::Order;
 pub(super) use self::order::{Lane, Walk};
 use self::quota::Charges;
-use super::agents::Amounts;
+use super::agents::{Agent, Amounts};
 use super::demand::Demand;
 use super::frameworks::FrameworkSlot;
 use super::options::Ties;
@@ -60,6 +60,19 @@ pub(super) struct Member {
     pub(super) offer_mode: OfferMode,
     /// What it waits for, if it has said so.
     pub(super) demand: Option<Demand>,
+}
+
+impl Member {
+    /// Whether it can deal with an agent, and wants offers of it.
+    pub(super) fn is_open_to(&self, agent: &Agent) -> bool {
+        self.capabilities.contain(agent.needed)
+            && self.constraints.as_ref().is_none_or(|constraints| constraints.allow(&agent.profile))
+    }
+
+    /// Whether more of an agent than its resources decides about whether it is wanted.
+    fn is_choosy(&self) -> bool {
+        self.constraints.is_some() || self.demand.as_ref().is_some_and(Demand::is_choosy)
+    }
 }
 
 /// A role, the frameworks of a role, or a framework in a role.
@@ -124,8 +137,8 @@ pub(super) struct RoleTree {
     guaranteed: usize,
     /// How many roles are limited.
     limited: usize,
-    /// How many leaves have constraints.
-    constrained: usize,
+    /// How many leaves do not take any agent.
+    choosy: usize,
 }
 
 impl Default for RoleTree {
@@ -146,7 +159,7 @@ impl RoleTree {
             stale: Vec::new(),
             guaranteed: 0,
             limited: 0,
-            constrained: 0,
+            choosy: 0,
         }
     }
 
@@ -171,7 +184,7 @@ impl RoleTree {
         let node = &self.nodes[leaf];
         let held = Amounts { scalars: node.allocated.clone(), exempt: node.charges.exempt.clone() };
         self.subtract(leaf, &held);
-        self.constrained -= usize::from(self.member(leaf).is_some_and(|member| member.constraints.is_some()));
+        self.choosy -= usize::from(self.member(leaf).is_some_and(Member::is_choosy));
         let own = self.remove(leaf);
         if self.nodes[own].children == 0 {
             let above = self.remove(own);
@@ -205,7 +218,9 @@ impl RoleTree {
     /// Sets what a leaf waits for. Returns whether that is more than before.
     pub(super) fn set_demand(&mut self, leaf: Leaf, demand: Option<Demand>) -> bool {
         let Kind::Framework(member) = &mut self.nodes[leaf].kind else { return false };
+        self.choosy -= usize::from(member.is_choosy());
         let before = std::mem::replace(&mut member.demand, demand);
+        self.choosy += usize::from(member.is_choosy());
         match &member.demand {
             Some(demand) => demand.asks_more_than(before.as_ref()),
             None => before.is_some(),
@@ -224,20 +239,25 @@ impl RoleTree {
         if let Kind::Framework(member) = &mut self.nodes[leaf].kind {
             member.capabilities = profile.capabilities;
             member.min_allocatable = profile.min_allocatable.get(&member.role).cloned();
-            self.constrained -= usize::from(member.constraints.is_some());
+            self.choosy -= usize::from(member.is_choosy());
             member.constraints = profile.constraints.get(&member.role).cloned();
-            self.constrained += usize::from(member.constraints.is_some());
+            self.choosy += usize::from(member.is_choosy());
         }
     }
 
     /// Whether any framework wants offers of some agents only.
-    pub(super) fn has_constraints(&self) -> bool {
-        self.constrained > 0
+    pub(super) fn is_anyone_choosy(&self) -> bool {
+        self.choosy > 0
     }
 
     /// What a leaf has, offered or in use.
     pub(super) fn allocated(&self, leaf: Leaf) -> &Quantities {
         &self.nodes[leaf].allocated
+    }
+
+    /// Whether a leaf wants offers.
+    pub(super) fn is_wanting(&self, leaf: Leaf) -> bool {
+        self.nodes[leaf].wanting > 0
     }
 
     /// Whether anyone wants offers.

@@ -33,6 +33,10 @@ struct Rank {
     place: Place,
 }
 
+/// Where a leaf stands in the order in which all are served.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(in crate::allocator) struct Position(Vec<Rank>);
+
 /// Who is asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::allocator) enum Lane {
@@ -253,6 +257,19 @@ impl RoleTree {
             }),
             _ => self.demanded_below(*place, shapes),
         })
+    }
+
+    /// Where a leaf stands now, whether it wants offers or not.
+    pub(in crate::allocator) fn position(&self, leaf: Leaf, total: &Quantities) -> Position {
+        let mut ranks = Vec::new();
+        let mut place = leaf;
+        while place != ROOT {
+            let node = &self.nodes[place];
+            ranks.push(node.rank(place, total, self.ties));
+            place = node.parent;
+        }
+        ranks.reverse();
+        Position(ranks)
     }
 
     /// A role's place in the order in which roles that want offers are served, from 1, and how many they are.
