@@ -1,7 +1,8 @@
 //! Simulates apportion clusters in virtual time, on the production code.
 //!
 //! The master, its allocator and the schedulers' processes are the very state machines that run in production; agents are played
-//! by timers. They exchange the protocol's own messages, which arrive after a modelled latency. Time is an integer that jumps from
+//! by timers. They exchange the protocol's own messages, which arrive after a modelled latency; or, where only placement matters,
+//! allocator and schedulers work straight on a model of the machines. Time is an integer that jumps from
 //! event to event, in a total order that [`engine`] spells out. The same scenario and seed give the same run, on any machine.
 //!
 //! | room | what is in it |

@@ -60,7 +60,7 @@ impl TimerAgent {
         match event {
             AgentEvent::Launch { framework, tasks, .. } => {
                 for task in tasks {
-                    let running = self.update(&framework, &task.id, TaskState::Running, FIRST, now);
+                    let running = self.update(&framework, &task.id, TaskState::Running, now);
                     out.push(Deed::Start(framework.clone(), task));
                     out.push(Deed::Say(running));
                 }
@@ -98,29 +98,26 @@ impl TimerAgent {
     /// A run ends; what is told of it, unless it has ended already.
     pub(super) fn end(&mut self, now: Time, run: RunId, state: TaskState) -> Option<AgentCall> {
         let Running { framework, task } = self.running.remove(&run)?;
-        let update = self.update(&framework, &task, state, FIRST.next(), now);
+        let update = self.update(&framework, &task, state, now);
         self.by_task.remove(&(framework, task));
         Some(update)
     }
 
-    fn update(
-        &self,
-        framework: &FrameworkId,
-        task: &TaskId,
-        state: TaskState,
-        number: UpdateNumber,
-        at: Time,
-    ) -> AgentCall {
-        let mut status = TaskStatus::new(task.clone(), state, at);
-        status.number = Some(number);
-        status.agent = Some(self.id.clone());
-        status.ready = state == TaskState::Running;
-        if state == TaskState::Finished {
-            status.reason = Some(Reason::Exited(Exit::Code(0)));
-        }
+    fn update(&self, framework: &FrameworkId, task: &TaskId, state: TaskState, at: Time) -> AgentCall {
+        let status = status(task, &self.id, state, at);
         AgentCall::Update { framework: framework.clone(), status, latest: state }
     }
 }
 
-/// The number of the update that a task runs; the next one is its end.
-const FIRST: UpdateNumber = UpdateNumber::FIRST;
+/// What an agent says of a task that runs or has ended: that it runs is the first thing that it says, its end the second.
+pub(super) fn status(task: &TaskId, agent: &AgentId, state: TaskState, at: Time) -> TaskStatus {
+    let first = UpdateNumber::FIRST;
+    let mut status = TaskStatus::new(task.clone(), state, at);
+    status.number = Some(if state.is_terminal() { first.next() } else { first });
+    status.agent = Some(agent.clone());
+    status.ready = state == TaskState::Running;
+    if state == TaskState::Finished {
+        status.reason = Some(Reason::Exited(Exit::Code(0)));
+    }
+    status
+}

@@ -26,6 +26,7 @@
 
 mod agent;
 mod calendar;
+mod placement;
 mod post;
 mod record;
 mod seat;

@@ -16,13 +16,14 @@ use rustc_hash::FxHashMap;
 
 use super::agent::{Deed, RunId, TimerAgent};
 use super::calendar::{Calendar, Class};
+use super::placement::{Effect, PlacementCluster};
 use super::post::{Edge, Post};
 use super::record::{Ending, FrameworkRecord, Outcome, Record, TaskRun};
 use super::seat::{Party, Seat};
 use crate::digest::Digester;
 use crate::frameworks::{QueueFramework, TimerTask};
 use crate::random::Stream;
-use crate::scenario::{AllocatorTable, Batch, Decision, FrameworkModel, Model, RoleModel};
+use crate::scenario::{AllocatorTable, Batch, Decision, Fidelity, FrameworkModel, Model, RoleModel};
 use crate::values::Span;
 
 /// The connection of whoever sets weights.
@@ -58,6 +59,18 @@ enum Message {
     Master(Input),
     Agent(u32, AgentEvent),
     Framework(u32, SchedulerEvent),
+    /// A framework to the cluster of fidelity `placement`.
+    Call(u32, SchedulerCall),
+    /// A task to that cluster.
+    Ended(RunId, TaskState),
+}
+
+/// What is between frameworks and tasks.
+enum Core {
+    /// As in production.
+    Full { master: Box<Master>, agents: Vec<TimerAgent> },
+    /// The allocator alone.
+    Placement(Box<PlacementCluster>),
 }
 
 /// Whom to tell how a run goes.
@@ -111,8 +124,7 @@ pub struct Simulation {
     instant: VecDeque<Message>,
     post: Post,
     batch: Batch,
-    master: Master,
-    agents: Vec<TimerAgent>,
+    core: Core,
     seats: Vec<Seat>,
     workloads: Vec<std::sync::Arc<crate::workload::Workload>>,
     by_name: FxHashMap<FrameworkId, u32>,
@@ -128,6 +140,7 @@ pub struct Simulation {
     active_at: Time,
     outputs: Vec<Output>,
     deeds: Vec<Deed>,
+    effects: Vec<Effect>,
 }
 
 impl Simulation {
@@ -146,8 +159,13 @@ impl Simulation {
             instant: VecDeque::new(),
             post: Post::new(model.latency.clone(), model.seed),
             batch: model.allocator.batch,
-            master: Master::new(allocator(model)?).without_pings(),
-            agents: Vec::new(),
+            core: match model.fidelity {
+                Fidelity::Full => {
+                    let master = Box::new(Master::new(allocator(model)?).without_pings());
+                    Core::Full { master, agents: Vec::new() }
+                }
+                Fidelity::Placement => Core::Placement(Box::new(PlacementCluster::new(allocator(model)?))),
+            },
             seats: Vec::new(),
             workloads: Vec::new(),
             by_name: FxHashMap::default(),
@@ -159,6 +177,7 @@ impl Simulation {
             active_at: Time::ZERO,
             outputs: Vec::new(),
             deeds: Vec::new(),
+            effects: Vec::new(),
         };
         simulation.connect(OPERATOR, IdentityKind::Operator, "simulation")?;
         for role in &model.roles {
@@ -178,6 +197,9 @@ impl Simulation {
 
     /// Sets what operators set of a role.
     fn rule(&mut self, model: &RoleModel) {
+        if let Core::Placement(cluster) = &mut self.core {
+            return cluster.rule(model);
+        }
         let role = || model.role.clone();
         for call in [
             OperatorCall::SetWeight { role: role(), weight: model.weight },
@@ -189,12 +211,20 @@ impl Simulation {
     }
 
     fn add_agent(&mut self, model: &crate::scenario::AgentModel) -> Result<(), RunError> {
-        let place = self.agents.len() as u32;
+        let (place, call) = match &mut self.core {
+            Core::Placement(cluster) => {
+                cluster.add_agent(model);
+                return Ok(());
+            }
+            Core::Full { agents, .. } => {
+                let agent = TimerAgent::new(model.id.clone());
+                let call = agent.register(model);
+                agents.push(agent);
+                (agents.len() as u32 - 1, call)
+            }
+        };
         let connection = agent_connection(place);
         self.connect(connection, IdentityKind::Agent, model.id.as_str())?;
-        let agent = TimerAgent::new(model.id.clone());
-        let call = agent.register(model);
-        self.agents.push(agent);
         self.send(Edge::FromAgent(place), Message::Master(Input::Agent { connection, call }));
         Ok(())
     }
@@ -234,6 +264,9 @@ impl Simulation {
     ) -> Result<u32, RunError> {
         let place = self.seats.len() as u32;
         self.connect(framework_connection(place), IdentityKind::Framework, id.as_str())?;
+        if let Core::Placement(cluster) = &mut self.core {
+            cluster.add_framework(id.clone());
+        }
         self.by_name.insert(id, place);
         self.seats.push(Seat::new(party, decision));
         self.workloads.push(std::sync::Arc::default());
@@ -323,7 +356,14 @@ impl Simulation {
     }
 
     fn next_time(&self) -> Option<Time> {
-        [self.calendar.next_time(), self.master.next_deadline()].into_iter().flatten().min()
+        [self.calendar.next_time(), self.next_allocation()].into_iter().flatten().min()
+    }
+
+    fn next_allocation(&self) -> Option<Time> {
+        match &self.core {
+            Core::Full { master, .. } => master.next_deadline(),
+            Core::Placement(cluster) => cluster.next_deadline(),
+        }
     }
 
     /// Handles what is next at this time; whether there was anything.
@@ -366,10 +406,16 @@ impl Simulation {
             if self.seats[framework as usize].next_deadline().is_some_and(|deadline| deadline <= self.now) {
                 self.tell_framework(framework, SchedulerInput::Tick);
             }
-        } else if self.master.next_deadline().is_some_and(|deadline| deadline <= self.now) {
+        } else if self.next_allocation().is_some_and(|deadline| deadline <= self.now) {
             self.note(7, 0, 0);
             self.cycles += 1;
-            self.tell_master(Input::Tick);
+            match &mut self.core {
+                Core::Full { .. } => self.tell_master(Input::Tick),
+                Core::Placement(cluster) => {
+                    cluster.allocate(self.now, &mut self.effects);
+                    self.carry_out_effects();
+                }
+            }
         } else {
             return false;
         }
@@ -399,7 +445,17 @@ impl Simulation {
     fn end(&mut self, run: RunId, outcome: Outcome) {
         let agent = self.tasks[run.0 as usize].agent;
         let state = if outcome == Outcome::Finished { TaskState::Finished } else { TaskState::Failed };
-        let Some(call) = self.agents[agent as usize].end(self.now, run, state) else { return };
+        let call = match &mut self.core {
+            Core::Full { agents, .. } => agents[agent as usize].end(self.now, run, state),
+            Core::Placement(cluster) => {
+                if cluster.runs(run) {
+                    self.close(run, outcome);
+                    self.instant.push_back(Message::Ended(run, state));
+                }
+                return;
+            }
+        };
+        let Some(call) = call else { return };
         self.close(run, outcome);
         let connection = agent_connection(agent);
         self.send(Edge::FromAgent(agent), Message::Master(Input::Agent { connection, call }));
@@ -427,7 +483,9 @@ impl Simulation {
             Message::Agent(agent, event) => {
                 self.note(3, agent + 1, 1);
                 let mut deeds = std::mem::take(&mut self.deeds);
-                self.agents[agent as usize].handle(self.now, event, &mut deeds);
+                if let Core::Full { agents, .. } = &mut self.core {
+                    agents[agent as usize].handle(self.now, event, &mut deeds);
+                }
                 for deed in deeds.drain(..) {
                     self.carry_out(agent, deed);
                 }
@@ -449,7 +507,40 @@ impl Simulation {
                 }
                 self.tell_framework(framework, SchedulerInput::Event(event));
             }
+            Message::Call(framework, call) => {
+                self.note(3, framework + 1, 3);
+                if let Core::Placement(cluster) = &mut self.core {
+                    cluster.call(self.now, framework, call, &mut self.effects);
+                }
+                self.carry_out_effects();
+            }
+            Message::Ended(run, state) => {
+                self.note(3, run.0, 4);
+                if let Core::Placement(cluster) = &mut self.core {
+                    cluster.ended(self.now, run, state, &mut self.effects);
+                }
+                self.carry_out_effects();
+            }
         }
+    }
+
+    fn carry_out_effects(&mut self) {
+        let mut effects = std::mem::take(&mut self.effects);
+        for effect in effects.drain(..) {
+            match effect {
+                Effect::Tell(framework, event) => {
+                    self.instant.push_back(Message::Framework(framework, event));
+                }
+                Effect::Start { framework, agent, task, role } => {
+                    let run = self.begin(agent, framework, &task);
+                    if let Core::Placement(cluster) = &mut self.core {
+                        cluster.started(run, framework, agent, role, task);
+                    }
+                }
+                Effect::Stopped(run) => self.close(run, Outcome::Killed),
+            }
+        }
+        self.effects = effects;
     }
 
     fn carry_out(&mut self, agent: u32, deed: Deed) {
@@ -458,19 +549,25 @@ impl Simulation {
                 let connection = agent_connection(agent);
                 self.send(Edge::FromAgent(agent), Message::Master(Input::Agent { connection, call }));
             }
-            Deed::Start(framework, task) => self.start(agent, framework, task),
+            Deed::Start(framework, task) => {
+                let Some(place) = self.by_name.get(&framework).copied() else { return };
+                let run = self.begin(agent, place, &task);
+                if let Core::Full { agents, .. } = &mut self.core {
+                    agents[agent as usize].started(run, framework, task.id);
+                }
+            }
             Deed::Stopped(run) => self.close(run, Outcome::Killed),
         }
     }
 
-    fn start(&mut self, agent: u32, framework: FrameworkId, task: TaskInfo) {
-        let Some(place) = self.by_name.get(&framework).copied() else { return };
+    /// A task starts.
+    fn begin(&mut self, agent: u32, framework: u32, task: &TaskInfo) -> RunId {
         let run = RunId(self.tasks.len() as u32);
         let known = TimerTask::of(&task.work);
-        let length = known.map_or_else(|| labelled_length(&task), |known| known.length);
+        let length = known.map_or_else(|| labelled_length(task), |known| known.length);
         let (job, index) = known.map_or((u32::MAX, run.0), |known| (known.job, known.index));
         self.tasks.push(TaskRun {
-            framework: place,
+            framework,
             job,
             index,
             agent,
@@ -478,19 +575,20 @@ impl Simulation {
             end: Time::MAX,
             outcome: Outcome::Running,
         });
-        self.agents[agent as usize].started(run, framework, task.id);
         if let Some(length) = length {
             self.calendar.push(self.now + length.duration(), Class::End, Event::End(run));
         }
         self.running += u64::from(known.is_some() && length.is_some());
         self.active_at = self.now;
-        self.note(4, place, u64::from(job) << 32 | u64::from(index));
+        self.note(4, framework, u64::from(job) << 32 | u64::from(index));
         self.digester.add([u64::from(agent)]);
+        run
     }
 
     fn tell_master(&mut self, input: Input) {
+        let Core::Full { master, .. } = &mut self.core else { return };
         let mut outputs = std::mem::take(&mut self.outputs);
-        self.master.handle(self.now, input, &mut outputs);
+        master.handle(self.now, input, &mut outputs);
         for output in outputs.drain(..) {
             match output {
                 Output::ToAgent { connection, event } => {
@@ -521,8 +619,15 @@ impl Simulation {
             if let SchedulerCall::Decline { offers, .. } = &call {
                 self.seats[framework as usize].record.declines += offers.len() as u64;
             }
-            let message = Message::Master(Input::Scheduler { connection, call });
-            self.send(Edge::FromFramework(framework), message);
+            match (&self.core, call) {
+                (Core::Full { .. }, call) => {
+                    let message = Message::Master(Input::Scheduler { connection, call });
+                    self.send(Edge::FromFramework(framework), message);
+                }
+                // Nobody waits for them.
+                (Core::Placement(_), SchedulerCall::Acknowledge { .. }) => {}
+                (Core::Placement(_), call) => self.instant.push_back(Message::Call(framework, call)),
+            }
         }
         let seat = &mut self.seats[framework as usize];
         if let Some(until) = seat.deciding_until() {

@@ -145,8 +145,9 @@ pub enum Fidelity {
     /// Master, allocator, schedulers' processes and messages.
     #[default]
     Full,
-    /// Only who is placed where and when: messages take no time, whatever the scenario's latency. The master still passes them on;
-    /// leaving it out would make runs quicker, and no different.
+    /// Allocator and frameworks straight against a model of the machines: what is decided and when, without the master, agents and
+    /// their messages, and so without latencies, whatever the scenario says of them. With latencies of zero both give the same
+    /// schedule.
     Placement,
 }
 

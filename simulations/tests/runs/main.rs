@@ -4,6 +4,7 @@ mod backfill;
 mod decisions;
 mod determinism;
 mod fairness;
+mod fidelity;
 mod packing;
 mod queues;
 mod scenarios;

@@ -1,0 +1,371 @@
+//! The cluster of fidelity `placement`: the production allocator, and machines that do nothing but hold tasks. Frameworks speak to it
+//! as to a master, and are told what a master would tell them; nothing else is said, and nothing takes time.
+//!
+//! What it leaves out: everything that is said between master and agents, acknowledgements, names that are checked, and what comes of
+//! connections that are lost. Where latencies are zero, schedules are those of fidelity `full`: both go through what happens at
+//! one time in the same order.
+
+use std::time::Duration;
+
+use apportion::allocator::{AgentProfile, Allocation, Allocator, ClaimError, DrfAllocator, FrameworkProfile};
+use apportion::protocol::framework::MAX_REFUSE;
+use apportion::protocol::{
+    AgentId, Attributes, Conflict, FrameworkId, OfferId, OfferInfo, OfferMode, Operation, Reason,
+    SchedulerCall, SchedulerEvent, TaskId, TaskInfo, TaskState, TaskStatus,
+};
+use apportion::resources::{Resources, Role};
+use apportion::time::Time;
+use rustc_hash::FxHashMap;
+
+use super::agent::{RunId, status};
+use crate::scenario::{AgentModel, RoleModel};
+
+/// What comes of a call, an end or an allocation.
+#[derive(Debug)]
+pub(super) enum Effect {
+    /// A framework is told something.
+    Tell(u32, SchedulerEvent),
+    /// A task starts; the run's number is given by [`PlacementCluster::started`].
+    Start { framework: u32, agent: u32, task: TaskInfo, role: Role },
+    /// A run was stopped.
+    Stopped(RunId),
+}
+
+#[derive(Debug)]
+struct Machine {
+    id: AgentId,
+    attributes: Attributes,
+}
+
+/// An offer that is out.
+#[derive(Debug)]
+struct Offer {
+    allocation: Allocation,
+    mode: OfferMode,
+}
+
+/// A task that runs.
+#[derive(Debug)]
+struct Running {
+    framework: u32,
+    task: TaskId,
+    allocation: Allocation,
+}
+
+/// The allocator, and who holds what.
+pub(super) struct PlacementCluster {
+    allocator: DrfAllocator,
+    machines: Vec<Machine>,
+    places: FxHashMap<AgentId, u32>,
+    /// By place.
+    frameworks: Vec<FrameworkId>,
+    by_framework: FxHashMap<FrameworkId, u32>,
+    /// Offers that are out.
+    offers: FxHashMap<OfferId, Offer>,
+    last_offer: u64,
+    running: FxHashMap<RunId, Running>,
+    by_task: FxHashMap<(u32, TaskId), RunId>,
+    /// Used again for each allocation.
+    scratch: Vec<Allocation>,
+}
+
+impl PlacementCluster {
+    pub(super) fn new(allocator: DrfAllocator) -> Self {
+        PlacementCluster {
+            allocator,
+            machines: Vec::new(),
+            places: FxHashMap::default(),
+            frameworks: Vec::new(),
+            by_framework: FxHashMap::default(),
+            offers: FxHashMap::default(),
+            last_offer: 0,
+            running: FxHashMap::default(),
+            by_task: FxHashMap::default(),
+            scratch: Vec::new(),
+        }
+    }
+
+    /// Sets what operators set of a role.
+    pub(super) fn rule(&mut self, model: &RoleModel) {
+        self.allocator.set_weight(&model.role, model.weight);
+        self.allocator.set_offer_mode(&model.role, model.offers);
+    }
+
+    pub(super) fn add_agent(&mut self, model: &AgentModel) {
+        let profile = AgentProfile {
+            hostname: model.id.to_string(),
+            attributes: model.attributes.clone(),
+            ..AgentProfile::default()
+        };
+        self.allocator.add_agent(&model.id, &profile, &model.resources, &[]);
+        self.places.insert(model.id.clone(), self.machines.len() as u32);
+        self.machines.push(Machine { id: model.id.clone(), attributes: model.attributes.clone() });
+    }
+
+    /// A framework, which has not subscribed yet.
+    pub(super) fn add_framework(&mut self, id: FrameworkId) {
+        self.by_framework.insert(id.clone(), self.frameworks.len() as u32);
+        self.frameworks.push(id);
+    }
+
+    pub(super) fn next_deadline(&self) -> Option<Time> {
+        self.allocator.next_deadline()
+    }
+
+    /// Offers whatever the allocator hands out.
+    pub(super) fn allocate(&mut self, now: Time, out: &mut Vec<Effect>) {
+        let mut allocations = std::mem::take(&mut self.scratch);
+        self.allocator.allocate(now, &mut allocations);
+        let mut batches: Vec<(u32, Vec<OfferInfo>)> = Vec::new();
+        for allocation in allocations.drain(..) {
+            let (Some(framework), Some(machine)) =
+                (self.by_framework.get(&allocation.framework), self.places.get(&allocation.agent))
+            else {
+                continue;
+            };
+            let mode = self.allocator.offer_mode(&allocation.role);
+            self.last_offer += 1;
+            let id = OfferId(self.last_offer);
+            let machine = &self.machines[*machine as usize];
+            let offer = OfferInfo {
+                id,
+                role: allocation.role.clone(),
+                agent: machine.id.clone(),
+                hostname: machine.id.to_string(),
+                attributes: machine.attributes.clone(),
+                domain: None,
+                unavailability: None,
+                resources: allocation.resources.clone(),
+                mode,
+            };
+            self.offers.insert(id, Offer { allocation, mode });
+            match batches.iter_mut().rev().find(|(place, _)| place == framework) {
+                Some((_, batch)) => batch.push(offer),
+                None => batches.push((*framework, vec![offer])),
+            }
+        }
+        self.scratch = allocations;
+        out.extend(
+            batches.into_iter().map(|(place, batch)| Effect::Tell(place, SchedulerEvent::Offers(batch))),
+        );
+    }
+
+    /// A framework speaks.
+    pub(super) fn call(&mut self, now: Time, framework: u32, call: SchedulerCall, out: &mut Vec<Effect>) {
+        let id = &self.frameworks[framework as usize];
+        match call {
+            SchedulerCall::Subscribe { framework: info, suppressed } => {
+                self.allocator.add_framework(id, &FrameworkProfile::of(&info).suppressing(&suppressed));
+                let subscribed = SchedulerEvent::Subscribed { framework: id.clone(), resumed: false };
+                out.push(Effect::Tell(framework, subscribed));
+            }
+            SchedulerCall::UpdateFramework { framework: info, suppressed } => {
+                self.allocator.update_framework(id, &FrameworkProfile::of(&info).suppressing(&suppressed));
+            }
+            SchedulerCall::SetDemand { role, demand } => {
+                self.allocator.set_demand(id, &role, demand.as_deref());
+            }
+            SchedulerCall::Revive { roles } => self.allocator.revive(id, &roles),
+            SchedulerCall::Suppress { roles } => self.allocator.suppress(id, &roles),
+            SchedulerCall::Accept { offers, operations, refuse } => {
+                self.accept(now, framework, &offers, operations, refuse.min(MAX_REFUSE), out);
+            }
+            SchedulerCall::Decline { offers, refuse } => {
+                for offer in offers {
+                    if let Some(offer) = self.offers.remove(&offer) {
+                        self.give_back(now, &offer, Some(refuse.min(MAX_REFUSE)));
+                    }
+                }
+            }
+            SchedulerCall::Kill { task, .. } => self.kill(now, framework, task, out),
+            SchedulerCall::Reconcile { tasks } => self.reconcile(now, framework, tasks, out),
+            SchedulerCall::Teardown => self.teardown(now, framework, out),
+            SchedulerCall::AnswerInverseOffer { .. }
+            | SchedulerCall::Acknowledge { .. }
+            | SchedulerCall::Message { .. }
+            | SchedulerCall::Reply { .. }
+            | SchedulerCall::Explained { .. } => {}
+        }
+    }
+
+    fn accept(
+        &mut self,
+        now: Time,
+        framework: u32,
+        offers: &[OfferId],
+        operations: Vec<Operation>,
+        refuse: Duration,
+        out: &mut Vec<Effect>,
+    ) {
+        let Some(mut pooled) = self.pool(offers) else { return };
+        let Some(agent) = self.places.get(&pooled.allocation.agent).copied() else { return };
+        let Some((mut rest, conversions)) = apply(&pooled.allocation.resources, &operations) else {
+            self.give_back(now, &pooled, Some(refuse));
+            for task in operations.iter().flat_map(Operation::tasks) {
+                let status = TaskStatus::new(task.id.clone(), TaskState::Error, now)
+                    .because(Reason::Invalid, "the operations do not fit the offer");
+                out.push(Effect::Tell(framework, SchedulerEvent::Update(status)));
+            }
+            return;
+        };
+        if pooled.mode == OfferMode::Optimistic {
+            let used = pooled.allocation.resources.checked_sub(&rest).unwrap_or_default();
+            let claim = Allocation { resources: used, ..pooled.allocation.clone() };
+            let claimed = if claim.resources.is_empty() { Ok(()) } else { self.allocator.claim(&claim) };
+            if let Err(ClaimError { agent, gone }) = claimed {
+                self.give_back(now, &pooled, None);
+                let tasks = operations.iter().flat_map(Operation::tasks).map(|task| task.id.clone());
+                let conflict = Conflict { offers: offers.to_vec(), agent, gone, tasks: tasks.collect() };
+                out.push(Effect::Tell(framework, SchedulerEvent::Conflict(conflict)));
+                return;
+            }
+        }
+        for (from, into) in conversions {
+            self.allocator.convert(&Allocation { resources: from, ..pooled.allocation.clone() }, &into);
+        }
+        let role = &pooled.allocation.role;
+        for task in operations.into_iter().flat_map(into_tasks) {
+            let status = status(&task.id, &pooled.allocation.agent, TaskState::Running, now);
+            out.push(Effect::Start { framework, agent, task, role: role.clone() });
+            out.push(Effect::Tell(framework, SchedulerEvent::Update(status)));
+        }
+        if !rest.is_empty() {
+            std::mem::swap(&mut pooled.allocation.resources, &mut rest);
+            self.give_back(now, &pooled, Some(refuse));
+        }
+    }
+
+    /// Takes offers of one agent and one role together.
+    fn pool(&mut self, offers: &[OfferId]) -> Option<Offer> {
+        let mut offers = offers.iter().filter_map(|offer| self.offers.remove(offer));
+        let mut pooled = offers.next()?;
+        offers.for_each(|offer| pooled.allocation.resources += &offer.allocation.resources);
+        Some(pooled)
+    }
+
+    /// Something offered was not used.
+    fn give_back(&mut self, now: Time, offer: &Offer, refuse: Option<Duration>) {
+        match offer.mode {
+            OfferMode::Exclusive => self.allocator.recover(now, &offer.allocation, refuse),
+            OfferMode::Optimistic => self.allocator.withdraw(now, &offer.allocation, refuse),
+        }
+    }
+
+    /// A task has started as this run.
+    pub(super) fn started(&mut self, run: RunId, framework: u32, agent: u32, role: Role, task: TaskInfo) {
+        let allocation = Allocation {
+            framework: self.frameworks[framework as usize].clone(),
+            role,
+            agent: self.machines[agent as usize].id.clone(),
+            resources: task.resources,
+        };
+        self.by_task.insert((framework, task.id.clone()), run);
+        self.running.insert(run, Running { framework, task: task.id, allocation });
+    }
+
+    /// A run has ended.
+    pub(super) fn ended(&mut self, now: Time, run: RunId, state: TaskState, out: &mut Vec<Effect>) {
+        let Some(Running { framework, task, allocation }) = self.running.remove(&run) else { return };
+        self.allocator.recover(now, &allocation, None);
+        let key = (framework, task);
+        self.by_task.remove(&key);
+        let status = status(&key.1, &allocation.agent, state, now);
+        out.push(Effect::Tell(framework, SchedulerEvent::Update(status)));
+    }
+
+    /// Whether a run has not ended yet.
+    pub(super) fn runs(&self, run: RunId) -> bool {
+        self.running.contains_key(&run)
+    }
+
+    fn kill(&mut self, now: Time, framework: u32, task: TaskId, out: &mut Vec<Effect>) {
+        let key = (framework, task);
+        match self.by_task.get(&key).copied() {
+            Some(run) => {
+                out.push(Effect::Stopped(run));
+                self.ended(now, run, TaskState::Killed, out);
+            }
+            None => out.push(Effect::Tell(framework, SchedulerEvent::Update(unknown(key.1, now)))),
+        }
+    }
+
+    /// The runs of a framework, by the names of their tasks.
+    fn runs_of(&self, framework: u32) -> Vec<(TaskId, RunId)> {
+        let own = self.by_task.iter().filter(|((owner, _), _)| *owner == framework);
+        let mut runs: Vec<_> = own.map(|((_, task), run)| (task.clone(), *run)).collect();
+        runs.sort_unstable_by(|a, b| a.0.cmp(&b.0));
+        runs
+    }
+
+    fn reconcile(
+        &mut self,
+        now: Time,
+        framework: u32,
+        asked: Vec<(TaskId, Option<AgentId>)>,
+        out: &mut Vec<Effect>,
+    ) {
+        let asked: Vec<TaskId> = if asked.is_empty() {
+            self.runs_of(framework).into_iter().map(|(task, _)| task).collect()
+        } else {
+            asked.into_iter().map(|(task, _)| task).collect()
+        };
+        for task in asked {
+            let key = (framework, task);
+            let status = match self.by_task.get(&key).and_then(|run| self.running.get(run)) {
+                Some(running) => status(&key.1, &running.allocation.agent, TaskState::Running, now),
+                None => unknown(key.1, now),
+            };
+            out.push(Effect::Tell(framework, SchedulerEvent::Update(status)));
+        }
+    }
+
+    fn teardown(&mut self, now: Time, framework: u32, out: &mut Vec<Effect>) {
+        for (_, run) in self.runs_of(framework) {
+            out.push(Effect::Stopped(run));
+            if let Some(running) = self.running.remove(&run) {
+                self.by_task.remove(&(framework, running.task));
+                self.allocator.recover(now, &running.allocation, None);
+            }
+        }
+        let id = &self.frameworks[framework as usize];
+        self.offers.retain(|_, offer| offer.allocation.framework != *id);
+        self.allocator.remove_framework(id);
+    }
+}
+
+/// What operations leave of an offer, and what they convert into what; `None` when one of them can't be.
+fn apply(offered: &Resources, operations: &[Operation]) -> Option<(Resources, Vec<(Resources, Resources)>)> {
+    let (mut rest, mut conversions) = (offered.clone(), Vec::new());
+    for operation in operations {
+        let (from, into) = match operation {
+            Operation::Reserve { resources, reservation } => {
+                (resources, resources.to_reserved(reservation).ok()?)
+            }
+            Operation::Unreserve { resources } => (resources, resources.pop_reservation().ok()?),
+            launches => {
+                for task in launches.tasks() {
+                    rest.try_subtract(&task.resources).ok()?;
+                }
+                continue;
+            }
+        };
+        rest.try_subtract(from).ok()?;
+        rest += &into;
+        conversions.push((from.clone(), into));
+    }
+    Some((rest, conversions))
+}
+
+fn into_tasks(operation: Operation) -> Vec<TaskInfo> {
+    match operation {
+        Operation::Launch(task) => vec![task],
+        Operation::LaunchGroup(tasks) => tasks,
+        Operation::Reserve { .. } | Operation::Unreserve { .. } => Vec::new(),
+    }
+}
+
+/// What is said of a task that nobody knows.
+fn unknown(task: TaskId, now: Time) -> TaskStatus {
+    TaskStatus::new(task, TaskState::Unknown, now)
+        .because(Reason::Reconciliation, "the master does not know this task")
+}
