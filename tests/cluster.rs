@@ -110,7 +110,10 @@ async fn a_task_goes_all_the_way_and_operators_see_it() {
     tokio::spawn(sender.drive());
     let mut agent = PlayedAgent { outbox, events };
     let info = AgentInfo::new("here", Resources::cpus_mem(1000, 1024));
-    agent.outbox.push(AgentCall::Register { info, tasks: Vec::new() }).expect("there is room");
+    agent
+        .outbox
+        .push(AgentCall::Register { info, tasks: Vec::new(), executors: Vec::new() })
+        .expect("there is room");
     agent.wait_for(|event| matches!(event, AgentEvent::Registered { .. }).then_some(())).await;
 
     let once = Once { role: "web".parse().expect("a valid role"), queued: false, ended: 0 };

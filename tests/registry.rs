@@ -37,7 +37,9 @@ async fn register_agent(master: SocketAddr, admission: &Admission) {
     tokio::spawn(sender.drive());
     let resources = Resources::cpus_mem(1000, 1024);
     let info = AgentInfo::new("here", resources);
-    calls.push(AgentCall::Register { info, tasks: Vec::new() }).expect("there is room");
+    calls
+        .push(AgentCall::Register { info, tasks: Vec::new(), executors: Vec::new() })
+        .expect("there is room");
     let mut batch = Vec::new();
     events.recv_batch(&mut batch).await.expect("connected");
     assert!(matches!(batch[0], AgentEvent::Registered { .. }), "{batch:?}");

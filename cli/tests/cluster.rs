@@ -31,7 +31,9 @@ async fn play_agent(master: SocketAddr, credentials: Credentials) {
     tokio::spawn(sender.drive());
     let resources = Resources::cpus_mem(4000, 4096);
     let info = AgentInfo { address, ..AgentInfo::new("here", resources) };
-    calls.push(AgentCall::Register { info, tasks: Vec::new() }).expect("there is room");
+    calls
+        .push(AgentCall::Register { info, tasks: Vec::new(), executors: Vec::new() })
+        .expect("there is room");
     let mut batch = Vec::new();
     while events.recv_batch(&mut batch).await.is_ok_and(|count| count > 0) {
         for event in batch.drain(..) {

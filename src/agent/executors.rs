@@ -3,11 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::checkpoint::{Checkpoint, Record};
 use super::machine::{Agent, AgentOutput, ExecutorKey};
 use crate::protocol::{
-    AgentCall, ConnectionId, ExecutorCall, ExecutorEvent, ExecutorInfo, FrameworkId, Reason, TaskId,
-    TaskInfo, TaskState, TaskStatus, Work,
+    AgentCall, ConnectionId, ExecutorCall, ExecutorEvent, ExecutorInfo, FrameworkId, HeldExecutor, Reason,
+    TaskId, TaskInfo, TaskState, TaskStatus, Work,
 };
+use crate::resources::Role;
 use crate::time::Time;
 
 /// How long an executor may take to register after its start, or to come back after a lost connection.
@@ -35,6 +37,8 @@ enum Phase {
 /// An executor that was started and has not ended.
 #[derive(Debug)]
 pub(super) struct Executor {
+    /// The role that its resources count for.
+    role: Role,
     /// The framework's own; the built-in one when `None`.
     info: Option<Arc<ExecutorInfo>>,
     phase: Phase,
@@ -47,13 +51,18 @@ pub(super) struct Executor {
 
 impl Executor {
     /// The executor that a task needs.
-    pub(super) fn of(task: Option<&TaskInfo>) -> Executor {
+    pub(super) fn of(task: Option<&TaskInfo>, role: Role) -> Executor {
         let info = match task.map(|task| &task.work) {
             Some(Work::Custom { executor, .. }) => Some(executor.clone()),
             Some(Work::Command(_)) | None => None,
         };
         let phase = Phase::Starting;
-        Executor { info, phase, waiting: Vec::new(), live: 0, idle_since: Time::ZERO }
+        Executor { role, info, phase, waiting: Vec::new(), live: 0, idle_since: Time::ZERO }
+    }
+
+    /// One that an earlier life of the agent has started, with so many live tasks.
+    fn recovered(info: Option<Arc<ExecutorInfo>>, role: Role, live: usize, now: Time) -> Executor {
+        Executor { role, info, phase: Phase::Away, waiting: Vec::new(), live, idle_since: now }
     }
 
     pub(super) fn task_ended(&mut self, now: Time) {
@@ -79,12 +88,48 @@ impl Agent {
     pub(super) fn start_executor(&mut self, now: Time, key: &ExecutorKey, out: &mut Vec<AgentOutput>) {
         let Some(executor) = self.executor(key) else { return };
         executor.phase = Phase::Starting;
+        let record = Record::ExecutorStarted {
+            framework: key.framework.clone(),
+            role: executor.role.clone(),
+            executor: key.executor.clone(),
+            info: executor.info.clone(),
+        };
         out.push(AgentOutput::StartExecutor {
             framework: key.framework.clone(),
             executor: key.executor.clone(),
             info: executor.info.clone(),
         });
+        self.records.note(record);
         self.timers.set(key.clone(), now + EXECUTOR_REGISTRATION_TIMEOUT);
+    }
+
+    /// Takes over what an earlier life of the agent has recorded: its executors are waited for.
+    pub(super) fn recover(&mut self, now: Time, checkpoint: Checkpoint, out: &mut Vec<AgentOutput>) {
+        for (id, held) in checkpoint.frameworks {
+            let framework = self.frameworks.entry(id.clone()).or_default();
+            for (executor, (role, info)) in held.executors {
+                let live = held.tasks.values().filter(|task| task.executor == executor && task.is_live());
+                let recovered = Executor::recovered(info, role, live.count(), now);
+                framework.executors.insert(executor.clone(), recovered);
+                let key = ExecutorKey { framework: id.clone(), executor: executor.clone() };
+                self.timers.set(key, now + EXECUTOR_REGISTRATION_TIMEOUT);
+                out.push(AgentOutput::AdoptExecutor { framework: id.clone(), executor });
+            }
+            framework.tasks.extend(held.tasks);
+        }
+    }
+
+    /// Frameworks' own executors, for the master.
+    pub(super) fn held_executors(&self) -> Vec<HeldExecutor> {
+        let mut held = Vec::new();
+        for (framework, known) in &self.frameworks {
+            for Executor { info, role, .. } in known.executors.values() {
+                let (framework, role) = (framework.clone(), role.clone());
+                held.extend(info.clone().map(|executor| HeldExecutor { framework, role, executor }));
+            }
+        }
+        held.sort_by(|a, b| (&a.framework, &a.executor.id).cmp(&(&b.framework, &b.executor.id)));
+        held
     }
 
     /// Tells an executor, now or when it has registered. For an unknown one there is nothing to say.
@@ -230,7 +275,7 @@ impl Agent {
         let mut tasks: Vec<_> = framework
             .tasks
             .values()
-            .filter(|task| task.executor == key.executor && !task.status.state.is_terminal())
+            .filter(|task| task.executor == key.executor && task.is_live())
             .filter(|task| task.status.state == TaskState::Staging || task.kill.is_some())
             .filter(|task| !waits(&task.info.id))
             .collect();
@@ -285,10 +330,7 @@ impl Agent {
     fn end_executor(&mut self, now: Time, key: &ExecutorKey, out: &mut Vec<AgentOutput>) {
         let Some(framework) = self.frameworks.get_mut(&key.framework) else { return };
         let Some(executor) = framework.executors.get_mut(&key.executor) else { return };
-        let own = framework
-            .tasks
-            .values()
-            .filter(|task| task.executor == key.executor && !task.status.state.is_terminal());
+        let own = framework.tasks.values().filter(|task| task.executor == key.executor && task.is_live());
         let grace = own.map(|task| task.grace()).max().unwrap_or(Duration::ZERO);
         match executor.phase {
             Phase::Registered(connection) => {
@@ -370,6 +412,11 @@ impl Agent {
             self.start_executor(now, key, out);
         } else if let Some(framework) = self.frameworks.get_mut(&key.framework) {
             framework.executors.remove(&key.executor);
+            // When it is forgotten the executor is looked for again, and not found.
+            self.records.note_in_passing(Record::ExecutorEnded {
+                framework: key.framework.clone(),
+                executor: key.executor.clone(),
+            });
             self.forget_if_empty(&key.framework);
         }
         self.stop_when_done(out);
@@ -389,7 +436,7 @@ impl Agent {
         let live = framework
             .tasks
             .values()
-            .filter(|task| task.executor == key.executor && !task.status.state.is_terminal())
+            .filter(|task| task.executor == key.executor && task.is_live())
             .map(|task| &task.info.id)
             .filter(|id| !(successor && waiting.contains(*id)));
         let mut ends: Vec<_> = live.map(|id| (id.clone(), waiting.contains(id))).collect();

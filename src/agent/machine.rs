@@ -5,12 +5,14 @@ use std::sync::Arc;
 use rustc_hash::FxHashMap;
 use serde::{Deserialize, Serialize};
 
+use super::checkpoint::{Checkpoint, Record};
 use super::executors::Executor;
 use super::tasks::Task;
 use crate::protocol::{
     Action, AgentCall, AgentEvent, AgentId, AgentInfo, ConnectionId, ExecutorCall, ExecutorEvent, ExecutorId,
     ExecutorInfo, FrameworkId, Identity, Rules, TaskId,
 };
+use crate::store::Gate;
 use crate::time::{Time, Timers};
 
 /// What happens to an agent.
@@ -52,6 +54,8 @@ pub enum AgentInput {
         /// How, for people.
         message: String,
     },
+    /// All records up to those of this number are durable.
+    Stored(u64),
     /// The agent is to end, with all that it runs.
     Shutdown,
     /// Time has passed.
@@ -61,6 +65,15 @@ pub enum AgentInput {
 /// What an agent wants done.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum AgentOutput {
+    /// Make records durable, in the order in which they are handed out, then say [`AgentInput::Stored`]. What depends on them is put
+    /// out only then. Records that come with a number that is durable already need not survive the machine's crash, but the
+    /// agent's. Only asked of drivers that gave a [checkpoint](Agent::recovered).
+    Store {
+        /// Goes up from store to store, or stays.
+        number: u64,
+        /// What.
+        records: Vec<Record>,
+    },
     /// Tell the master.
     ToMaster(AgentCall),
     /// Tell an executor.
@@ -85,6 +98,14 @@ pub enum AgentOutput {
         executor: ExecutorId,
         /// The framework's own executor; the built-in command executor when `None`.
         info: Option<Arc<ExecutorInfo>>,
+    },
+    /// Watch an executor that an earlier life of this agent started; it connects by itself. Its end, also when it is not there any
+    /// more, is reported by [`AgentInput::ExecutorExited`].
+    AdoptExecutor {
+        /// Whose executor it is.
+        framework: FrameworkId,
+        /// Which.
+        executor: ExecutorId,
     },
     /// Kill an executor: it did not end when it was asked to, or never answered.
     StopExecutor {
@@ -125,10 +146,13 @@ pub struct Agent {
     pub(super) connections: FxHashMap<ConnectionId, ExecutorKey>,
     /// One per executor; what it means follows from the executor's phase.
     pub(super) timers: Timers<ExecutorKey>,
+    /// What must not be forgotten, and outputs that wait until it is durable.
+    pub(super) records: Gate<Record, AgentOutput>,
 }
 
 impl Agent {
-    /// An agent that runs nothing and is not connected. `id` is the name in its certificate.
+    /// An agent that runs nothing and is not connected. `id` is the name in its certificate. It keeps no records: when it dies, what it
+    /// knew of tasks is lost.
     pub fn new(id: AgentId, info: AgentInfo) -> Self {
         Agent {
             id,
@@ -139,7 +163,22 @@ impl Agent {
             frameworks: FxHashMap::default(),
             connections: FxHashMap::default(),
             timers: Timers::default(),
+            records: Gate::default(),
         }
+    }
+
+    /// An agent that keeps records, and goes on with what those of its earlier life add up to: none at first.
+    pub fn recovered(
+        now: Time,
+        id: AgentId,
+        info: AgentInfo,
+        checkpoint: Checkpoint,
+        out: &mut Vec<AgentOutput>,
+    ) -> Self {
+        let mut agent = Agent::new(id, info);
+        agent.records.keep();
+        agent.recover(now, checkpoint, out);
+        agent
     }
 
     /// When [`AgentInput::Tick`] is due.
@@ -171,16 +210,23 @@ impl Agent {
 
     /// Takes note of what happened, and appends what is to be done.
     pub fn handle(&mut self, now: Time, input: AgentInput, out: &mut Vec<AgentOutput>) {
+        let start = out.len();
         match input {
+            AgentInput::Stored(number) => return self.records.release(number, out),
             AgentInput::MasterConnected => {
                 self.master_connected = true;
                 out.push(AgentOutput::ToMaster(AgentCall::Register {
                     info: self.info.clone(),
                     tasks: self.held_tasks(),
+                    executors: self.held_executors(),
                 }));
                 self.resend_updates(out);
             }
-            AgentInput::MasterDisconnected => self.master_connected = false,
+            AgentInput::MasterDisconnected => {
+                self.master_connected = false;
+                // The next registration makes up for it.
+                self.records.retain(|output| !matches!(output, AgentOutput::ToMaster(_)));
+            }
             AgentInput::Master(event) => self.master_event(now, event, out),
             AgentInput::ExecutorConnected { connection, framework, executor } => {
                 self.executor_connected(connection, ExecutorKey { framework, executor }, out);
@@ -197,6 +243,7 @@ impl Agent {
                 }
             }
         }
+        self.records.gate(start, out, |number, records| AgentOutput::Store { number, records });
     }
 
     fn master_event(&mut self, now: Time, event: AgentEvent, out: &mut Vec<AgentOutput>) {

@@ -9,13 +9,21 @@
 //!         <-- AgentCall ---         <-- ExecutorCall ---
 //! ```
 //!
+//! An agent that keeps records ([`Record`]) lets nobody see the effect of what its death could undo: what it puts out waits until the
+//! records behind it are durable. What they add up to, a [`Checkpoint`], is what the next life of the agent goes on with; executors
+//! live through its death, and connect again.
+//!
 //! Each message costs a few look-ups by id; only the end of an executor or of a connection costs by the number of tasks.
 
+mod checkpoint;
 mod executors;
 mod machine;
+#[cfg(test)]
+mod recovery_tests;
 mod tasks;
 #[cfg(test)]
 mod tests;
 
+pub use checkpoint::{Checkpoint, Record};
 pub use executors::{EXECUTOR_IDLE_TIMEOUT, EXECUTOR_REGISTRATION_TIMEOUT, EXECUTOR_STOP_MARGIN};
 pub use machine::{Agent, AgentInput, AgentOutput};

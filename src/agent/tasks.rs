@@ -2,17 +2,18 @@
 
 use std::collections::VecDeque;
 
+use super::checkpoint::Record;
 use super::executors::Executor;
 use super::machine::{Agent, AgentOutput, ExecutorKey};
 use crate::protocol::{
-    AgentCall, ExecutorEvent, ExecutorId, FrameworkId, HeldTask, Reason, StopPolicy, TaskId, TaskInfo,
-    TaskState, TaskStatus, UpdateNumber, Work,
+    AgentCall, AgentId, ExecutorEvent, ExecutorId, FrameworkId, HeldTask, Reason, StopPolicy, TaskId,
+    TaskInfo, TaskState, TaskStatus, UpdateNumber, Work,
 };
 use crate::resources::Role;
 use crate::time::Time;
 
 /// A task that the agent has.
-#[derive(Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub(super) struct Task {
     pub(super) info: TaskInfo,
     pub(super) role: Role,
@@ -22,10 +23,43 @@ pub(super) struct Task {
     /// A kill that the executor is to hear of again after a reconnection.
     pub(super) kill: Option<Option<StopPolicy>>,
     /// Updates that the scheduler has not acknowledged.
-    pending: VecDeque<TaskStatus>,
+    pub(super) pending: VecDeque<TaskStatus>,
 }
 
 impl Task {
+    /// A task that was launched, and has not started yet.
+    pub(super) fn launched(info: TaskInfo, role: Role, agent: &AgentId, at: Time) -> Self {
+        let status = TaskStatus {
+            agent: Some(agent.clone()),
+            ..TaskStatus::new(info.id.clone(), TaskState::Staging, at)
+        };
+        Task { executor: info.executor_id(), info, role, status, kill: None, pending: VecDeque::new() }
+    }
+
+    pub(super) fn is_live(&self) -> bool {
+        !self.status.state.is_terminal()
+    }
+
+    /// Takes note of a numbered update.
+    pub(super) fn updated(&mut self, status: TaskStatus) {
+        self.status = status.clone();
+        self.pending.push_back(status);
+    }
+
+    /// Takes note of what the scheduler has recorded. Returns whether that was news.
+    pub(super) fn acknowledged(&mut self, number: UpdateNumber) -> bool {
+        let before = self.pending.len();
+        while self.pending.pop_front_if(|status| status.number.is_some_and(|first| first <= number)).is_some()
+        {
+        }
+        self.pending.len() < before
+    }
+
+    /// Whether nobody needs to hear of it any more.
+    pub(super) fn is_settled(&self) -> bool {
+        !self.is_live() && self.pending.is_empty()
+    }
+
     /// How long it may take to stop when it is asked to.
     pub(super) fn grace(&self) -> std::time::Duration {
         match &self.info.work {
@@ -85,18 +119,8 @@ impl Agent {
                 tracing::warn!(framework = %framework_id, task = %info.id, "a known task is launched again");
                 continue;
             }
-            let executor = info.executor_id();
-            let task = Task {
-                info: info.clone(),
-                role: role.clone(),
-                executor: executor.clone(),
-                status: TaskStatus {
-                    agent: Some(self.id.clone()),
-                    ..TaskStatus::new(info.id.clone(), TaskState::Staging, now)
-                },
-                kill: None,
-                pending: VecDeque::new(),
-            };
+            let task = Task::launched(info.clone(), role.clone(), &self.id, now);
+            let executor = task.executor.clone();
             framework.tasks.insert(info.id.clone(), task);
             match groups.iter_mut().find(|(known, _)| *known == executor) {
                 Some((_, group)) => group.push(info),
@@ -104,6 +128,12 @@ impl Agent {
             }
         }
         for (executor, group) in groups {
+            self.records.note(Record::Launched {
+                framework: framework_id.clone(),
+                role: role.clone(),
+                at: now,
+                tasks: group.clone(),
+            });
             let key = ExecutorKey { framework: framework_id.clone(), executor };
             if self.ending {
                 for task in group {
@@ -112,16 +142,25 @@ impl Agent {
                     self.own_update(&key.framework, status, out);
                 }
             } else {
-                self.launch_in(now, key, group, out);
+                self.launch_in(now, key, role, group, out);
             }
         }
     }
 
-    fn launch_in(&mut self, now: Time, key: ExecutorKey, group: Vec<TaskInfo>, out: &mut Vec<AgentOutput>) {
+    fn launch_in(
+        &mut self,
+        now: Time,
+        key: ExecutorKey,
+        role: &Role,
+        group: Vec<TaskInfo>,
+        out: &mut Vec<AgentOutput>,
+    ) {
         let framework = self.frameworks.entry(key.framework.clone()).or_default();
         let is_new = !framework.executors.contains_key(&key.executor);
-        let executor =
-            framework.executors.entry(key.executor.clone()).or_insert_with(|| Executor::of(group.first()));
+        let executor = framework
+            .executors
+            .entry(key.executor.clone())
+            .or_insert_with(|| Executor::of(group.first(), role.clone()));
         executor.live += group.len();
         if is_new {
             self.start_executor(now, &key, out);
@@ -138,7 +177,7 @@ impl Agent {
     ) {
         let task = self.frameworks.get_mut(framework_id).and_then(|framework| framework.tasks.get_mut(&id));
         // A task that has just ended: its last update is on its way.
-        let Some(task) = task.filter(|task| !task.status.state.is_terminal()) else { return };
+        let Some(task) = task.filter(|task| task.is_live()) else { return };
         task.kill = Some(stop);
         let key = ExecutorKey { framework: framework_id.clone(), executor: task.executor.clone() };
         self.tell_executor(&key, ExecutorEvent::Kill { task: id, stop }, out);
@@ -147,12 +186,16 @@ impl Agent {
     pub(super) fn acknowledged(&mut self, framework_id: &FrameworkId, id: &TaskId, number: UpdateNumber) {
         let Some(framework) = self.frameworks.get_mut(framework_id) else { return };
         let Some(task) = framework.tasks.get_mut(id) else { return };
-        while task.pending.front().and_then(|status| status.number).is_some_and(|first| first <= number) {
-            task.pending.pop_front();
+        if !task.acknowledged(number) {
+            return;
         }
-        if task.status.state.is_terminal() && task.pending.is_empty() {
+        let (framework_id, task_id) = (framework_id.clone(), id.clone());
+        // When it is forgotten the update is told again, and acknowledged again.
+        let record = Record::Acknowledged { framework: framework_id.clone(), task: task_id, number };
+        self.records.note_in_passing(record);
+        if task.is_settled() {
             framework.tasks.remove(id);
-            self.forget_if_empty(framework_id);
+            self.forget_if_empty(&framework_id);
         }
     }
 
@@ -171,12 +214,11 @@ impl Agent {
         if task.executor != key.executor {
             return false;
         }
-        if task.status.state.is_terminal() || task.status.number.is_some_and(|last| number <= last) {
+        if !task.is_live() || task.status.number.is_some_and(|last| number <= last) {
             return true;
         }
         status.agent = Some(self.id.clone());
-        task.status = status.clone();
-        task.pending.push_back(status.clone());
+        task.updated(status.clone());
         if status.state.is_terminal()
             && let Some(executor) = framework.executors.get_mut(&key.executor)
         {
@@ -198,12 +240,12 @@ impl Agent {
         let number = task.status.number.map_or(UpdateNumber::FIRST, UpdateNumber::next);
         status.number = Some(number);
         status.agent = Some(self.id.clone());
-        task.status = status.clone();
-        task.pending.push_back(status.clone());
+        task.updated(status.clone());
         self.forward(framework.clone(), status, out);
     }
 
-    fn forward(&self, framework: FrameworkId, status: TaskStatus, out: &mut Vec<AgentOutput>) {
+    fn forward(&mut self, framework: FrameworkId, status: TaskStatus, out: &mut Vec<AgentOutput>) {
+        self.records.note(Record::Updated { framework: framework.clone(), status: status.clone() });
         if self.master_connected {
             let latest = status.state;
             out.push(AgentOutput::ToMaster(AgentCall::Update { framework, status, latest }));

@@ -12,19 +12,19 @@ use crate::protocol::{
 use crate::resources::Resources;
 use crate::time::Time;
 
-const FIRST: ConnectionId = ConnectionId(1);
-const SECOND: ConnectionId = ConnectionId(2);
+pub(super) const FIRST: ConnectionId = ConnectionId(1);
+pub(super) const SECOND: ConnectionId = ConnectionId(2);
 
-fn framework() -> FrameworkId {
+pub(super) fn framework() -> FrameworkId {
     "f1".parse().unwrap()
 }
 
-fn task() -> TaskInfo {
+pub(super) fn task() -> TaskInfo {
     let command = CommandInfo::new(Command::Shell("true".to_owned()));
     TaskInfo::new("t1".parse().unwrap(), Resources::cpus_mem(100, 32), Work::Command(command.into()))
 }
 
-fn status(state: TaskState, number: u32) -> TaskStatus {
+pub(super) fn status(state: TaskState, number: u32) -> TaskStatus {
     let mut status = TaskStatus::new(task().id, state, Time::ZERO);
     status.number = Some(UpdateNumber(number));
     status
@@ -90,7 +90,7 @@ impl Scenario {
 }
 
 /// The updates for the master.
-fn updates(out: &[AgentOutput]) -> Vec<(TaskState, u32)> {
+pub(super) fn updates(out: &[AgentOutput]) -> Vec<(TaskState, u32)> {
     let update = |output: &AgentOutput| match output {
         AgentOutput::ToMaster(AgentCall::Update { status, .. }) => Some((status.state, status.number?.0)),
         _ => None,
@@ -99,7 +99,7 @@ fn updates(out: &[AgentOutput]) -> Vec<(TaskState, u32)> {
 }
 
 /// What executors are told.
-fn told(out: Vec<AgentOutput>) -> Vec<ExecutorEvent> {
+pub(super) fn told(out: Vec<AgentOutput>) -> Vec<ExecutorEvent> {
     let event = |output| match output {
         AgentOutput::ToExecutor { event, .. } => Some(event),
         _ => None,

@@ -1,7 +1,5 @@
 //! Agents: registration, what they say, and the tasks that they bring along.
 
-use std::collections::hash_map::Entry;
-
 use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::machine::{Master, Output, Timer};
@@ -9,8 +7,8 @@ use super::tasks::Task;
 use super::unreachable::AGENT_PING_INTERVAL;
 use crate::allocator::{AgentProfile, Allocation};
 use crate::protocol::{
-    AgentCall, AgentEvent, AgentId, AgentInfo, ConnectionId, ExecutorId, FrameworkId, HeldTask, OfferId,
-    Reason, Rules, SchedulerEvent, TaskId, TaskState, TaskStatus, Work,
+    AgentCall, AgentEvent, AgentId, AgentInfo, ConnectionId, ExecutorId, FrameworkId, HeldExecutor, HeldTask,
+    OfferId, Reason, Rules, SchedulerEvent, TaskId, TaskState, TaskStatus,
 };
 use crate::resources::{Resources, Role};
 use crate::store::{Change, Key};
@@ -59,8 +57,8 @@ impl Master {
         call: AgentCall,
         out: &mut Vec<Output>,
     ) {
-        if let AgentCall::Register { info, tasks } = call {
-            return self.register(now, connection, agent, info, tasks, out);
+        if let AgentCall::Register { info, tasks, executors } = call {
+            return self.register(now, connection, agent, info, (tasks, executors), out);
         }
         if self.agents.get(&agent).and_then(|known| known.connection) != Some(connection) {
             return self.refuse(connection, "an agent registers before it says anything else", out);
@@ -93,7 +91,7 @@ impl Master {
         connection: ConnectionId,
         id: AgentId,
         info: AgentInfo,
-        held: Vec<HeldTask>,
+        (held, executors): (Vec<HeldTask>, Vec<HeldExecutor>),
         out: &mut Vec<Output>,
     ) {
         tracing::info!(agent = %id, resources = %info.resources, tasks = held.len(), "agent registers");
@@ -118,6 +116,14 @@ impl Master {
             agent.info.resources = reserved;
         }
         let mut used = Vec::new();
+        for HeldExecutor { framework, role, executor } in executors {
+            self.framework_or_recovered(now, &framework, &role);
+            let resources = executor.resources.clone();
+            let key = (framework.clone(), executor.id.clone());
+            if agent.executors.insert(key, (role.clone(), resources.clone())).is_none() {
+                used.push(Allocation { framework, role, agent: id.clone(), resources });
+            }
+        }
         for held in held {
             self.adopt_task(now, &id, &mut agent, &mut used, held, out);
         }
@@ -184,17 +190,12 @@ impl Master {
             }
             return;
         }
-        let mut takes = |resources: &Resources| {
-            let (framework, role, agent) = (framework_id.clone(), role.clone(), id.clone());
-            used.push(Allocation { framework, role, agent, resources: resources.clone() });
-        };
-        takes(&task.resources);
-        if let Work::Custom { executor, .. } = &task.work
-            && let Entry::Vacant(vacant) = agent.executors.entry((framework_id.clone(), executor.id.clone()))
-        {
-            takes(&executor.resources);
-            vacant.insert((role.clone(), executor.resources.clone()));
-        }
+        used.push(Allocation {
+            framework: framework_id.clone(),
+            role: role.clone(),
+            agent: id.clone(),
+            resources: task.resources.clone(),
+        });
         agent.tasks.insert((framework_id.clone(), task.id.clone()));
         let is_news = known
             .as_ref()

@@ -199,7 +199,7 @@ impl Master {
         }
         let start = out.len();
         self.decide(now, input, out);
-        self.registry.gate(start, out);
+        self.registry.gate(start, out, |number, changes| Output::Store { number, changes });
     }
 
     fn decide(&mut self, now: Time, input: Input, out: &mut Vec<Output>) {

@@ -45,7 +45,7 @@ impl World {
 
     fn register(&mut self, info: AgentInfo) -> Vec<OfferInfo> {
         self.connect(AGENT, IdentityKind::Agent, "a1");
-        let call = AgentCall::Register { info, tasks: Vec::new() };
+        let call = AgentCall::Register { info, tasks: Vec::new(), executors: Vec::new() };
         offers(&mut self.input(Input::Agent { connection: AGENT, call }))
     }
 

@@ -78,7 +78,10 @@ impl World {
     ) -> Vec<Output> {
         self.connect(connection, IdentityKind::Agent, name);
         let info = AgentInfo::new("host1", Resources::cpus_mem(4000, 4096));
-        self.input(Input::Agent { connection, call: AgentCall::Register { info, tasks } })
+        self.input(Input::Agent {
+            connection,
+            call: AgentCall::Register { info, tasks, executors: Vec::new() },
+        })
     }
 
     /// The agent is away until it counts as unreachable; what its framework is told.

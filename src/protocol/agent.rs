@@ -2,12 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
 use super::ids::{AgentId, ExecutorId, FrameworkId, TaskId};
 use super::rules::Rules;
-use super::task::{StopPolicy, TaskInfo, TaskState, TaskStatus, UpdateNumber};
+use super::task::{ExecutorInfo, StopPolicy, TaskInfo, TaskState, TaskStatus, UpdateNumber};
 use crate::resources::Resources;
 
 /// What an agent tells about its machine, for frameworks to choose by.
@@ -81,6 +82,17 @@ pub struct HeldTask {
     pub status: TaskStatus,
 }
 
+/// An executor of a framework's own that an agent holds when it registers.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct HeldExecutor {
+    /// Whose it is.
+    pub framework: FrameworkId,
+    /// The role that its resources count for.
+    pub role: crate::resources::Role,
+    /// What it is.
+    pub executor: Arc<ExecutorInfo>,
+}
+
 /// What an agent tells the master.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum AgentCall {
@@ -90,6 +102,8 @@ pub enum AgentCall {
         info: AgentInfo,
         /// What it runs.
         tasks: Vec<HeldTask>,
+        /// Frameworks' own executors that have not ended, with and without tasks.
+        executors: Vec<HeldExecutor>,
     },
     /// An update for a framework's scheduler.
     Update {

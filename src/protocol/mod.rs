@@ -31,7 +31,9 @@ pub mod quota;
 pub mod rules;
 pub mod task;
 
-pub use agent::{AgentCall, AgentEvent, AgentInfo, AgentProfile, Attributes, FaultDomain, HeldTask};
+pub use agent::{
+    AgentCall, AgentEvent, AgentInfo, AgentProfile, Attributes, FaultDomain, HeldExecutor, HeldTask,
+};
 pub use capability::{Capabilities, Capability};
 pub use constraints::{AttributeConstraint, OfferConstraints, Predicate, Selector};
 pub use demand::DemandGroup;

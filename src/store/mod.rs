@@ -10,6 +10,7 @@
 #[cfg(feature = "runtime")]
 mod embedded;
 mod error;
+mod gate;
 mod memory;
 mod record;
 #[cfg(feature = "runtime")]
@@ -18,6 +19,7 @@ mod writer;
 #[cfg(feature = "runtime")]
 pub use embedded::RedbStore;
 pub use error::StoreError;
+pub(crate) use gate::Gate;
 pub use memory::MemoryStore;
 pub use record::{Change, FORMAT_VERSION, Key, Record};
 #[cfg(feature = "runtime")]

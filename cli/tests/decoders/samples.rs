@@ -9,10 +9,10 @@ use apportion::protocol::operator::{
 use apportion::protocol::{
     AgentCall, AgentEvent, AgentId, AgentInfo, AttributeConstraint, Check, Checks, Command, CommandInfo,
     DemandGroup, ExecutorCall, ExecutorEvent, ExecutorInfo, Explanation, FaultDomain, FrameworkId,
-    FrameworkInfo, HeldTask, IdentityKind, InverseOfferInfo, Obstacle, OfferConstraints, OfferId, OfferInfo,
-    OfferMode, Operation, OperatorCall, OperatorEvent, Predicate, Probe, Quota, Reason, RequestId, Rules,
-    SchedulerCall, SchedulerEvent, Selector, StopPolicy, TaskId, TaskInfo, TaskState, TaskStatus,
-    Unavailability, UpdateNumber, Weight, Work,
+    FrameworkInfo, HeldExecutor, HeldTask, IdentityKind, InverseOfferInfo, Obstacle, OfferConstraints,
+    OfferId, OfferInfo, OfferMode, Operation, OperatorCall, OperatorEvent, Predicate, Probe, Quota, Reason,
+    RequestId, Rules, SchedulerCall, SchedulerEvent, Selector, StopPolicy, TaskId, TaskInfo, TaskState,
+    TaskStatus, Unavailability, UpdateNumber, Weight, Work,
 };
 use apportion::resources::{Reservation, Resources, Role};
 use apportion::spec::Document;
@@ -65,14 +65,18 @@ fn task() -> TaskInfo {
     task
 }
 
-fn custom_task() -> TaskInfo {
-    let executor = ExecutorInfo {
+fn executor() -> ExecutorInfo {
+    ExecutorInfo {
         id: parsed("e1"),
         command: Command::Shell("serve".to_owned()),
         env: Default::default(),
         resources: parsed("cpus:0.1"),
-    };
-    TaskInfo::new(parsed("t2"), resources(), Work::Custom { executor: executor.into(), data: vec![1, 2, 3] })
+    }
+}
+
+fn custom_task() -> TaskInfo {
+    let work = Work::Custom { executor: executor().into(), data: vec![1, 2, 3] };
+    TaskInfo::new(parsed("t2"), resources(), work)
 }
 
 fn status() -> TaskStatus {
@@ -191,8 +195,9 @@ pub(crate) fn scheduler_events() -> Vec<SchedulerEvent> {
 
 pub(crate) fn agent_calls() -> Vec<AgentCall> {
     let held = HeldTask { framework: framework(), role: role(), task: task(), status: status() };
+    let executor = HeldExecutor { framework: framework(), role: role(), executor: executor().into() };
     vec![
-        AgentCall::Register { info: agent_info(), tasks: vec![held] },
+        AgentCall::Register { info: agent_info(), tasks: vec![held], executors: vec![executor] },
         AgentCall::Update { framework: framework(), status: status(), latest: TaskState::Failed },
         AgentCall::ExecutorLost {
             framework: framework(),

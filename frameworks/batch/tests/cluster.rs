@@ -45,7 +45,7 @@ impl Cluster {
             cluster.to_master.push_back(Input::Connected { connection, peer });
         }
         let info = AgentInfo::new("here", Resources::cpus_mem(4000, 4096));
-        let call = AgentCall::Register { info, tasks: Vec::new() };
+        let call = AgentCall::Register { info, tasks: Vec::new(), executors: Vec::new() };
         cluster.to_master.push_back(Input::Agent { connection: AGENT, call });
         cluster.tell_framework(SchedulerInput::Connected);
         cluster

@@ -52,6 +52,7 @@ impl TimerAgent {
                 ..AgentInfo::new(self.id.as_str(), model.resources.clone())
             },
             tasks: Vec::new(),
+            executors: Vec::new(),
         }
     }
 

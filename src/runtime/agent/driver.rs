@@ -226,6 +226,8 @@ impl Driver {
                 AgentOutput::StartExecutor { framework, executor, info } => {
                     self.launches.start(framework, executor, info);
                 }
+                // Only of agents that keep records.
+                AgentOutput::Store { .. } | AgentOutput::AdoptExecutor { .. } => {}
                 AgentOutput::StopExecutor { framework, executor } => {
                     self.launches.kill(&framework, &executor);
                 }

@@ -62,7 +62,7 @@ impl Agents {
         let info = AgentInfo::new(name, resources);
         let agent = Agent { connection, info: info.clone(), tasks: BTreeMap::new() };
         self.by_id.insert(AgentId::new(name).expect("an agent's name"), agent);
-        AgentCall::Register { info, tasks: Vec::new() }
+        AgentCall::Register { info, tasks: Vec::new(), executors: Vec::new() }
     }
 
     pub(super) fn names(&self) -> Vec<String> {
@@ -80,7 +80,7 @@ impl Agents {
             task: task.info.clone(),
             status: task.status(now, &id, None),
         });
-        AgentCall::Register { info: agent.info.clone(), tasks: held.collect() }
+        AgentCall::Register { info: agent.info.clone(), tasks: held.collect(), executors: Vec::new() }
     }
 
     /// The agent is gone with its tasks; the connection that it had.
