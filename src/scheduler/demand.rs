@@ -15,8 +15,8 @@ pub const MAX_STATED_SHAPES: usize = 64;
 /// How much is to be offered for what waits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Breadth {
-    /// Room for each task, anywhere.
-    Enough,
+    /// Room for each task, anywhere; for so many of a shape at a time.
+    Enough(u32),
     /// Wherever one of them fits, to choose from.
     Choice,
 }

@@ -3,6 +3,7 @@
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 use std::fmt;
+use std::num::NonZeroU32;
 
 use rustc_hash::FxHashMap;
 
@@ -15,6 +16,8 @@ use crate::resources::Resources;
 /// Where tasks may go and had better go, and what the rules kept from going where.
 #[derive(Default)]
 pub(super) struct Matcher {
+    /// So many tasks go on one offer at most.
+    per_offer: Option<NonZeroU32>,
     filters: Vec<Box<dyn Filter + Send>>,
     scores: Vec<Box<dyn Score + Send>>,
     excluded: FxHashMap<TaskId, BTreeMap<String, BTreeSet<AgentId>>>,
@@ -39,6 +42,20 @@ enum Choice {
 }
 
 impl Matcher {
+    pub(super) fn set_per_offer(&mut self, limit: NonZeroU32) {
+        self.per_offer = Some(limit);
+    }
+
+    /// So many tasks go on one offer at most.
+    pub(super) fn per_offer(&self) -> u32 {
+        self.per_offer.map_or(u32::MAX, NonZeroU32::get)
+    }
+
+    /// Whether no further task goes on an offer, whatever is left of it.
+    pub(super) fn is_used_up(&self, offer: &Offer) -> bool {
+        self.per_offer.is_some_and(|limit| offer.launched() >= limit.get() as usize)
+    }
+
     pub(super) fn add_filter(&mut self, filter: impl Filter + Send + 'static) {
         self.filters.push(Box::new(filter));
     }
@@ -89,8 +106,8 @@ impl Matcher {
         let mut best: Option<(f64, usize, Resources)> = None;
         let mut fits = false;
         for (index, offer) in offers.iter().enumerate().skip(*first_fit) {
-            let found = if offer.role() == &request.role { offer.find(request) } else { None };
-            let Some(resources) = found else { continue };
+            let may_find = offer.role() == &request.role && !self.is_used_up(offer);
+            let Some(resources) = may_find.then(|| offer.find(request)).flatten() else { continue };
             if !fits {
                 *first_fit = index;
                 fits = true;

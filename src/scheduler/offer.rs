@@ -183,6 +183,11 @@ impl Offer {
         self.held_until
     }
 
+    /// How many tasks are launched on it.
+    pub(crate) fn launched(&self) -> usize {
+        self.operations.iter().map(|operation| operation.tasks().len()).sum()
+    }
+
     pub(crate) fn is_used(&self) -> bool {
         !self.operations.is_empty()
     }

@@ -1,6 +1,7 @@
 //! Runs a reconciler as a scheduler: carries out its plans.
 
 use std::collections::BTreeMap;
+use std::num::NonZeroU32;
 use std::time::Duration;
 
 use super::demand::{Breadth, Demand};
@@ -93,6 +94,15 @@ impl<R: Reconciler> Planned<R> {
         self
     }
 
+    /// Launches at most `limit` tasks on an offer and gives back the rest at once, so that the allocator decides after so many who
+    /// is next. With 1 resources are shared task by task, as dominant-resource fairness is defined; without it, whoever is
+    /// offered a machine may fill it.
+    #[must_use]
+    pub fn per_offer(mut self, limit: NonZeroU32) -> Self {
+        self.matcher.set_per_offer(limit);
+        self
+    }
+
     /// The reconciler.
     pub fn reconciler(&self) -> &R {
         &self.reconciler
@@ -115,7 +125,11 @@ impl<R: Reconciler> Planned<R> {
 
     /// Tells the master what waits. Where tasks can't go just anywhere, or had better go here than there, all that fits is of interest.
     fn declare(&mut self, driver: &mut Driver) {
-        let breadth = if self.matcher.is_choosy() { Breadth::Choice } else { Breadth::Enough };
+        let breadth = if self.matcher.is_choosy() {
+            Breadth::Choice
+        } else {
+            Breadth::Enough(self.matcher.per_offer())
+        };
         self.demand.declare(&self.queue, breadth, driver);
     }
 
@@ -268,7 +282,16 @@ impl<R: Reconciler> Scheduler for Planned<R> {
             self.note_launched(driver.now(), launched);
             self.reconcile(driver);
         }
-        if offers.iter().any(|offer| !offer.remaining().is_empty()) {
+        let mut leaves_any = false;
+        for offer in offers.iter_mut() {
+            if self.matcher.is_used_up(offer) {
+                // The rest is for whoever is next, which may be this framework again.
+                offer.refuse_for(Duration::ZERO);
+            } else {
+                leaves_any |= !offer.remaining().is_empty();
+            }
+        }
+        if leaves_any {
             self.demand.refused(driver.now());
         }
         self.demand.forget_stated();

@@ -75,7 +75,7 @@ impl Queue {
                 return None;
             }
             let count = match breadth {
-                Breadth::Enough => u32::try_from(class.requests.len()).unwrap_or(DemandGroup::ANY_NUMBER),
+                Breadth::Enough(limit) => u32::try_from(class.requests.len()).unwrap_or(u32::MAX).min(limit),
                 Breadth::Choice => DemandGroup::ANY_NUMBER,
             };
             groups.push(DemandGroup::new(count, class.key.shape.quantities()));

@@ -32,6 +32,6 @@ mod record;
 mod seat;
 mod simulation;
 
+pub use crate::frameworks::{Party, Plugged};
 pub use record::{Ending, FrameworkRecord, Outcome, Record, TaskRun};
-pub use seat::{Party, Plugged};
 pub use simulation::{Progress, RunError, Simulation};

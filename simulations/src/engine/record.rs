@@ -65,6 +65,8 @@ pub struct FrameworkRecord {
     pub busy_ns: u64,
     /// How many of its jobs have arrived.
     pub arrived: usize,
+    /// Whether it runs tasks again that have failed.
+    pub retries: bool,
 }
 
 /// Why a run ended.
@@ -77,6 +79,17 @@ pub enum Ending {
     Until,
     /// Tasks wait that nobody will ever place: nothing runs that would make room.
     Stalled,
+}
+
+impl FrameworkRecord {
+    /// Whether a task whose run ended like this is run again.
+    pub fn runs_again(&self, outcome: Outcome) -> bool {
+        match outcome {
+            Outcome::Running | Outcome::Finished => false,
+            Outcome::Failed | Outcome::Killed => self.retries,
+            Outcome::Lost => true,
+        }
+    }
 }
 
 /// A run as it happened.

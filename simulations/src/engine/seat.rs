@@ -3,61 +3,12 @@
 use std::collections::VecDeque;
 
 use apportion::protocol::SchedulerCall;
-use apportion::scheduler::{Scheduler, SchedulerInput, SchedulerOutput, SchedulerProcess};
+use apportion::scheduler::{SchedulerInput, SchedulerOutput};
 use apportion::time::Time;
 
 use super::record::FrameworkRecord;
-use crate::frameworks::{Effort, QueueFramework};
+use crate::frameworks::Party;
 use crate::scenario::Decision;
-
-/// A scheduler's process, as the simulation drives it.
-pub trait Party {
-    /// As [`SchedulerProcess::handle`].
-    fn handle(&mut self, now: Time, input: SchedulerInput, out: &mut Vec<SchedulerOutput>);
-
-    /// As [`SchedulerProcess::next_deadline`].
-    fn next_deadline(&self) -> Option<Time>;
-
-    /// How much it has decided so far; nothing for schedulers that don't say, which then decide in no time.
-    fn effort(&self) -> Effort {
-        Effort::default()
-    }
-}
-
-impl Party for SchedulerProcess<QueueFramework> {
-    fn handle(&mut self, now: Time, input: SchedulerInput, out: &mut Vec<SchedulerOutput>) {
-        SchedulerProcess::handle(self, now, input, out);
-    }
-
-    fn next_deadline(&self) -> Option<Time> {
-        SchedulerProcess::next_deadline(self)
-    }
-
-    fn effort(&self) -> Effort {
-        self.scheduler().effort()
-    }
-}
-
-/// Any scheduler, as a [`Party`].
-#[derive(Debug)]
-pub struct Plugged<S>(SchedulerProcess<S>);
-
-impl<S: Scheduler> Plugged<S> {
-    /// The party of a scheduler.
-    pub fn new(scheduler: S) -> Self {
-        Plugged(SchedulerProcess::new(scheduler))
-    }
-}
-
-impl<S: Scheduler> Party for Plugged<S> {
-    fn handle(&mut self, now: Time, input: SchedulerInput, out: &mut Vec<SchedulerOutput>) {
-        self.0.handle(now, input, out);
-    }
-
-    fn next_deadline(&self) -> Option<Time> {
-        self.0.next_deadline()
-    }
-}
 
 /// A framework in the simulation. While it decides it hears nothing: what it is told waits in its inbox, and what it says
 /// leaves when it has decided.
@@ -108,6 +59,11 @@ impl Seat {
         {
             self.hear(now, input, said);
         }
+    }
+
+    /// The request that tells it that a job has arrived.
+    pub(super) fn arrival(&self, job: u32) -> Vec<u8> {
+        self.party.arrival(job)
     }
 
     pub(super) fn is_deciding(&self) -> bool {

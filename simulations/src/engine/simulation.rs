@@ -19,11 +19,12 @@ use super::calendar::{Calendar, Class};
 use super::placement::{Effect, PlacementCluster};
 use super::post::{Edge, Post};
 use super::record::{Ending, FrameworkRecord, Outcome, Record, TaskRun};
-use super::seat::{Party, Seat};
+use super::seat::Seat;
 use crate::digest::Digester;
-use crate::frameworks::{QueueFramework, TimerTask};
+use crate::frameworks::production::{BatchParty, Blueprint, ServiceParty};
+use crate::frameworks::{Party, QueueFramework, TimerTask};
 use crate::random::Stream;
-use crate::scenario::{AllocatorTable, Batch, Decision, Fidelity, FrameworkModel, Model, RoleModel};
+use crate::scenario::{AllocatorTable, Batch, Decision, Fidelity, FrameworkModel, Model, Player, RoleModel};
 use crate::values::Span;
 
 /// The connection of whoever sets weights.
@@ -235,11 +236,27 @@ impl Simulation {
         largest: &Quantities,
         stream: Stream,
     ) -> Result<(), RunError> {
-        let (name, role) = (model.id.as_str(), model.role.clone());
-        let workload = model.workload.clone();
-        let framework = QueueFramework::new(name, role, model.options, workload, largest.clone(), stream);
-        let process = SchedulerProcess::new(framework);
-        let place = self.plug(model.id.clone(), Box::new(process), model.decision)?;
+        let blueprint = || Blueprint {
+            name: model.id.as_str().to_owned(),
+            role: model.role.clone(),
+            placement: model.options.placement,
+            per_offer: model.options.per_offer,
+            workload: model.workload.clone(),
+            largest: largest.clone(),
+            stream: stream.clone(),
+        };
+        let party: Box<dyn Party> = match model.player {
+            Player::Batch => Box::new(BatchParty::new(blueprint())),
+            Player::Service => Box::new(ServiceParty::new(blueprint())),
+            Player::Queue => {
+                let (name, role, workload) = (model.id.as_str(), model.role.clone(), model.workload.clone());
+                let queue =
+                    QueueFramework::new(name, role, model.options, workload, largest.clone(), stream.clone());
+                Box::new(SchedulerProcess::new(queue))
+            }
+        };
+        let place = self.plug(model.id.clone(), party, model.decision)?;
+        self.seats[place as usize].record.retries = model.player != Player::Queue;
         let workload = model.workload.clone();
         let ends = workload.jobs.iter().filter(|job| job.lengths.of(0).is_some());
         self.to_end += ends.map(|job| u64::from(job.tasks)).sum::<u64>();
@@ -437,7 +454,7 @@ impl Simulation {
             self.calendar.push(next.at, Class::Arrival, Event::Arrival(framework));
         }
         self.note(1, framework, job as u64);
-        let data = QueueFramework::arrival(job as u32);
+        let data = self.seats[framework as usize].arrival(job as u32);
         self.tell_framework(framework, SchedulerInput::LocalRequest { request: RequestId(job as u64), data });
     }
 
@@ -464,10 +481,11 @@ impl Simulation {
     fn close(&mut self, run: RunId, outcome: Outcome) {
         let task = &mut self.tasks[run.0 as usize];
         (task.end, task.outcome) = (self.now, outcome);
-        let job = self.workloads[task.framework as usize].jobs.get(task.job as usize);
+        let framework = task.framework as usize;
+        let job = self.workloads[framework].jobs.get(task.job as usize);
         let ends = job.is_some_and(|job| job.lengths.of(task.index).is_some());
         self.running -= u64::from(ends);
-        if outcome != Outcome::Lost {
+        if !self.seats[framework].record.runs_again(outcome) {
             self.to_end -= u64::from(ends);
         }
         self.active_at = self.now;
@@ -563,7 +581,7 @@ impl Simulation {
     /// A task starts.
     fn begin(&mut self, agent: u32, framework: u32, task: &TaskInfo) -> RunId {
         let run = RunId(self.tasks.len() as u32);
-        let known = TimerTask::of(&task.work);
+        let known = TimerTask::played_by(task, &self.workloads[framework as usize]);
         let length = known.map_or_else(|| labelled_length(task), |known| known.length);
         let (job, index) = known.map_or((u32::MAX, run.0), |known| (known.job, known.index));
         self.tasks.push(TaskRun {

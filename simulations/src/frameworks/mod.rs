@@ -1,4 +1,6 @@
-//! Frameworks for models of workloads.
+//! The frameworks of a simulation: those of [`production`], and one for models of workloads.
+//!
+//! A [`Party`] is a framework as the simulation drives it; [`Plugged`] makes one of any scheduler.
 //!
 //! [`QueueFramework`] is an ordinary [`Scheduler`](apportion::scheduler::Scheduler) that plays the jobs of a
 //! [`Workload`](crate::workload::Workload): its [`QueuePolicy`] says who is next, its [`Placement`] where a task goes.
@@ -12,12 +14,15 @@ mod devices;
 mod fair;
 mod line;
 mod options;
+mod party;
 mod plan;
+pub mod production;
 mod queue;
 mod refusals;
 mod shelf;
 mod timer;
 
 pub use options::{Placement, QueueOptions, QueuePolicy};
-pub use queue::{Effort, QueueFramework};
+pub use party::{Effort, Party, Plugged};
+pub use queue::QueueFramework;
 pub use timer::TimerTask;

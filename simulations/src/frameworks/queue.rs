@@ -20,6 +20,7 @@ use super::devices::DeviceBook;
 use super::fair::FairShares;
 use super::line::{Entry, Line};
 use super::options::{QueueOptions, QueuePolicy};
+use super::party::Effort;
 use super::refusals::Refusals;
 use super::shelf::{Chooser, ClassRequest, Shelf, Spot};
 use super::timer::TimerTask;
@@ -29,15 +30,6 @@ use crate::workload::{Job, Workload};
 
 /// The share of tasks that those cover which fragmentation is reckoned by.
 const TYPICAL: f64 = 0.95;
-
-/// How much a framework has decided so far; what decision times are reckoned from.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Effort {
-    /// Jobs that it began to place, or tried to place again after it had failed to.
-    pub jobs: u64,
-    /// Tasks that it launched.
-    pub tasks: u64,
-}
 
 /// A framework that plays the jobs of a workload.
 ///

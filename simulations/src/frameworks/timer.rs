@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use apportion::protocol::{Command, ExecutorId, ExecutorInfo, Work};
+use apportion::protocol::{Command, ExecutorId, ExecutorInfo, TaskInfo, Work};
 use apportion::resources::Resources;
 
 use crate::values::Span;
+use crate::workload::Workload;
 
 /// A task that does nothing but last: what its work carries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,6 +19,9 @@ pub struct TimerTask {
     /// How long it runs; `None` until it is stopped.
     pub length: Option<Span>,
 }
+
+/// The program of production tasks that are timers; its argument is the job.
+pub(super) const TIMER: &str = "timer";
 
 /// How a length of no end is carried.
 const FOREVER: u64 = u64::MAX;
@@ -38,6 +42,34 @@ impl TimerTask {
         let nanos = self.length.map_or(FOREVER, Span::nanos);
         let parts = [&self.job.to_le_bytes()[..], &self.index.to_le_bytes(), &nanos.to_le_bytes()];
         Work::Custom { executor: executor.clone(), data: parts.concat() }
+    }
+
+    /// The task of a job of that workload which a task plays; `None` when it is of nobody's job.
+    pub fn played_by(task: &TaskInfo, workload: &Workload) -> Option<Self> {
+        if let Work::Custom { .. } = &task.work {
+            return TimerTask::of(&task.work);
+        }
+        let number = TimerTask::job_of(task)?;
+        let job = workload.jobs.get(number as usize)?;
+        // Batch tasks have an index from 0; a service's instances are numbered from 1, and those that replace others go on.
+        let index = task.env.get("INDEX").and_then(|index| index.parse().ok()).or_else(|| {
+            let instance: u64 = task.env.get("INSTANCE")?.parse().ok()?;
+            Some((instance.saturating_sub(1) % u64::from(job.tasks)) as u32)
+        })?;
+        Some(TimerTask { job: number, index, length: job.lengths.of(index) })
+    }
+
+    /// The job that a task is of, if it tells.
+    pub fn job_of(task: &TaskInfo) -> Option<u32> {
+        match &task.work {
+            Work::Custom { .. } => TimerTask::of(&task.work).map(|known| known.job),
+            Work::Command(info) => match &info.command {
+                Command::Argv(argv) if argv.first().is_some_and(|program| program == TIMER) => {
+                    argv.get(1)?.parse().ok()
+                }
+                _ => None,
+            },
+        }
     }
 
     /// The task that a work stands for; `None` when it is other work.

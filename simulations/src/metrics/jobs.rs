@@ -89,8 +89,9 @@ pub fn job_times(model: &Model, record: &Record) -> Vec<JobTimes> {
         }
         match run.outcome {
             Outcome::Finished => job.finished += 1,
-            Outcome::Failed | Outcome::Killed => job.failed += 1,
-            Outcome::Running | Outcome::Lost => continue,
+            Outcome::Running => continue,
+            outcome if record.frameworks[job.framework].runs_again(outcome) => continue,
+            Outcome::Failed | Outcome::Killed | Outcome::Lost => job.failed += 1,
         }
         job.ended = job.ended.max(Some(run.end));
     }

@@ -344,7 +344,8 @@ impl<'a> Walk<'a> {
                 let task = &self.record.tasks[*run as usize];
                 // A task that ends as it starts is told to end first; it uses nothing for any time.
                 self.use_by(*run, -1);
-                if task.outcome == Outcome::Lost {
+                let by = self.record.frameworks.get(task.framework as usize);
+                if by.is_some_and(|by| by.runs_again(task.outcome)) {
                     self.wait(task.framework, 1);
                 }
             }

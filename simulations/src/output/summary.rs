@@ -10,7 +10,7 @@ use crate::digest::Digest;
 use crate::engine::{Ending, Outcome, Record};
 use crate::gpus::label;
 use crate::metrics::{JobTimes, RoleUse, Spread, Timeline, Use};
-use crate::scenario::Model;
+use crate::scenario::{Model, Player};
 
 /// A run in numbers. [`metrics`](crate::metrics) says how each is defined.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -41,7 +41,7 @@ pub struct Summary {
     pub tasks_pending: u64,
     /// Tasks that run.
     pub tasks_running: u64,
-    /// Runs of tasks that were lost with their agents.
+    /// Runs of tasks that did not end well, after which the tasks run again: lost with their agents, or failed and retried.
     pub tasks_lost: u64,
     /// When the last task ended, in seconds.
     pub makespan_s: f64,
@@ -86,6 +86,8 @@ pub struct Summary {
 pub struct FrameworkSummary {
     /// Its role.
     pub role: String,
+    /// Whose code played it.
+    pub played_by: Player,
     /// The most tasks that ran at a time.
     pub running_max: u64,
     /// Jobs that ended with success.
@@ -145,6 +147,7 @@ impl Summary {
             let seen = &record.frameworks[place];
             let summary = FrameworkSummary {
                 role: known.role.to_string(),
+                played_by: known.player,
                 running_max: timeline.frameworks[place].running_max,
                 jobs_finished: own().filter(|job| job.ended.is_some() && job.failed == 0).count(),
                 tasks_finished: counts[place].finished,
@@ -213,8 +216,8 @@ fn counts(model: &Model, record: &Record, jobs: &[JobTimes]) -> Vec<Counts> {
         match task.outcome {
             Outcome::Running => count.running += 1,
             Outcome::Finished => count.finished += 1,
-            Outcome::Failed | Outcome::Killed => count.failed += 1,
-            Outcome::Lost => count.lost += 1,
+            outcome if record.frameworks[task.framework as usize].runs_again(outcome) => count.lost += 1,
+            Outcome::Failed | Outcome::Killed | Outcome::Lost => count.failed += 1,
         }
     }
     counts

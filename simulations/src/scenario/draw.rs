@@ -16,9 +16,10 @@ use compact_str::{CompactString, format_compact};
 use super::model::{GPU_COUNT, GPU_MODEL};
 use super::{
     AgentModel, ArrivalProcess, Arrivals, Fidelity, FrameworkModel, FrameworkTable, InputFile, JobTable,
-    Kind, Model, ModelError, RoleModel, Scenario, Until, WorkloadTable,
+    Kind, Model, ModelError, Player, RoleModel, Scenario, Until, WorkloadTable,
 };
 use crate::digest::Digest;
+use crate::frameworks::production::{can_be_specified, can_place};
 use crate::frameworks::{QueueOptions, QueuePolicy};
 use crate::gpus::{self, with_gpus};
 use crate::random::Stream;
@@ -177,7 +178,13 @@ impl Machine {
 
 fn framework(table: &FrameworkTable, workload: Arc<Workload>) -> Result<FrameworkModel, ModelError> {
     let whose = format!("framework '{}'", table.name);
+    let is_specified = !table.is_of_queue() && can_place(table.placement) && can_be_specified(&workload);
     Ok(FrameworkModel {
+        player: match table.kind {
+            Kind::Batch if is_specified => Player::Batch,
+            Kind::Service if is_specified => Player::Service,
+            Kind::Batch | Kind::Service | Kind::Queue => Player::Queue,
+        },
         id: FrameworkId::new(table.name.as_str()).map_err(|error| wrong_name(&whose, error))?,
         role: table.role.clone(),
         options: QueueOptions {

@@ -44,6 +44,13 @@ pub struct FrameworkTable {
     pub workload: Option<WorkloadTable>,
 }
 
+impl FrameworkTable {
+    /// Whether it has keys that only the queue knows.
+    pub(super) fn is_of_queue(&self) -> bool {
+        self.policy.is_some() || self.refuse != a_long_time() || !self.states_demand
+    }
+}
+
 /// It asks for offers when it can use what it refused: nothing else has to bring them back.
 fn a_long_time() -> Span {
     Span::from_nanos(365 * 24 * 3600 * 1_000_000_000)
@@ -54,12 +61,17 @@ fn yes() -> bool {
 }
 
 /// What kind of framework it is.
+///
+/// `batch` and `service` run the code of production, as long as its specs can say what is asked for. Gangs, GPUs in parts or by model,
+/// placements by device, kinds of resource of one's own, and the keys `policy`, `refuse` and `states_demand` are only for the
+/// simulator's queue, which then plays the framework instead; the summary tells who did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Kind {
-    /// Jobs of tasks that end. A task that fits nowhere does not hold up others.
+    /// Jobs of tasks that end, in `apportion-batch`. A task that fits nowhere does not hold up others; one that fails runs again.
     Batch,
-    /// Tasks that run on until the end of the run, unless a duration is given; what is lost is started again.
+    /// A job is a service of `apportion-service`, a task one of its replicas: it runs until the end of the run, unless a duration is
+    /// given. What is lost or fails is started again.
     Service,
     /// A plain queue for models: strictly first in, first out.
     #[default]

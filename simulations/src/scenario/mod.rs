@@ -20,7 +20,9 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 pub use cluster::{AgentGroup, ClusterTable, NodeFile};
 pub use framework::{Decision, FrameworkTable, Kind, PerOffer};
-pub use model::{AgentModel, FrameworkModel, GPU_COUNT, GPU_MODEL, InputFile, Model, ModelError, RoleModel};
+pub use model::{
+    AgentModel, FrameworkModel, GPU_COUNT, GPU_MODEL, InputFile, Model, ModelError, Player, RoleModel,
+};
 pub use workload::{ArrivalProcess, Arrivals, JobTable, WorkloadTable};
 
 use crate::digest::Digest;

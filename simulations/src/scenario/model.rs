@@ -84,12 +84,29 @@ pub struct FrameworkModel {
     pub id: FrameworkId,
     /// Its role.
     pub role: Role,
+    /// Whose code plays it.
+    pub player: Player,
     /// How it queues and places.
     pub options: QueueOptions,
     /// How long it takes to decide.
     pub decision: Decision,
     /// What it runs.
     pub workload: Arc<Workload>,
+}
+
+/// Whose code plays a framework.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
+pub enum Player {
+    /// The batch framework of production.
+    #[serde(rename = "apportion-batch")]
+    Batch,
+    /// The service framework of production.
+    #[serde(rename = "apportion-service")]
+    Service,
+    /// The simulator's own queue.
+    #[default]
+    #[serde(rename = "queue")]
+    Queue,
 }
 
 /// A file that was read.

@@ -6,6 +6,7 @@ mod determinism;
 mod fairness;
 mod fidelity;
 mod packing;
+mod production;
 mod queues;
 mod scenarios;
 mod sweeps;
