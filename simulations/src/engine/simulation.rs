@@ -236,22 +236,21 @@ impl Simulation {
         largest: &Quantities,
         stream: Stream,
     ) -> Result<(), RunError> {
-        let blueprint = || Blueprint {
+        let blueprint = Blueprint {
             name: model.id.as_str().to_owned(),
             role: model.role.clone(),
             placement: model.options.placement,
             per_offer: model.options.per_offer,
             workload: model.workload.clone(),
             largest: largest.clone(),
-            stream: stream.clone(),
+            stream,
         };
         let party: Box<dyn Party> = match model.player {
-            Player::Batch => Box::new(BatchParty::new(blueprint())),
-            Player::Service => Box::new(ServiceParty::new(blueprint())),
+            Player::Batch => Box::new(BatchParty::new(blueprint)),
+            Player::Service => Box::new(ServiceParty::new(blueprint)),
             Player::Queue => {
-                let (name, role, workload) = (model.id.as_str(), model.role.clone(), model.workload.clone());
-                let queue =
-                    QueueFramework::new(name, role, model.options, workload, largest.clone(), stream.clone());
+                let Blueprint { name, role, workload, largest, stream, .. } = blueprint;
+                let queue = QueueFramework::new(&name, role, model.options, workload, largest, stream);
                 Box::new(SchedulerProcess::new(queue))
             }
         };
