@@ -11,9 +11,9 @@ use crate::allocator::DrfAllocator;
 use crate::protocol::operator::OperatorRequest;
 use crate::protocol::{
     AgentCall, AgentEvent, AgentId, AgentInfo, Command, CommandInfo, ConnectionId, ExecutorId, ExecutorInfo,
-    Exit, FrameworkInfo, HeldTask, Identity, IdentityKind, OfferInfo, Operation, OperatorCall, OperatorEvent,
-    Reason, RequestId, SchedulerCall, SchedulerEvent, TaskId, TaskInfo, TaskState, TaskStatus, UpdateNumber,
-    Work,
+    Exit, FrameworkInfo, HeldExecutor, HeldTask, Identity, IdentityKind, OfferInfo, Operation, OperatorCall,
+    OperatorEvent, Reason, RequestId, SchedulerCall, SchedulerEvent, TaskId, TaskInfo, TaskState, TaskStatus,
+    UpdateNumber, Work,
 };
 use crate::resources::{Resources, Role};
 use crate::time::Time;
@@ -76,12 +76,19 @@ impl World {
         name: &str,
         tasks: Vec<HeldTask>,
     ) -> Vec<Output> {
+        self.agent_registers_with(connection, name, tasks, Vec::new())
+    }
+
+    fn agent_registers_with(
+        &mut self,
+        connection: ConnectionId,
+        name: &str,
+        tasks: Vec<HeldTask>,
+        executors: Vec<HeldExecutor>,
+    ) -> Vec<Output> {
         self.connect(connection, IdentityKind::Agent, name);
         let info = AgentInfo::new("host1", Resources::cpus_mem(4000, 4096));
-        self.input(Input::Agent {
-            connection,
-            call: AgentCall::Register { info, tasks, executors: Vec::new() },
-        })
+        self.input(Input::Agent { connection, call: AgentCall::Register { info, tasks, executors } })
     }
 
     /// The agent is away until it counts as unreachable; what its framework is told.
@@ -269,23 +276,29 @@ fn a_scheduler_hears_of_its_tasks_from_a_master_that_is_told_of_them_after_it_su
 }
 
 #[test]
-fn an_executor_takes_no_resources_for_tasks_that_have_ended() {
+fn an_executor_takes_resources_until_it_has_ended_with_and_without_tasks() {
     let mut world = World::new();
-    let executor = ExecutorInfo {
+    let executor: std::sync::Arc<_> = ExecutorInfo {
         id: ExecutorId::new("e1").unwrap(),
         command: Command::Argv(vec!["true".to_owned()]),
         env: BTreeMap::new(),
         resources: Resources::cpus_mem(1000, 1024),
-    };
-    let work = Work::Custom { executor: executor.into(), data: Vec::new() };
+    }
+    .into();
+    let work = Work::Custom { executor: executor.clone(), data: Vec::new() };
     let custom = |id| TaskInfo::new(task_id(id), Resources::cpus_mem(1000, 1024), work.clone());
     let ended = held(custom("t1"), TaskState::Finished, 2);
+    let alive = vec![HeldExecutor { framework: "f1".parse().unwrap(), role: role(), executor }];
     world.agent_registers(AGENT, vec![ended.clone()]);
     let mut out = world.framework_subscribes(FRAMEWORK, Duration::from_secs(60));
-    assert_eq!(offers(&mut out)[0].resources, Resources::cpus_mem(4000, 4096));
+    assert_eq!(offers(&mut out)[0].resources, Resources::cpus_mem(4000, 4096), "both have ended");
     world.input(Input::Disconnected { connection: AGENT });
+    let again = ConnectionId(9);
+    let mut out = world.agent_registers_with(again, "a1", vec![ended.clone()], alive.clone());
+    assert_eq!(offers(&mut out)[0].resources, Resources::cpus_mem(3000, 3072), "it waits for tasks");
+    world.input(Input::Disconnected { connection: again });
     let runs = held(custom("t2"), TaskState::Running, 1);
-    let mut out = world.agent_registers(ConnectionId(9), vec![ended, runs]);
+    let mut out = world.agent_registers_with(ConnectionId(10), "a1", vec![ended, runs], alive);
     assert_eq!(offers(&mut out)[0].resources, Resources::cpus_mem(2000, 2048), "the task and the executor");
 }
 
