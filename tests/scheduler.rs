@@ -397,3 +397,85 @@ proptest! {
         prop_assert!(!scheduler.statuses.iter().any(|state| wrong.contains(state)));
     }
 }
+
+/// Starts tasks together, once, and others beside them.
+struct Together {
+    gangs: Vec<Vec<TaskRequest>>,
+    alone: Vec<TaskRequest>,
+    errors: Vec<(TaskId, String)>,
+}
+
+impl Together {
+    fn new(gangs: &[(&str, usize, &str)]) -> Self {
+        let gang = |(name, size, shape): &(&str, usize, &str)| {
+            let shape = Arc::new(Shape::from(parsed(shape)));
+            let request =
+                |number| TaskRequest::new(id(&format!("{name}{number}")), Role::any(), shape.clone(), work());
+            (1..=*size).map(request).collect()
+        };
+        Together { gangs: gangs.iter().map(gang).collect(), alone: Vec::new(), errors: Vec::new() }
+    }
+}
+
+impl Reconciler for Together {
+    fn framework_info(&self) -> FrameworkInfo {
+        FrameworkInfo::new("together", Role::any())
+    }
+
+    fn reconcile(&mut self, _: &View<'_>, plan: &mut Plan) {
+        for gang in self.gangs.drain(..) {
+            plan.launch_together(gang);
+        }
+        for task in self.alone.drain(..) {
+            plan.launch(task);
+        }
+    }
+
+    fn status_update(&mut self, _: apportion::time::Time, status: &TaskStatus, _: &mut Plan) {
+        if status.state == TaskState::Error {
+            self.errors.push((status.task.clone(), status.message.clone()));
+        }
+    }
+}
+
+fn two_small() -> TestMasterBuilder {
+    let shape = "cpus:2;mem:200";
+    TestMasterBuilder::default().agent("a1", parsed(shape)).agent("a2", parsed(shape))
+}
+
+#[test]
+fn a_gang_starts_on_one_set_of_offers() {
+    let test = two_small().start(Planned::new(Together::new(&[("t", 3, "cpus:1;mem:100")])));
+    assert_eq!(test.running(), [id("t1"), id("t2"), id("t3")]);
+    let accepts: Vec<_> =
+        test.calls().iter().filter(|call| matches!(call, SchedulerCall::AcceptSet { .. })).collect();
+    let [SchedulerCall::AcceptSet { parts, .. }] = &accepts[..] else { panic!("{accepts:?}") };
+    assert_eq!(parts.iter().map(|(_, operations)| operations.len()).collect::<Vec<_>>(), [2, 1]);
+}
+
+#[test]
+fn a_gang_waits_until_all_of_it_has_room_and_others_run_beside_it() {
+    let mut together = Together::new(&[("large", 5, "cpus:1;mem:100"), ("small", 2, "cpus:1;mem:50")]);
+    let shape = Arc::new(Shape::from(parsed("cpus:1;mem:10")));
+    together.alone.push(TaskRequest::new(id("alone"), Role::any(), shape, work()));
+    let mut test = two_small().start(Planned::new(together));
+    test.advance(Duration::from_secs(1));
+    assert_eq!(test.running(), [id("alone"), id("small1"), id("small2")]);
+    test.add_agent("a3", parsed("cpus:4;mem:400"));
+    // What was left of an offer and declined is not offered again before that.
+    test.advance(Duration::from_secs(6));
+    let large = (1..=5).map(|number| id(&format!("large{number}")));
+    let expected: BTreeSet<TaskId> = large.chain(["alone", "small1", "small2"].map(id)).collect();
+    assert_eq!(test.running().into_iter().collect::<BTreeSet<_>>(), expected);
+}
+
+#[test]
+fn tasks_of_several_shapes_do_not_start_together() {
+    let mut together = Together::new(&[("t", 2, "cpus:1")]);
+    together.gangs[0][1].shape = Arc::new(Shape::from(parsed("cpus:2")));
+    let test = two_small().start(Planned::new(together));
+    assert_eq!(test.running(), []);
+    let errors = &test.scheduler().reconciler().errors;
+    assert_eq!(errors.len(), 2);
+    assert!(errors[0].1.contains("one role and one shape"), "{errors:?}");
+}

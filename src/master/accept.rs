@@ -12,7 +12,7 @@ use crate::protocol::framework::MAX_REFUSE;
 use crate::protocol::rules::Denied;
 use crate::protocol::{
     Action, AgentEvent, AgentId, Conflict, ConnectionId, ExecutorId, FrameworkId, OfferId, OfferMode,
-    Operation, Reason, SchedulerEvent, TaskId, TaskInfo, TaskState, TaskStatus, Work,
+    OfferSetId, Operation, Reason, SchedulerEvent, TaskId, TaskInfo, TaskState, TaskStatus, Work,
 };
 use crate::resources::{InsufficientResources, ReservationError, Resources, Role};
 use crate::time::Time;
@@ -26,6 +26,12 @@ enum AcceptError {
     InvalidOffer(OfferId),
     #[error("the offers are of several agents or roles")]
     MixedOffers,
+    #[error("offer {offer} belongs to set {set}, which is accepted or declined whole: accept it as a set")]
+    PartOfSet { offer: OfferId, set: OfferSetId },
+    #[error("set {0} is accepted whole: each of its offers has to be named, once")]
+    PartialSet(OfferSetId),
+    #[error("set {set} is accepted whole, but no task is launched on offer {offer} of it")]
+    UnusedOffer { set: OfferSetId, offer: OfferId },
     #[error("agent {0} is not connected")]
     AgentNotConnected(AgentId),
     #[error("task {0} asks for no resources")]
@@ -53,6 +59,9 @@ impl AcceptError {
             AcceptError::NoOffer
             | AcceptError::InvalidOffer(_)
             | AcceptError::MixedOffers
+            | AcceptError::PartOfSet { .. }
+            | AcceptError::PartialSet(_)
+            | AcceptError::UnusedOffer { .. }
             | AcceptError::AgentNotConnected(_) => (TaskState::Dropped, Reason::InvalidOffer),
             _ => (TaskState::Error, Reason::Invalid),
         }
@@ -69,12 +78,15 @@ struct Effects {
 
 /// The offers of an accept, taken together.
 struct Pooled {
+    offers: Vec<OfferId>,
     role: Role,
     agent: AgentId,
     connection: ConnectionId,
     resources: Resources,
     /// The part of it that is the framework's only once it is claimed.
     optimistic: Resources,
+    /// How long the rest is not wanted.
+    refuse: Duration,
 }
 
 impl Master {
@@ -88,21 +100,15 @@ impl Master {
         out: &mut Vec<Output>,
     ) {
         let refuse = refuse.min(MAX_REFUSE);
-        let outcome = self.pool(framework, offers).and_then(|pooled| {
-            let mut effects = self.validate(framework, &pooled, &operations)?;
-            self.claim(now, framework, &pooled, &mut effects, refuse)?;
+        let outcome = self.pool(framework, offers, refuse).and_then(|pooled| {
+            self.refuse_parts(offers)?;
+            let mut effects = self.validate(framework, &pooled, &operations, &mut FxHashSet::default())?;
+            self.claim(now, framework, &pooled, &mut effects)?;
             Ok((pooled, effects))
         });
         match outcome {
             Ok((pooled, effects)) => {
-                for id in offers {
-                    self.take_offer(framework, *id);
-                }
-                self.apply(framework, &pooled, effects.conversions, effects.executors);
-                self.launch(now, framework, &pooled, operations, out);
-                if !effects.remaining.is_empty() {
-                    self.allocator.recover(now, &pooled.part(framework, effects.remaining), Some(refuse));
-                }
+                self.carry_out(now, framework, &pooled, effects, operations, out);
             }
             Err(AcceptError::Conflict(ClaimError { agent, gone })) => {
                 for id in offers {
@@ -123,11 +129,96 @@ impl Master {
         }
     }
 
-    fn pool(&self, framework: &FrameworkId, offers: &[OfferId]) -> Result<Pooled, AcceptError> {
+    /// Accepts all offers of a set, or none of them.
+    pub(super) fn accept_set(
+        &mut self,
+        now: Time,
+        framework: &FrameworkId,
+        set: OfferSetId,
+        parts: Vec<(OfferId, Vec<Operation>)>,
+        refuse: Duration,
+        out: &mut Vec<Output>,
+    ) {
+        let refuse = refuse.min(MAX_REFUSE);
+        match self.validate_set(framework, set, &parts, refuse) {
+            Ok(valid) => {
+                for ((_, operations), (pooled, effects)) in parts.into_iter().zip(valid) {
+                    self.carry_out(now, framework, &pooled, effects, operations, out);
+                }
+            }
+            Err(error) => {
+                let (offers, operations): (Vec<OfferId>, Vec<Vec<Operation>>) = parts.into_iter().unzip();
+                self.decline(now, framework, &offers, refuse);
+                self.reject(now, framework, &operations.concat(), &error, out);
+            }
+        }
+    }
+
+    fn validate_set(
+        &self,
+        framework: &FrameworkId,
+        set: OfferSetId,
+        parts: &[(OfferId, Vec<Operation>)],
+        refuse: Duration,
+    ) -> Result<Vec<(Pooled, Effects)>, AcceptError> {
+        let mut named: Vec<OfferId> = parts.iter().map(|(offer, _)| *offer).collect();
+        named.sort_unstable();
+        let valid = parts.iter().map(|(offer, _)| self.pool(framework, &[*offer], refuse));
+        let valid = valid.collect::<Result<Vec<_>, _>>()?;
+        if named != self.offers.of_set(set) {
+            return Err(AcceptError::PartialSet(set));
+        }
+        let mut tasks = FxHashSet::default();
+        let valid = parts.iter().zip(valid).map(|((offer, operations), pooled)| {
+            if operations.iter().all(|operation| operation.tasks().is_empty()) {
+                return Err(AcceptError::UnusedOffer { set, offer: *offer });
+            }
+            let effects = self.validate(framework, &pooled, operations, &mut tasks)?;
+            Ok((pooled, effects))
+        });
+        valid.collect()
+    }
+
+    /// An offer of a set is not accepted without the others.
+    fn refuse_parts(&self, offers: &[OfferId]) -> Result<(), AcceptError> {
+        let set_of = |offer: &OfferId| Some((*offer, self.offers.get(*offer)?.set?));
+        match offers.iter().find_map(set_of) {
+            Some((offer, set)) => Err(AcceptError::PartOfSet { offer, set }),
+            None => Ok(()),
+        }
+    }
+
+    /// Does what was found valid.
+    fn carry_out(
+        &mut self,
+        now: Time,
+        framework: &FrameworkId,
+        pooled: &Pooled,
+        effects: Effects,
+        operations: Vec<Operation>,
+        out: &mut Vec<Output>,
+    ) {
+        for id in &pooled.offers {
+            self.take_offer(framework, *id);
+        }
+        self.apply(framework, pooled, effects.conversions, effects.executors);
+        self.launch(now, framework, pooled, operations, out);
+        if !effects.remaining.is_empty() {
+            let rest = pooled.part(framework, effects.remaining);
+            self.allocator.recover(now, &rest, Some(pooled.refuse));
+        }
+    }
+
+    fn pool(
+        &self,
+        framework: &FrameworkId,
+        offers: &[OfferId],
+        refuse: Duration,
+    ) -> Result<Pooled, AcceptError> {
         let mut pooled: Option<Pooled> = None;
         let mut seen = FxHashSet::default();
         for id in offers {
-            let Offer { allocation: offer, mode } = self
+            let Offer { allocation: offer, mode, .. } = self
                 .offers
                 .get(*id)
                 .filter(|offer| offer.allocation.framework == *framework && seen.insert(*id))
@@ -141,11 +232,13 @@ impl Master {
                         .and_then(|agent| agent.connection)
                         .ok_or_else(|| AcceptError::AgentNotConnected(agent.clone()))?;
                     pooled = Some(Pooled {
+                        offers: offers.to_vec(),
                         role: offer.role.clone(),
                         agent: agent.clone(),
                         connection,
                         resources: offer.resources.clone(),
                         optimistic: Resources::new(),
+                        refuse,
                     });
                 }
                 Some(pooled) if pooled.agent == offer.agent && pooled.role == offer.role => {
@@ -161,22 +254,22 @@ impl Master {
     }
 
     /// Applies the operations to the offered resources on paper, in order.
-    fn validate(
+    fn validate<'a>(
         &self,
         framework: &FrameworkId,
         pooled: &Pooled,
-        operations: &[Operation],
+        operations: &'a [Operation],
+        ids: &mut FxHashSet<&'a TaskId>,
     ) -> Result<Effects, AcceptError> {
         let mut effects = Effects { remaining: pooled.resources.clone(), ..Effects::default() };
-        let mut ids = FxHashSet::default();
         for operation in operations {
             match operation {
                 Operation::Launch(task) => {
-                    self.validate_task(framework, pooled, task, &mut ids, &mut effects)?;
+                    self.validate_task(framework, pooled, task, ids, &mut effects)?;
                 }
                 Operation::LaunchGroup(tasks) => {
                     for task in tasks {
-                        self.validate_task(framework, pooled, task, &mut ids, &mut effects)?;
+                        self.validate_task(framework, pooled, task, ids, &mut effects)?;
                     }
                 }
                 Operation::Reserve { resources, reservation } => {
@@ -200,7 +293,6 @@ impl Master {
         framework: &FrameworkId,
         pooled: &Pooled,
         effects: &mut Effects,
-        refuse: Duration,
     ) -> Result<(), AcceptError> {
         if pooled.optimistic.is_empty() {
             return Ok(());
@@ -214,7 +306,7 @@ impl Master {
         }
         effects.remaining = effects.remaining.minus_clamped(&unclaimed);
         if !unclaimed.is_empty() {
-            self.allocator.withdraw(now, &pooled.part(framework, unclaimed), Some(refuse));
+            self.allocator.withdraw(now, &pooled.part(framework, unclaimed), Some(pooled.refuse));
         }
         Ok(())
     }

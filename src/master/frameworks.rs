@@ -81,6 +81,9 @@ impl Master {
                 self.note_answer(&id, &agent, accepts);
                 self.allocator.answer_inverse_offer(now, &id, &agent, refuse);
             }
+            SchedulerCall::AcceptSet { set, parts, refuse } => {
+                self.accept_set(now, &id, set, parts, refuse, out);
+            }
             SchedulerCall::Decline { offers, refuse } => self.decline(now, &id, &offers, refuse),
             SchedulerCall::Revive { roles } => self.allocator.revive(&id, &roles),
             SchedulerCall::Suppress { roles } => self.allocator.suppress(&id, &roles),

@@ -46,6 +46,8 @@ mod recovery_tests;
 #[cfg(test)]
 mod rules_tests;
 #[cfg(test)]
+mod set_tests;
+#[cfg(test)]
 mod tests;
 
 pub use frameworks::RECOVERED_FRAMEWORK_TIMEOUT;

@@ -13,7 +13,7 @@ use super::capability::Capabilities;
 use super::constraints::OfferConstraints;
 use super::demand::DemandGroup;
 use super::explanation::Explanation;
-use super::ids::{AgentId, ExecutorId, FrameworkId, OfferId, RequestId, TaskId};
+use super::ids::{AgentId, ExecutorId, FrameworkId, OfferId, OfferSetId, RequestId, TaskId};
 use super::maintenance::{InverseOfferInfo, Unavailability};
 use super::task::{StopPolicy, TaskInfo, TaskStatus, UpdateNumber};
 use crate::resources::{Quantities, Reservation, Resources, Role};
@@ -119,6 +119,8 @@ pub struct OfferInfo {
     pub resources: Resources,
     /// Whether it is the framework's until it answers, or others may be offered it too.
     pub mode: OfferMode,
+    /// The offers for a gang that it belongs to: all of them are in one event, and are accepted or declined together.
+    pub set: Option<OfferSetId>,
 }
 
 /// Something that is done with the resources of an offer.
@@ -174,6 +176,16 @@ pub enum SchedulerCall {
         /// How long the rest is not wanted.
         refuse: Duration,
     },
+    /// Uses all offers of a set, each for some tasks. As with [`Accept`](Self::Accept), the operations of all of them are applied
+    /// atomically.
+    AcceptSet {
+        /// Which.
+        set: OfferSetId,
+        /// What is done with each of its offers.
+        parts: Vec<(OfferId, Vec<Operation>)>,
+        /// How long the rest is not wanted.
+        refuse: Duration,
+    },
     /// Goes on as someone else: with other roles, capabilities or constraints. When a role is left, all of the framework's offers are
     /// rescinded.
     UpdateFramework {
@@ -201,7 +213,7 @@ pub enum SchedulerCall {
     },
     /// Does not use offers.
     Decline {
-        /// Which.
+        /// Which. One of a set stands for the whole set.
         offers: Vec<OfferId>,
         /// How long they are not wanted.
         refuse: Duration,
@@ -278,7 +290,7 @@ pub enum SchedulerEvent {
     },
     /// Resources to use or to decline.
     Offers(Vec<OfferInfo>),
-    /// Offers that do not hold any more.
+    /// Offers that do not hold any more; of a set, all.
     Rescind(Vec<OfferId>),
     /// Agents that will be away, and on which the framework has something. See [`SchedulerCall::AnswerInverseOffer`].
     InverseOffers(Vec<InverseOfferInfo>),

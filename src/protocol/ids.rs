@@ -132,6 +132,10 @@ number! {
     OfferId
 }
 number! {
+    /// Offers for a gang that belong together, unique within a master's life.
+    OfferSetId
+}
+number! {
     /// A live connection, as the machine that holds its other end calls it. Never reused within that machine's life.
     ConnectionId
 }

@@ -43,7 +43,7 @@ pub use framework::{
     Conflict, FrameworkInfo, OfferInfo, OfferMode, Operation, SchedulerCall, SchedulerEvent,
 };
 pub use identity::{Identity, IdentityKind};
-pub use ids::{AgentId, ConnectionId, ExecutorId, FrameworkId, OfferId, RequestId, TaskId};
+pub use ids::{AgentId, ConnectionId, ExecutorId, FrameworkId, OfferId, OfferSetId, RequestId, TaskId};
 pub use maintenance::{InverseOfferInfo, Unavailability};
 pub use operator::{OperatorCall, OperatorEvent, Weight};
 pub use pattern::{Pattern, PatternError};

@@ -10,7 +10,7 @@ use rustc_hash::FxHashMap;
 use super::placement::{Filter, Score};
 use super::queue::{ClassId, Queue};
 use super::{Offer, TaskRequest};
-use crate::protocol::{AgentId, Obstacle, OfferMode, TaskId};
+use crate::protocol::{AgentId, Obstacle, OfferMode, OfferSetId, TaskId};
 use crate::resources::Resources;
 
 /// Where tasks may go and had better go, and what the rules kept from going where.
@@ -101,12 +101,66 @@ impl Matcher {
         launched
     }
 
+    /// Launches gangs on sets of offers that are all used by one, oldest first.
+    pub(super) fn launch_gangs(&mut self, queue: &mut Queue, offers: &mut [Offer]) -> Vec<Launched> {
+        let mut sets: BTreeMap<OfferSetId, Vec<usize>> = BTreeMap::new();
+        for (place, offer) in offers.iter().enumerate().filter(|(_, offer)| !offer.is_used()) {
+            if let Some(set) = offer.set() {
+                sets.entry(set).or_default().push(place);
+            }
+        }
+        let mut launched = Vec::new();
+        for places in sets.into_values() {
+            let Some(first) = places.first() else { continue };
+            let role = offers[*first].role().clone();
+            let fresh = || places.iter().map(|place| offers[*place].anew()).collect::<Vec<_>>();
+            let found = queue.gangs.of_role(&role).find_map(|(id, gang)| {
+                let (used, tasks) = self.place_gang(gang, fresh())?;
+                Some((id, used, tasks))
+            });
+            let Some((id, used, tasks)) = found else { continue };
+            queue.gangs.take(id);
+            launched.extend(tasks);
+            for (place, offer) in places.into_iter().zip(used) {
+                offers[place] = offer;
+            }
+        }
+        launched
+    }
+
+    /// Places all tasks of a gang so that all offers are used; `None`, and nothing happens, when that can't be.
+    fn place_gang(
+        &mut self,
+        gang: &[TaskRequest],
+        mut offers: Vec<Offer>,
+    ) -> Option<(Vec<Offer>, Vec<Launched>)> {
+        let mut launched: Vec<Launched> = Vec::new();
+        for request in gang {
+            let found = offers.iter_mut().find_map(|offer| {
+                let resources = offer.find(request).filter(|_| self.allows(request, offer))?;
+                Some((offer, resources))
+            });
+            let Some((offer, resources)) = found else { break };
+            let (task, agent) = (request.id.clone(), offer.agent().clone());
+            self.place(request.clone(), offer, resources);
+            launched.push(Launched { task, agent, request: None });
+        }
+        if launched.len() == gang.len() && offers.iter().all(Offer::is_used) {
+            return Some((offers, launched));
+        }
+        for Launched { task, .. } in launched {
+            self.ended(&task);
+        }
+        None
+    }
+
     /// Looks for an offer from index `first_fit` on, and moves that to the first one that has room.
     fn choose(&mut self, request: &TaskRequest, offers: &[Offer], first_fit: &mut usize) -> Choice {
         let mut best: Option<(f64, usize, Resources)> = None;
         let mut fits = false;
         for (index, offer) in offers.iter().enumerate().skip(*first_fit) {
-            let may_find = offer.role() == &request.role && !self.is_used_up(offer);
+            let is_for_it = offer.set().is_none() && offer.role() == &request.role;
+            let may_find = is_for_it && !self.is_used_up(offer);
             let Some(resources) = may_find.then(|| offer.find(request)).flatten() else { continue };
             if !fits {
                 *first_fit = index;

@@ -12,6 +12,7 @@
 mod contract;
 mod demand;
 mod driver;
+mod gangs;
 pub mod harness;
 mod matching;
 mod offer;

@@ -5,7 +5,8 @@ use std::time::Duration;
 use super::TaskRequest;
 use crate::protocol::framework::DEFAULT_REFUSE;
 use crate::protocol::{
-    AgentId, Attributes, ExecutorId, ExecutorInfo, OfferId, OfferInfo, OfferMode, Operation, TaskInfo, Work,
+    AgentId, Attributes, ExecutorId, ExecutorInfo, OfferId, OfferInfo, OfferMode, OfferSetId, Operation,
+    TaskInfo, Work,
 };
 use crate::resources::{InsufficientResources, Reservation, ReservationError, Resources, Role};
 use crate::time::Time;
@@ -79,6 +80,12 @@ impl Offer {
     /// Whether the resources are the framework's until it answers, or others may be offered them too.
     pub fn mode(&self) -> OfferMode {
         self.info.mode
+    }
+
+    /// The offers for a gang that it belongs to. They come together; a scheduler launches on all of them or on none, since what it
+    /// does in part is refused.
+    pub fn set(&self) -> Option<OfferSetId> {
+        self.info.set
     }
 
     /// What is left of the offer.
@@ -177,6 +184,11 @@ impl Offer {
             Work::Custom { executor, .. } if !self.executors.contains(&executor.id) => Some(executor),
             _ => None,
         }
+    }
+
+    /// The same offer as it was made.
+    pub(crate) fn anew(&self) -> Offer {
+        Offer::new(self.info.clone())
     }
 
     pub(crate) fn held_until(&self) -> Option<Time> {

@@ -183,6 +183,7 @@ mod tests {
             unavailability: None,
             resources: resources.parse().unwrap(),
             mode: OfferMode::Exclusive,
+            set: None,
         })
     }
 

@@ -1,6 +1,6 @@
 //! Runs a reconciler as a scheduler: carries out its plans.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroU32;
 use std::time::Duration;
 
@@ -177,7 +177,12 @@ impl<R: Reconciler> Planned<R> {
 
     fn carry_out(&mut self, plan: Plan, driver: &mut Driver) {
         for request in plan.launches {
-            self.enqueue(request, driver);
+            if self.admit(&request, driver) {
+                self.queue.push(request);
+            }
+        }
+        for gang in plan.gangs {
+            self.enqueue_gang(gang, driver);
         }
         for (task, stop) in plan.kills {
             self.kill(task, stop, driver);
@@ -192,19 +197,35 @@ impl<R: Reconciler> Planned<R> {
         }
     }
 
-    fn enqueue(&mut self, request: TaskRequest, driver: &mut Driver) {
+    /// Whether a request can be queued. Joins its role, if it is a new one.
+    fn admit(&mut self, request: &TaskRequest, driver: &mut Driver) -> bool {
         if self.queue.contains(&request.id) || self.tasks.contains_key(&request.id) {
             // A status would look like one of the task that has the id.
             tracing::error!(
                 framework = %self.info.name, task = %request.id,
                 "the framework launches a task whose id is in use; the task is left out"
             );
-        } else {
-            if let Some(roles) = self.demand.join(&request.role) {
-                self.info.roles = roles.to_vec();
-                driver.update_framework(self.info.clone());
-            }
-            self.queue.push(request);
+            return false;
+        }
+        if let Some(roles) = self.demand.join(&request.role) {
+            self.info.roles = roles.to_vec();
+            driver.update_framework(self.info.clone());
+        }
+        true
+    }
+
+    fn enqueue_gang(&mut self, mut gang: Vec<TaskRequest>, driver: &mut Driver) {
+        let mut ids = BTreeSet::new();
+        gang.retain(|request| ids.insert(request.id.clone()) && self.admit(request, driver));
+        let Some(first) = gang.first() else { return };
+        if gang.iter().all(|request| request.role == first.role && request.shape == first.shape) {
+            self.queue.push_gang(gang);
+            return;
+        }
+        for request in gang {
+            let mut status = TaskStatus::new(request.id, TaskState::Error, driver.now());
+            status.message = "tasks that start together have to be of one role and one shape".to_owned();
+            self.own.push(status);
         }
     }
 
@@ -275,7 +296,8 @@ impl<R: Reconciler> Scheduler for Planned<R> {
         self.reconcile(driver);
         // A launch may lead to further ones that fit beside it.
         for _ in 0..MAX_PASSES {
-            let launched = self.matcher.launch(&mut self.queue, offers);
+            let mut launched = self.matcher.launch_gangs(&mut self.queue, offers);
+            launched.extend(self.matcher.launch(&mut self.queue, offers));
             if launched.is_empty() {
                 break;
             }
@@ -443,6 +465,7 @@ mod tests {
             unavailability: None,
             resources: Resources::cpus_mem(1000, 0),
             mode: OfferMode::Optimistic,
+            set: None,
         };
         SchedulerInput::Event(SchedulerEvent::Offers(vec![offer]))
     }

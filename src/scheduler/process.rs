@@ -8,8 +8,8 @@ use serde::{Deserialize, Serialize};
 
 use super::{Ack, Driver, MAX_HOLD, Offer, Scheduler, Subscription};
 use crate::protocol::{
-    FrameworkId, FrameworkInfo, OfferId, OfferInfo, RequestId, SchedulerCall, SchedulerEvent, TaskId,
-    TaskStatus, UpdateNumber,
+    FrameworkId, FrameworkInfo, OfferId, OfferInfo, OfferSetId, Operation, RequestId, SchedulerCall,
+    SchedulerEvent, TaskId, TaskStatus, UpdateNumber,
 };
 use crate::resources::Role;
 use crate::time::{Time, Timers};
@@ -72,6 +72,27 @@ struct Held {
     offer: Offer,
     /// Not held any longer than until then.
     limit: Time,
+}
+
+/// What becomes of a set of offers when the callback has returned.
+#[derive(Debug, Default)]
+struct SetUse {
+    /// Something is launched on one of them.
+    is_used: bool,
+    seen: bool,
+    /// Until when all are held; `None` when not all are.
+    until: Option<Time>,
+    parts: Vec<(OfferId, Vec<Operation>)>,
+    refuse: Duration,
+}
+
+impl SetUse {
+    fn note(&mut self, offer: &Offer, limit: Time) {
+        let until = offer.held_until().map(|until| until.min(limit));
+        self.is_used |= offer.is_used();
+        self.until = if self.seen { self.until.zip(until).map(|(a, b)| a.min(b)) } else { until };
+        self.seen = true;
+    }
 }
 
 /// How far a task's updates have come.
@@ -240,17 +261,33 @@ impl<S: Scheduler> SchedulerProcess<S> {
 
         self.call(now, out, |scheduler, driver| scheduler.resource_offers(driver, &mut offers));
 
+        // Those of a set are used, held and declined together.
+        let mut sets: BTreeMap<OfferSetId, SetUse> = BTreeMap::new();
+        for (offer, limit) in offers.iter().zip(&limits) {
+            if let Some(set) = offer.set() {
+                sets.entry(set).or_default().note(offer, *limit);
+            }
+        }
         let mut declined: BTreeMap<Duration, Vec<OfferId>> = BTreeMap::new();
         for (offer, limit) in offers.into_iter().zip(limits) {
-            let until = offer.held_until().map(|until| until.min(limit));
             self.timers.cancel(&Timer::Hold(offer.id()));
-            match until {
-                _ if offer.is_used() => {
+            let set = offer.set().and_then(|set| sets.get_mut(&set));
+            let until = match &set {
+                Some(set) => set.until,
+                None => offer.held_until().map(|until| until.min(limit)),
+            };
+            match (until, set) {
+                (_, Some(set)) if set.is_used => {
+                    let (id, operations, refuse) = offer.resolve();
+                    set.parts.push((id, operations));
+                    set.refuse = refuse;
+                }
+                (_, None) if offer.is_used() => {
                     let (id, operations, refuse) = offer.resolve();
                     let call = SchedulerCall::Accept { offers: vec![id], operations, refuse };
                     out.push(SchedulerOutput::Send(call));
                 }
-                Some(until) if until > now => {
+                (Some(until), _) if until > now => {
                     self.timers.set(Timer::Hold(offer.id()), until);
                     self.held.insert(offer.id(), Held { offer, limit });
                 }
@@ -259,6 +296,9 @@ impl<S: Scheduler> SchedulerProcess<S> {
                     declined.entry(refuse).or_default().push(id);
                 }
             }
+        }
+        for (set, SetUse { parts, refuse, .. }) in sets.into_iter().filter(|(_, used)| used.is_used) {
+            out.push(SchedulerOutput::Send(SchedulerCall::AcceptSet { set, parts, refuse }));
         }
         for (refuse, offers) in declined {
             out.push(SchedulerOutput::Send(SchedulerCall::Decline { offers, refuse }));

@@ -7,8 +7,9 @@ use rustc_hash::FxHashMap;
 
 use super::TaskRequest;
 use super::demand::{Breadth, MAX_STATED_SHAPES};
+use super::gangs::Gangs;
 use crate::protocol::{DemandGroup, TaskId};
-use crate::resources::{Role, Shape};
+use crate::resources::{Quantities, Role, Shape};
 
 /// What all tasks of a class have in common: where one does not fit, none does.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -41,11 +42,12 @@ pub(super) struct Queue {
     newest: Option<ClassId>,
     arrivals: u64,
     classes_made: u64,
+    pub(super) gangs: Gangs,
 }
 
 impl Queue {
     pub(super) fn len(&self) -> usize {
-        self.places.len()
+        self.places.len() + self.gangs.len()
     }
 
     /// How many classes were ever made: says whether there are new ones.
@@ -54,21 +56,34 @@ impl Queue {
     }
 
     pub(super) fn contains(&self, task: &TaskId) -> bool {
-        self.places.contains_key(task)
+        self.get(task).is_some()
     }
 
     pub(super) fn get(&self, task: &TaskId) -> Option<&TaskRequest> {
-        let (class, arrival) = self.places.get(task)?;
+        let Some((class, arrival)) = self.places.get(task) else { return self.gangs.get(task) };
         self.classes.get(class)?.requests.get(arrival)
     }
 
     /// Whether a task of this role waits.
     pub(super) fn wants(&self, role: &Role) -> bool {
-        self.classes.values().any(|class| class.key.role == *role)
+        self.classes.values().any(|class| class.key.role == *role) || self.gangs.wants(role)
     }
 
-    /// What a role waits for, by shape, oldest first; `None` when these are more shapes than are stated.
+    /// What a role waits for, by shape, oldest first, then its gangs; `None`, which is everything, when these are more shapes than
+    /// are stated. With gangs, more shapes are anything, any number of times.
     pub(super) fn demand(&self, role: &Role, breadth: Breadth) -> Option<Vec<DemandGroup>> {
+        let groups = self.alone(role, breadth);
+        if !self.gangs.wants(role) {
+            return groups;
+        }
+        let anything = || vec![DemandGroup::new(DemandGroup::ANY_NUMBER, Quantities::new())];
+        let mut groups = groups.unwrap_or_else(anything);
+        groups.extend(self.gangs.demand(role).take(MAX_STATED_SHAPES));
+        Some(groups)
+    }
+
+    /// What tasks of a role wait for that start for themselves; `None` when these are more shapes than are stated.
+    fn alone(&self, role: &Role, breadth: Breadth) -> Option<Vec<DemandGroup>> {
         let mut groups = Vec::new();
         for class in self.classes.values().filter(|class| class.key.role == *role) {
             if groups.len() == MAX_STATED_SHAPES {
@@ -94,6 +109,13 @@ impl Queue {
         }
     }
 
+    /// Puts a gang behind all others. Its tasks must not be queued, and be of one role and shape.
+    pub(super) fn push_gang(&mut self, gang: Vec<TaskRequest>) {
+        // As a new class: agents that were refused a moment ago may be what it waits for.
+        self.classes_made += 1;
+        self.gangs.push(gang);
+    }
+
     fn class_of(&mut self, request: &TaskRequest) -> ClassId {
         if let Some(newest) = self.newest
             && let Some(class) = self.classes.get(&newest)
@@ -115,7 +137,7 @@ impl Queue {
 
     /// Takes a request out.
     pub(super) fn remove(&mut self, task: &TaskId) -> Option<TaskRequest> {
-        let (id, arrival) = self.places.remove(task)?;
+        let Some((id, arrival)) = self.places.remove(task) else { return self.gangs.remove(task) };
         let class = self.classes.get_mut(&id)?;
         let request = class.requests.remove(&arrival);
         if class.requests.is_empty()

@@ -42,6 +42,7 @@ impl TaskRequest {
 #[derive(Debug, Default)]
 pub struct Plan {
     pub(crate) launches: Vec<TaskRequest>,
+    pub(crate) gangs: Vec<Vec<TaskRequest>>,
     pub(crate) kills: Vec<(TaskId, Option<StopPolicy>)>,
     pub(crate) forgotten: Vec<TaskId>,
     pub(crate) replies: Vec<(RequestId, Vec<u8>, bool)>,
@@ -52,6 +53,13 @@ impl Plan {
     /// Queues a task: it is launched on the first offer that it fits. Tasks are tried in the order of their queueing.
     pub fn launch(&mut self, task: TaskRequest) {
         self.launches.push(task);
+    }
+
+    /// Queues tasks that start together or not at all: they are launched as soon as there is a set of offers for all of them. They
+    /// have to be of one role and one shape; otherwise all end at once, with an error. One that is stopped while it waits is no
+    /// more waited for.
+    pub fn launch_together(&mut self, tasks: Vec<TaskRequest>) {
+        self.gangs.push(tasks);
     }
 
     /// Stops a task, or takes it out of the queue when it was not launched yet (it then ends as killed).
@@ -83,6 +91,7 @@ impl Plan {
     /// Whether nothing is to change. Wishes to be woken do not count.
     pub fn is_empty(&self) -> bool {
         self.launches.is_empty()
+            && self.gangs.is_empty()
             && self.kills.is_empty()
             && self.forgotten.is_empty()
             && self.replies.is_empty()

@@ -10,9 +10,9 @@ use apportion::protocol::{
     AgentCall, AgentEvent, AgentId, AgentInfo, AttributeConstraint, Check, Checks, Command, CommandInfo,
     DemandGroup, ExecutorCall, ExecutorEvent, ExecutorInfo, Explanation, FaultDomain, FrameworkId,
     FrameworkInfo, HeldExecutor, HeldTask, IdentityKind, InverseOfferInfo, Obstacle, OfferConstraints,
-    OfferId, OfferInfo, OfferMode, Operation, OperatorCall, OperatorEvent, Predicate, Probe, Quota, Reason,
-    RequestId, Rules, SchedulerCall, SchedulerEvent, Selector, StopPolicy, TaskId, TaskInfo, TaskState,
-    TaskStatus, Unavailability, UpdateNumber, Weight, Work,
+    OfferId, OfferInfo, OfferMode, OfferSetId, Operation, OperatorCall, OperatorEvent, Predicate, Probe,
+    Quota, Reason, RequestId, Rules, SchedulerCall, SchedulerEvent, Selector, StopPolicy, TaskId, TaskInfo,
+    TaskState, TaskStatus, Unavailability, UpdateNumber, Weight, Work,
 };
 use apportion::resources::{Reservation, Resources, Role};
 use apportion::spec::Document;
@@ -135,6 +135,11 @@ pub(crate) fn scheduler_calls() -> Vec<SchedulerCall> {
             ],
             refuse: second(),
         },
+        SchedulerCall::AcceptSet {
+            set: OfferSetId(1),
+            parts: vec![(OfferId(1), vec![Operation::Launch(task())])],
+            refuse: second(),
+        },
         SchedulerCall::UpdateFramework { framework: framework_info(), suppressed: Vec::new() },
         SchedulerCall::SetDemand { role: role(), demand: Some(vec![demand()]) },
         SchedulerCall::AnswerInverseOffer { agent: agent(), accepts: true, refuse: second() },
@@ -168,6 +173,7 @@ pub(crate) fn scheduler_events() -> Vec<SchedulerEvent> {
         domain: None,
         unavailability: Some(unavailability()),
         mode: OfferMode::Optimistic,
+        set: Some(OfferSetId(1)),
         resources: resources(),
     };
     vec![

@@ -10,7 +10,7 @@ use std::time::Duration;
 use apportion::allocator::{AgentProfile, Allocation, Allocator, ClaimError, DrfAllocator, FrameworkProfile};
 use apportion::protocol::framework::MAX_REFUSE;
 use apportion::protocol::{
-    AgentId, Attributes, Conflict, FrameworkId, OfferId, OfferInfo, OfferMode, Operation, Reason,
+    AgentId, Attributes, Conflict, FrameworkId, OfferId, OfferInfo, OfferMode, OfferSetId, Operation, Reason,
     SchedulerCall, SchedulerEvent, TaskId, TaskInfo, TaskState, TaskStatus,
 };
 use apportion::resources::{Resources, Role};
@@ -63,6 +63,7 @@ pub(super) struct PlacementCluster {
     /// Offers that are out.
     offers: FxHashMap<OfferId, Offer>,
     last_offer: u64,
+    last_set: u64,
     running: FxHashMap<RunId, Running>,
     by_task: FxHashMap<(u32, TaskId), RunId>,
     /// Used again for each allocation.
@@ -79,6 +80,7 @@ impl PlacementCluster {
             by_framework: FxHashMap::default(),
             offers: FxHashMap::default(),
             last_offer: 0,
+            last_set: 0,
             running: FxHashMap::default(),
             by_task: FxHashMap::default(),
             scratch: Vec::new(),
@@ -117,13 +119,24 @@ impl PlacementCluster {
         let mut allocations = std::mem::take(&mut self.scratch);
         self.allocator.allocate(now, &mut allocations);
         let mut batches: Vec<(u32, Vec<OfferInfo>)> = Vec::new();
-        for allocation in allocations.drain(..) {
+        let mut sets = Vec::new();
+        self.allocator.offer_sets(&mut sets);
+        let sets = sets.into_iter().flat_map(|set| {
+            self.last_set += 1;
+            let id = Some(OfferSetId(self.last_set));
+            set.allocations.into_iter().map(move |allocation| (id, allocation)).collect::<Vec<_>>()
+        });
+        let sets: Vec<_> = sets.collect();
+        for (set, allocation) in allocations.drain(..).map(|allocation| (None, allocation)).chain(sets) {
             let (Some(framework), Some(machine)) =
                 (self.by_framework.get(&allocation.framework), self.places.get(&allocation.agent))
             else {
                 continue;
             };
-            let mode = self.allocator.offer_mode(&allocation.role);
+            let mode = match set {
+                None => self.allocator.offer_mode(&allocation.role),
+                Some(_) => OfferMode::Exclusive,
+            };
             self.last_offer += 1;
             let id = OfferId(self.last_offer);
             let machine = &self.machines[*machine as usize];
@@ -137,6 +150,7 @@ impl PlacementCluster {
                 unavailability: None,
                 resources: allocation.resources.clone(),
                 mode,
+                set,
             };
             self.offers.insert(id, Offer { allocation, mode });
             match batches.iter_mut().rev().find(|(place, _)| place == framework) {
@@ -169,6 +183,11 @@ impl PlacementCluster {
             SchedulerCall::Suppress { roles } => self.allocator.suppress(id, &roles),
             SchedulerCall::Accept { offers, operations, refuse } => {
                 self.accept(now, framework, &offers, operations, refuse.min(MAX_REFUSE), out);
+            }
+            SchedulerCall::AcceptSet { parts, refuse, .. } => {
+                for (offer, operations) in parts {
+                    self.accept(now, framework, &[offer], operations, refuse.min(MAX_REFUSE), out);
+                }
             }
             SchedulerCall::Decline { offers, refuse } => {
                 for offer in offers {
