@@ -13,7 +13,7 @@ use std::time::Duration;
 use crossbeam::channel::{self, RecvTimeoutError};
 use rustc_hash::FxHashMap;
 use serde::de::DeserializeOwned;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot, watch};
 
 use super::pace::Pace;
 use super::{Admission, Clock, RuntimeError, Shutdown};
@@ -56,6 +56,7 @@ pub struct MasterServer {
     endpoint: Arc<Endpoint>,
     thread: Option<JoinHandle<()>>,
     machine: channel::Sender<ToMachine>,
+    failure: oneshot::Receiver<StoreError>,
 }
 
 /// What the master's thread is told.
@@ -133,6 +134,7 @@ impl MasterServer {
             .map_err(|error| RuntimeError::Start { what: "the registry's thread", error })?;
         let (publish, state) = watch::channel(Arc::new(ClusterState::default()));
         let (publish_rules, rules) = watch::channel(master.rules().clone());
+        let (fail, failure) = oneshot::channel();
         let driver = MachineDriver {
             machine: master,
             clock,
@@ -142,6 +144,7 @@ impl MasterServer {
             peers: FxHashMap::default(),
             publish,
             publish_rules,
+            fail,
             outputs: Vec::new(),
         };
         let thread = std::thread::Builder::new()
@@ -157,12 +160,21 @@ impl MasterServer {
         });
         tokio::spawn(accept_connections(endpoint.clone(), shared, shutdown));
         tracing::info!(%address, "master listens");
-        Ok(MasterServer { address, endpoint, thread: Some(thread), machine })
+        Ok(MasterServer { address, endpoint, thread: Some(thread), machine, failure })
     }
 
     /// Where it listens.
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Waits until the master ends by itself, and says why: it does when its store fails. May be cancelled.
+    pub async fn failed(&mut self) -> StoreError {
+        match (&mut self.failure).await {
+            Ok(error) => error,
+            // It ends because it is asked to.
+            Err(_) => std::future::pending().await,
+        }
     }
 
     /// Ends all connections and the master's thread.
@@ -386,6 +398,7 @@ struct MachineDriver {
     peers: FxHashMap<ConnectionId, (PeerOutbox, Link)>,
     publish: watch::Sender<Arc<ClusterState>>,
     publish_rules: watch::Sender<Arc<Rules>>,
+    fail: oneshot::Sender<StoreError>,
     outputs: Vec<Output>,
 }
 
@@ -405,7 +418,7 @@ impl MachineDriver {
                 match message {
                     ToMachine::Stop => return,
                     ToMachine::Publish => publish = true,
-                    ToMachine::Stored(Err(error)) => return self.give_up(&error),
+                    ToMachine::Stored(Err(error)) => return self.give_up(error),
                     message => self.take(message),
                 }
             }
@@ -444,9 +457,11 @@ impl MachineDriver {
     }
 
     /// What can't be stored can't be acted on: a master that went on would promise what it forgets.
-    fn give_up(&self, error: &StoreError) {
+    fn give_up(self, error: StoreError) {
         tracing::error!(%error, "the registry can't be written; the master ends");
         self.endpoint.close(CloseCode::Internal, "the master's registry can't be written");
+        // Nobody may wait for it.
+        let _ = self.fail.send(error);
     }
 
     fn carry_out(&mut self) {

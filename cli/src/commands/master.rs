@@ -35,7 +35,7 @@ pub(crate) async fn run(arguments: &MasterArguments, json: bool) -> Result<(), F
         credentials: admission.credentials(IdentityKind::Master, "master")?,
         admission: Some(admission.clone()),
     };
-    let master = MasterServer::start_with_store(config, DrfAllocator::default(), store, shutdown)?;
+    let mut master = MasterServer::start_with_store(config, DrfAllocator::default(), store, shutdown)?;
     let operator = admission.credentials(IdentityKind::Operator, "operator")?;
     let context = Context::save(&folder, master.address(), &operator)?;
     if json {
@@ -52,8 +52,11 @@ pub(crate) async fn run(arguments: &MasterArguments, json: bool) -> Result<(), F
             file = context.display(),
         ))?;
     }
-    signals.asked_to_end().await;
+    let outcome = tokio::select! {
+        () = signals.asked_to_end() => Ok(()),
+        error = master.failed() => Err(RuntimeError::from(error).into()),
+    };
     stop.stop();
     master.stop().await;
-    Ok(())
+    outcome
 }
