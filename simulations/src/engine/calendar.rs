@@ -7,7 +7,7 @@ use apportion::time::Time;
 
 /// The order of events of one time, before the order in which they were caused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Class {
+pub enum Class {
     /// Tasks end.
     End,
     /// Jobs arrive.
@@ -55,7 +55,7 @@ impl<E> Ord for Entry<E> {
 
 /// Events that are to happen.
 #[derive(Debug)]
-pub(super) struct Calendar<E> {
+pub struct Calendar<E> {
     heap: BinaryHeap<Reverse<Entry<E>>>,
     caused: u64,
 }
@@ -67,16 +67,19 @@ impl<E> Default for Calendar<E> {
 }
 
 impl<E> Calendar<E> {
-    pub(super) fn push(&mut self, at: Time, class: Class, event: E) {
+    /// Something is to happen.
+    pub fn push(&mut self, at: Time, class: Class, event: E) {
         self.caused += 1;
         self.heap.push(Reverse(Entry { at, class, number: self.caused, event }));
     }
 
-    pub(super) fn next_time(&self) -> Option<Time> {
+    /// When the next thing happens.
+    pub fn next_time(&self) -> Option<Time> {
         self.heap.peek().map(|entry| entry.0.at)
     }
 
-    pub(super) fn pop_due(&mut self, now: Time) -> Option<E> {
+    /// The next thing, if it happens now or has been due.
+    pub fn pop_due(&mut self, now: Time) -> Option<E> {
         if self.next_time()? > now {
             return None;
         }

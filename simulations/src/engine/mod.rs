@@ -33,5 +33,6 @@ mod seat;
 mod simulation;
 
 pub use crate::frameworks::{Party, Plugged};
+pub use calendar::{Calendar, Class};
 pub use record::{Ending, FrameworkRecord, Outcome, Record, TaskRun};
 pub use simulation::{Progress, RunError, Simulation};

@@ -673,9 +673,10 @@ impl Simulation {
 }
 
 fn allocator(model: &Model) -> Result<DrfAllocator, RunError> {
-    let AllocatorTable { interval, ties, .. } = model.allocator;
+    let AllocatorTable { interval, batches_only, ties, .. } = model.allocator;
     let mut allocator = DrfAllocator::new(DrfOptions {
         allocation_interval: interval.duration(),
+        allocate_on_events: !batches_only,
         ties,
         ..DrfOptions::default()
     });

@@ -163,6 +163,9 @@ pub struct AllocatorTable {
     /// What comes back waits for the next multiple of this, as Mesos' allocation interval has it; with zero, nothing waits.
     #[serde(default)]
     pub interval: Span,
+    /// Whether newcomers, revivals and new demands wait for it too; otherwise they are served at once.
+    #[serde(default)]
+    pub batches_only: bool,
     /// Who of those that are equally far below their fair share is served first.
     #[serde(default)]
     pub ties: Ties,

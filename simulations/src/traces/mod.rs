@@ -9,6 +9,8 @@
 //! | `philly` | yes | | Microsoft's deep-learning cluster of 2017, condensed to one row per job |
 //! | `batsim` | yes | | workloads of the Batsim simulator: JSON with delay profiles |
 //!
+//! [`W100k`] is a synthetic workload, made here.
+//!
 //! A reader turns each line into a [`TraceJob`] or a [`TraceNode`]. A line that it can't read is never guessed at: it is told
 //! with its number, and refused or skipped as the caller asks ([`Malformed`]).
 
@@ -22,6 +24,7 @@ mod reader;
 mod swf;
 mod swim;
 pub mod table;
+mod w100k;
 
 use std::path::Path;
 
@@ -30,6 +33,7 @@ use serde::{Deserialize, Serialize};
 pub use error::{LineError, Problem, TraceError};
 pub use info::{JobsInfo, NodesInfo};
 pub use job::{GpuRequest, TraceJob, TraceNode};
+pub use w100k::W100k;
 
 /// A format of traces.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -131,11 +135,19 @@ impl TraceFile {
     pub fn open(path: &Path) -> Result<Self, TraceError> {
         let name = path.display().to_string();
         let unreadable = |error: std::io::Error| TraceError::Unreadable { file: name.clone(), error };
-        let mut bytes = std::fs::read(path).map_err(unreadable)?;
+        Self::decompress(name.clone(), std::fs::read(path).map_err(unreadable)?)
+    }
+
+    /// A trace that is in memory, compressed or not.
+    ///
+    /// # Errors
+    /// When it can't be decompressed.
+    pub fn decompress(name: impl Into<String>, mut bytes: Vec<u8>) -> Result<Self, TraceError> {
+        let name = name.into();
         if bytes.starts_with(&[0x1f, 0x8b]) {
             let mut plain = Vec::new();
             std::io::Read::read_to_end(&mut flate2::read::MultiGzDecoder::new(&bytes[..]), &mut plain)
-                .map_err(unreadable)?;
+                .map_err(|error| TraceError::Unreadable { file: name.clone(), error })?;
             bytes = plain;
         }
         Ok(TraceFile { name, bytes })

@@ -6,6 +6,9 @@
 
 mod checks;
 mod fairness;
+mod laws;
+mod packing;
+mod queueing;
 
 use serde::Serialize;
 
@@ -18,7 +21,7 @@ use crate::{Progress, Run, Scenario};
 use apportion::spec::{Document, SpecErrors};
 
 /// All rooms of cases.
-const ROOMS: &[&[Case]] = &[fairness::CASES];
+const ROOMS: &[&[Case]] = &[fairness::CASES, queueing::CASES, packing::CASES, laws::CASES];
 
 /// Something whose right answer is known.
 #[derive(Clone, Copy, Debug)]

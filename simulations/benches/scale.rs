@@ -1,0 +1,81 @@
+//! The largest runs, once each: `cargo bench --bench scale [-- NAME]`. Each tells its time, and the most memory that the process had
+//! so far.
+
+mod support;
+
+use std::time::Instant;
+
+use apportion_simulations::Progress;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// A run's name, and its scenario.
+const RUNS: [(&str, fn() -> String); 2] = [("mesos-6.5", mesos), ("ten-million", ten_million)];
+
+fn main() {
+    // Criterion's arguments, such as --bench, are none of a run's name.
+    let wanted: Vec<String> =
+        std::env::args().skip(1).filter(|argument| !argument.starts_with('-')).collect();
+    for (name, scenario) in RUNS {
+        if wanted.is_empty() || wanted.iter().any(|wanted| wanted == name) {
+            let begun = Instant::now();
+            let model = support::model(&scenario());
+            let made = begun.elapsed().as_secs_f64();
+            let run = model.run(&mut Progress::silent()).expect("it runs");
+            let summary = run.summary();
+            println!(
+                "{name}: {made:.1} s to make, {:.1} s to run {:.0} s of virtual time; {} events, {:.0} per second; {} tasks finished; \
+                 {:.2} GB at most",
+                summary.wall_s,
+                summary.virtual_s,
+                summary.events,
+                summary.events_per_s,
+                summary.tasks_finished,
+                peak_gb()
+            );
+        }
+    }
+}
+
+/// The Mesos paper's section 6.5 for an hour: 50,000 agents, 200 frameworks, tasks of 30 s, up to two on each agent.
+fn mesos() -> String {
+    let frameworks: String = (0..200)
+        .map(|number| {
+            format!(
+                "[[frameworks]]\nname = \"f{number}\"\nrole = \"r{number}\"\nkind = \"batch\"\n\
+                 workload = {{ arrivals = {{ distribution = \"poisson\", rate_per_s = 13 }}, resources = \"cpus:1;mem:512\", \
+                 duration = {{ distribution = \"normal\", mean = \"30s\", sd = \"10s\" }} }}\n"
+            )
+        })
+        .collect();
+    format!(
+        "schema = 1\nname = \"mesos\"\nuntil = \"3600s\"\nfidelity = \"placement\"\n\
+         agents = [{{ count = 50000, resources = \"cpus:2;mem:2048\" }}]\n{frameworks}"
+    )
+}
+
+/// Ten million jobs of a hundred frameworks on ten thousand agents.
+fn ten_million() -> String {
+    let frameworks: String = (0..100)
+        .map(|number| {
+            format!(
+                "[[frameworks]]\nname = \"f{number}\"\nrole = \"r{number}\"\nkind = \"batch\"\n\
+                 workload = {{ arrivals = {{ distribution = \"poisson\", rate_per_s = 1 }}, limit = 100000, resources = \"cpus:4;mem:4096\", \
+                 duration = {{ distribution = \"uniform\", min = \"60s\", max = \"1140s\" }} }}\n"
+            )
+        })
+        .collect();
+    format!(
+        "schema = 1\nname = \"ten-million\"\nfidelity = \"placement\"\n\
+         agents = [{{ count = 10000, resources = \"cpus:32;mem:131072\" }}]\n{frameworks}"
+    )
+}
+
+/// The most memory that this process has had, in GB; 0 where the system does not tell.
+fn peak_gb() -> f64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    let kilobytes = line.and_then(|line| line.trim().trim_end_matches(" kB").parse::<f64>().ok());
+    kilobytes.unwrap_or(0.0) * 1024.0 / 1e9
+}

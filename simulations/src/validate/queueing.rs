@@ -1,0 +1,248 @@
+//! Waits: against queueing theory, and against schedules that other simulators agree on.
+
+use std::sync::Arc;
+
+use apportion::spec::Document;
+
+use super::{Case, CaseError, Checks, Pace, run};
+use crate::scenario::Model;
+use crate::traces::W100k;
+use crate::{Progress, Run, Scenario};
+
+pub(super) const CASES: &[Case] = &[
+    Case { number: "12", title: "M/M/1 and M/M/c", pace: Pace::Slow, play: markov },
+    Case { number: "14", title: "Offers in batches of a second", pace: Pace::Quick, play: batches },
+    Case { number: "15", title: "Offers that were refused for 5 s", pace: Pace::Quick, play: refusals },
+    Case { number: "20", title: "A scheduler's busyness", pace: Pace::Slow, play: busyness },
+    Case { number: "21", title: "Offers that are held", pace: Pace::Quick, play: hoarding },
+    Case { number: "22", title: "W100k, first in, first out", pace: Pace::Slow, play: w100k },
+    Case {
+        number: "23",
+        title: "W100k with load 1.07, first in, first out",
+        pace: Pace::Slow,
+        play: w100k_hot,
+    },
+];
+
+/// Poisson arrivals, exponential service of 1 s in the mean.
+fn markov(checks: &mut Checks) -> Result<(), CaseError> {
+    for (servers, load, wait, waiting, tolerance) in
+        [(1, 0.8, 4.0, 0.8, 0.25), (10, 0.9, 0.6687, 0.6687, 0.06), (100, 0.95, 0.1013, 0.5065, 0.015)]
+    {
+        let run = run(&format!(
+            r#"
+            schema = 1
+            name = "markov"
+            seed = 1
+            fidelity = "placement"
+            agents = [{{ resources = "cpus:{servers}" }}]
+            [[frameworks]]
+            name = "q"
+            role = "r"
+            [frameworks.workload]
+            arrivals = {{ distribution = "poisson", rate_per_s = {} }}
+            limit = 1000000
+            resources = "cpus:1"
+            duration = {{ distribution = "exponential", mean = "1s" }}
+            "#,
+            f64::from(servers) * load
+        ))?;
+        let name = format!("M/M/{servers} at {load}");
+        checks.close(&format!("{name}: mean wait, s"), wait, run.summary().wait_s.mean, tolerance);
+        let waited = run.jobs().iter().filter(|job| job.wait_s() > Some(0.0)).count();
+        let share = waited as f64 / run.jobs().len() as f64;
+        checks.close(&format!("{name}: part of the jobs that wait"), waiting, share, 0.03);
+    }
+    Ok(())
+}
+
+/// On an idle cluster, a job that arrives at any moment waits for half an interval in the mean.
+fn batches(checks: &mut Checks) -> Result<(), CaseError> {
+    for (interval, expected, tolerance) in [("1s", 0.5, 0.03), ("0s", 0.0, 0.0)] {
+        let run = run(&format!(
+            r#"
+            schema = 1
+            name = "batches"
+            fidelity = "placement"
+            allocator = {{ interval = "{interval}", batches_only = true }}
+            agents = [{{ count = 10, resources = "cpus:1000" }}]
+            [[frameworks]]
+            name = "q"
+            role = "r"
+            kind = "batch"
+            per_offer = "all"
+            workload = {{ arrivals = {{ distribution = "poisson", rate_per_s = 1 }}, limit = 2000, resources = "cpus:1", duration = "1s" }}
+            "#
+        ))?;
+        checks.close(
+            &format!("mean wait, s, with an interval of {interval}"),
+            expected,
+            run.summary().wait_s.mean,
+            tolerance,
+        );
+    }
+    Ok(())
+}
+
+/// An agent that was refused for 5 s, though one of the tasks would fit it by then: when is it offered again?
+fn refusals(checks: &mut Checks) -> Result<(), CaseError> {
+    use std::time::Duration;
+
+    use apportion::allocator::{AgentProfile, Allocator, DrfAllocator, DrfOptions, FrameworkProfile};
+    use apportion::protocol::{AgentId, FrameworkId};
+    use apportion::resources::{Resources, Role};
+    use apportion::time::Time;
+
+    let wrong = |error: &dyn std::fmt::Display| CaseError::Other(error.to_string());
+    let role: Role = "r".parse().map_err(|error| wrong(&error))?;
+    let agent = AgentId::new("agent").map_err(|error| wrong(&error))?;
+    let framework = FrameworkId::new("framework").map_err(|error| wrong(&error))?;
+    for (revives_at, expected) in [(None, 6), (Some(3), 3)] {
+        let second = Duration::from_secs(1);
+        let mut allocator =
+            DrfAllocator::new(DrfOptions { allocation_interval: second, ..DrfOptions::default() });
+        allocator.add_framework(&framework, &FrameworkProfile::new(std::slice::from_ref(&role)));
+        allocator.add_agent(&agent, &AgentProfile::default(), &Resources::cpus_mem(1000, 64), &[]);
+        let mut offers = Vec::new();
+        allocator.allocate(Time::ZERO, &mut offers);
+        // Declined between two batches.
+        let declined = Time::from_nanos(500_000_000);
+        for offer in offers.drain(..) {
+            allocator.recover(declined, &offer, Some(5 * second));
+        }
+        let mut again = None;
+        for at in 1..20 {
+            if revives_at == Some(at) {
+                allocator.revive(&framework, &[]);
+            }
+            allocator.allocate(Time::from_secs(at), &mut offers);
+            if !offers.is_empty() {
+                again = Some(at);
+                break;
+            }
+        }
+        let what = match revives_at {
+            None => "offered again at, s, when declined at 0.5 s",
+            Some(_) => "the same, when revived at 3 s",
+        };
+        checks.same(what, expected.to_string(), again.map_or("never".to_owned(), |at| at.to_string()));
+    }
+    Ok(())
+}
+
+/// Jobs of 10 tasks, 0.1 s for each job and 0.005 s for each task, one every 2 s.
+fn busyness(checks: &mut Checks) -> Result<(), CaseError> {
+    let play = |arrivals: &str, per_job: &str, rate: f64| {
+        run(&format!(
+            r#"
+            schema = 1
+            name = "busyness"
+            until = "200000s"
+            fidelity = "placement"
+            agents = [{{ count = 10, resources = "cpus:1000" }}]
+            [[frameworks]]
+            name = "q"
+            role = "r"
+            per_offer = "all"
+            decision = {{ per_job = "{per_job}", per_task = "5ms" }}
+            workload = {{ arrivals = {{ distribution = "{arrivals}", rate_per_s = {rate} }}, tasks = 10, resources = "cpus:1", duration = "1s" }}
+            "#
+        ))
+    };
+    let of = |run: &Run| run.summary().frameworks.get("q").map_or(0.0, |of| of.busyness);
+    let steady = play("poisson", "100ms", 0.5)?;
+    checks.close("busyness", 0.075, of(&steady), 0.001);
+    // The decision itself is part of the time until a task starts; waiting for the scheduler comes before it (M/D/1).
+    checks.close(
+        "mean wait for the scheduler, ms",
+        6.08,
+        1000.0 * (steady.summary().wait_s.mean - 0.15),
+        0.5,
+    );
+    checks.close("busyness with 2 s for each job", 1.0, of(&play("constant", "2s", 0.5)?), 0.001);
+    Ok(())
+}
+
+/// One framework holds the whole cluster while it decides; the other has tasks of one core.
+fn hoarding(checks: &mut Checks) -> Result<(), CaseError> {
+    let play = |states_demand: bool| {
+        run(&format!(
+            r#"
+            schema = 1
+            name = "hoarding"
+            until = "10000s"
+            fidelity = "placement"
+            agents = [{{ count = 10, resources = "cpus:8" }}]
+            [[frameworks]]
+            name = "slow"
+            role = "a"
+            states_demand = {states_demand}
+            per_offer = "all"
+            decision = {{ per_job = "3s" }}
+            workload = {{ arrivals = {{ distribution = "constant", rate_per_s = 0.25 }}, resources = "cpus:1", duration = "1s" }}
+            [[frameworks]]
+            name = "quick"
+            role = "b"
+            workload = {{ arrivals = {{ distribution = "poisson", rate_per_s = 0.5 }}, resources = "cpus:1", duration = "100ms" }}
+            "#
+        ))
+    };
+    // Of each 4 s everything is locked for 3; who comes then waits for 1.5 s in the mean.
+    let waiting = |run: &Run| {
+        let quick = run.jobs().iter().filter(|job| job.framework == 1 && job.wait_s().is_some());
+        let waits: Vec<f64> = quick.filter_map(|job| job.wait_s()).collect();
+        let locked = waits.iter().filter(|wait| **wait > 0.0).count() as f64 / waits.len().max(1) as f64;
+        (locked, waits.iter().sum::<f64>() / waits.len().max(1) as f64)
+    };
+    let (locked, mean) = waiting(&play(false)?);
+    checks.close("part of the time for which everything is locked", 0.75, locked, 0.02);
+    checks.close("mean wait of the other, s", 0.75 * 1.5, mean, 0.05);
+    let (locked, _) = waiting(&play(true)?);
+    checks.close("locked when demand is stated", 0.0, locked, 0.0);
+    Ok(())
+}
+
+/// W100k on its machines, in one queue.
+fn one_queue(workload: W100k, allocator: &str) -> Result<Run, CaseError> {
+    let text = format!(
+        r#"
+        schema = 1
+        name = "w100k"
+        fidelity = "placement"
+        allocator = {allocator}
+        agents = [{{ count = {}, resources = "{}" }}]
+        [[frameworks]]
+        name = "q"
+        role = "r"
+        "#,
+        W100k::MACHINES,
+        W100k::MACHINE
+    );
+    let mut model: Model = Scenario::parse(&Document::new("case.toml", &text))?.resolve()?;
+    model.frameworks[0].workload = Arc::new(workload.workload(None));
+    Ok(model.run(&mut Progress::silent())?)
+}
+
+fn w100k(checks: &mut Checks) -> Result<(), CaseError> {
+    let run = one_queue(W100k::STANDARD, "{}")?;
+    let summary = run.summary();
+    checks.same("jobs that finished", 100_000, summary.jobs_finished);
+    checks.close("longest wait, s", 0.0, summary.wait_s.max, 0.0);
+    checks.close("makespan, s", 30_345.0, summary.makespan_s, 0.0);
+    let used = summary.utilisation.get("cpus").map_or(0.0, |of| of.mean);
+    checks.close("CPUs used, %", 70.64, 100.0 * used, 0.005);
+    checks.close("CPU seconds", 685_973_780.0, used * 32_000.0 * summary.makespan_s, 1.0);
+    Ok(())
+}
+
+fn w100k_hot(checks: &mut Checks) -> Result<(), CaseError> {
+    for (what, allocator, makespan, wait) in [
+        ("one by one", r#"{ batch = "event" }"#, 24_994.0, 627.415),
+        ("all of one time together", "{}", 25_024.0, 644.166),
+    ] {
+        let run = one_queue(W100k::HOT, allocator)?;
+        checks.close(&format!("makespan, s, {what}"), makespan, run.summary().makespan_s, 0.0);
+        checks.close(&format!("mean wait, s, {what}"), wait, run.summary().wait_s.mean, 0.0005);
+    }
+    Ok(())
+}
