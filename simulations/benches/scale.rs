@@ -10,8 +10,11 @@ use apportion_simulations::Progress;
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-/// A run's name, and its scenario.
-const RUNS: [(&str, fn() -> String); 2] = [("mesos-6.5", mesos), ("ten-million", ten_million)];
+/// Writes a run's scenario.
+type Scenario = fn() -> String;
+
+/// Runs by their names.
+const RUNS: [(&str, Scenario); 2] = [("mesos-6.5", mesos), ("ten-million", ten_million)];
 
 fn main() {
     // Criterion's arguments, such as --bench, are none of a run's name.
@@ -43,7 +46,7 @@ fn mesos() -> String {
     let frameworks: String = (0..200)
         .map(|number| {
             format!(
-                "[[frameworks]]\nname = \"f{number}\"\nrole = \"r{number}\"\nkind = \"batch\"\n\
+                "[[frameworks]]\nname = \"f{number}\"\nrole = \"r{number}\"\npolicy = \"skip\"\n\
                  workload = {{ arrivals = {{ distribution = \"poisson\", rate_per_s = 13 }}, resources = \"cpus:1;mem:512\", \
                  duration = {{ distribution = \"normal\", mean = \"30s\", sd = \"10s\" }} }}\n"
             )
@@ -60,7 +63,7 @@ fn ten_million() -> String {
     let frameworks: String = (0..100)
         .map(|number| {
             format!(
-                "[[frameworks]]\nname = \"f{number}\"\nrole = \"r{number}\"\nkind = \"batch\"\n\
+                "[[frameworks]]\nname = \"f{number}\"\nrole = \"r{number}\"\npolicy = \"skip\"\n\
                  workload = {{ arrivals = {{ distribution = \"poisson\", rate_per_s = 1 }}, limit = 100000, resources = \"cpus:4;mem:4096\", \
                  duration = {{ distribution = \"uniform\", min = \"60s\", max = \"1140s\" }} }}\n"
             )

@@ -102,7 +102,7 @@ fn full(criterion: &mut Criterion) {
     for agents in [1000, 100_000] {
         let model = support::model(&format!(
             "schema = 1\nname = \"full\"\nagents = [{{ count = {agents}, resources = \"cpus:4;mem:4096\" }}]\n\
-             [[frameworks]]\nname = \"f\"\nrole = \"r\"\nkind = \"batch\"\n\
+             [[frameworks]]\nname = \"f\"\nrole = \"r\"\npolicy = \"skip\"\n\
              workload = {{ arrivals = {{ distribution = \"poisson\", rate_per_s = {} }}, limit = 200000, resources = \"cpus:1;mem:512\", \
              duration = {{ distribution = \"exponential\", mean = \"30s\" }} }}\n",
             agents / 10

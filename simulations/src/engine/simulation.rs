@@ -125,6 +125,8 @@ pub struct Simulation {
     instant: VecDeque<Message>,
     post: Post,
     batch: Batch,
+    /// How far batches of offers are apart; 0 when nothing waits for them.
+    interval_ns: u64,
     core: Core,
     seats: Vec<Seat>,
     workloads: Vec<std::sync::Arc<crate::workload::Workload>>,
@@ -160,6 +162,7 @@ impl Simulation {
             instant: VecDeque::new(),
             post: Post::new(model.latency.clone(), model.seed),
             batch: model.allocator.batch,
+            interval_ns: model.allocator.interval.nanos(),
             core: match model.fidelity {
                 Fidelity::Full => {
                     let master = Box::new(Master::new(allocator(model)?).without_pings());
@@ -375,11 +378,16 @@ impl Simulation {
         [self.calendar.next_time(), self.next_allocation()].into_iter().flatten().min()
     }
 
+    /// When the master, or the allocator alone, has something to do. A batch that nobody waited for when it was due is over: what
+    /// has come since waits for the next one.
     fn next_allocation(&self) -> Option<Time> {
-        match &self.core {
+        let due = match &self.core {
             Core::Full { master, .. } => master.next_deadline(),
             Core::Placement(cluster) => cluster.next_deadline(),
-        }
+        }?;
+        let is_at_once = due == Time::ZERO || due >= self.now || self.interval_ns == 0;
+        let next = || Time::from_nanos(self.now.as_nanos().next_multiple_of(self.interval_ns));
+        Some(if is_at_once { due } else { next() })
     }
 
     /// Handles what is next at this time; whether there was anything.

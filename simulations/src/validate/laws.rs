@@ -29,7 +29,7 @@ fn mixed(fidelity: &str, more: &str) -> Result<Run, CaseError> {
         [[frameworks]]
         name = "b"
         role = "b"
-        kind = "batch"
+        policy = "skip"
         jobs = [{{ tasks = 50, resources = "cpus:1;mem:1024", duration = {{ distribution = "exponential", mean = "20s" }} }}]
         {more}
         "#

@@ -69,7 +69,7 @@ fn batches(checks: &mut Checks) -> Result<(), CaseError> {
             [[frameworks]]
             name = "q"
             role = "r"
-            kind = "batch"
+            policy = "skip"
             per_offer = "all"
             workload = {{ arrivals = {{ distribution = "poisson", rate_per_s = 1 }}, limit = 2000, resources = "cpus:1", duration = "1s" }}
             "#

@@ -38,7 +38,7 @@ fn scenario(allocator: &str, of_each: &str, of_second: &str) -> String {
         [[frameworks]]
         name = "b"
         role = "b"
-        kind = "batch"
+        policy = "skip"
         {of_each}
         {of_second}
         jobs = [
