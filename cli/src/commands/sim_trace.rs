@@ -13,7 +13,7 @@ use crate::output::{print, print_json};
 /// Says what a trace holds.
 pub(crate) fn info(arguments: &TraceArguments, json: bool) -> Result<(), Failure> {
     let (trace, format) = open(arguments)?;
-    if trace.holds_nodes() {
+    if trace.holds_nodes(format) {
         let info = NodesInfo::of(&trace.nodes(format, Malformed::Skip)?);
         return if json { print_json(&info) } else { print(&format!("{}: {info}", format.as_str())) };
     }
@@ -26,7 +26,7 @@ pub(crate) fn convert(arguments: &TraceArguments, out: Option<&Path>, skip: bool
     let (trace, format) = open(arguments)?;
     let malformed = if skip { Malformed::Skip } else { Malformed::Refuse };
     let mut written = Vec::new();
-    let skipped = if trace.holds_nodes() {
+    let skipped = if trace.holds_nodes(format) {
         let nodes = trace.nodes(format, malformed)?;
         table::write_nodes(&mut written, &nodes.rows)?;
         nodes.skipped

@@ -26,6 +26,7 @@ use apportion_batch::BatchSpec;
 use apportion_service::ServiceSpec;
 use apportion_simulations::scenario::Scenario;
 use apportion_simulations::script::Script;
+use apportion_simulations::traces::{Format, Malformed, TraceFile, table};
 use proptest::test_runner::{Config, TestRunner};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -189,6 +190,39 @@ fn scripts_of_allocators() {
     check_texts(specs("simulations/tests/scripts"), |text| {
         drop(Script::parse(Document::new("script", text)));
     });
+}
+
+/// What is read of a damaged trace is written as a table that is read as the same.
+#[test]
+fn traces() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../simulations/tests/traces");
+    for entry in std::fs::read_dir(folder).expect("a folder") {
+        let path = entry.expect("an entry").path();
+        let good = TraceFile::open(&path).expect("a trace");
+        let format = good.guess().unwrap_or_else(|| panic!("{} tells no format", path.display()));
+        let text = String::from_utf8(good.bytes().to_vec()).expect("a text");
+        if good.holds_nodes(format) {
+            assert!(!good.nodes(format, Malformed::Refuse).expect("good nodes").rows.is_empty());
+        } else {
+            assert!(!good.jobs(format, Malformed::Refuse).expect("good jobs").rows.is_empty());
+        }
+        check_texts(vec![text], |text| {
+            let damaged = TraceFile::from_bytes("trace", text);
+            let own = |bytes| TraceFile::from_bytes("own", bytes);
+            if let Ok(read) = damaged.jobs(format, Malformed::Skip) {
+                let mut written = Vec::new();
+                table::write_jobs(&mut written, &read.rows).expect("to memory");
+                let again = own(written).jobs(Format::Csv, Malformed::Refuse).expect("our own table");
+                assert_eq!(again.rows.len(), read.rows.len());
+            }
+            if let Ok(read) = damaged.nodes(format, Malformed::Skip) {
+                let mut written = Vec::new();
+                table::write_nodes(&mut written, &read.rows).expect("to memory");
+                let again = own(written).nodes(Format::Csv, Malformed::Refuse).expect("our own table");
+                assert_eq!(again.rows, read.rows);
+            }
+        });
+    }
 }
 
 #[test]

@@ -82,7 +82,9 @@ pub enum TraceError {
         lines: Vec<LineError>,
     },
     /// The format describes no nodes.
-    #[error("format '{format}' describes no nodes; 'openb' and 'csv' do")]
+    #[error(
+        "format '{format}' describes no nodes; 'csv', 'openb', 'google2011', 'google2019' and 'alibaba2018' do"
+    )]
     NoNodes {
         /// The format.
         format: &'static str,

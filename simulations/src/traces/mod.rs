@@ -8,14 +8,24 @@
 //! | `swim` | yes | | Facebook's Hadoop workloads of 2009 and 2010 |
 //! | `philly` | yes | | Microsoft's deep-learning cluster of 2017, condensed to one row per job |
 //! | `batsim` | yes | | workloads of the Batsim simulator: JSON with delay profiles |
+//! | `google2011` | yes | yes | Google's cluster of 2011: `task_events`, `machine_events` |
+//! | `google2019` | yes | yes | Google's Borg cells of 2019: `instance_events`, `machine_events` |
+//! | `alibaba2018` | yes | yes | Alibaba's cluster of 2018: `batch_task`, `container_meta`, `machine_meta` |
+//! | `azure-packing` | yes | | Azure's virtual machines of 2020 |
 //!
 //! [`W100k`] is a synthetic workload, made here.
 //!
 //! A reader turns each line into a [`TraceJob`] or a [`TraceNode`]. A line that it can't read is never guessed at: it is told
 //! with its number, and refused or skipped as the caller asks ([`Malformed`]).
 
+mod alibaba2018;
+mod azure;
 mod batsim;
 mod error;
+mod events;
+mod format;
+mod google2011;
+mod google2019;
 mod info;
 mod job;
 mod openb;
@@ -31,74 +41,10 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 pub use error::{LineError, Problem, TraceError};
+pub use format::Format;
 pub use info::{JobsInfo, NodesInfo};
 pub use job::{GpuRequest, TraceJob, TraceNode};
 pub use w100k::W100k;
-
-/// A format of traces.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Format {
-    /// This project's own table.
-    #[serde(alias = "w100k")]
-    Csv,
-    /// Alibaba's GPU cluster of 2023.
-    Openb,
-    /// The Standard Workload Format.
-    Swf,
-    /// Facebook's Hadoop workloads.
-    Swim,
-    /// Microsoft's Philly cluster.
-    Philly,
-    /// Batsim's JSON.
-    Batsim,
-}
-
-impl Format {
-    /// All formats.
-    pub const ALL: [Format; 6] =
-        [Format::Csv, Format::Openb, Format::Swf, Format::Swim, Format::Philly, Format::Batsim];
-
-    /// As scenarios write it.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Format::Csv => "csv",
-            Format::Openb => "openb",
-            Format::Swf => "swf",
-            Format::Swim => "swim",
-            Format::Philly => "philly",
-            Format::Batsim => "batsim",
-        }
-    }
-
-    /// The format of that name.
-    pub fn named(name: &str) -> Option<Format> {
-        Format::ALL.into_iter().find(|format| format.as_str() == name)
-    }
-
-    /// The format that a file's name and first lines speak of.
-    pub fn guess(path: &Path, text: &str) -> Option<Format> {
-        let name = path.file_name()?.to_str()?.to_ascii_lowercase();
-        let name = name.strip_suffix(".gz").unwrap_or(&name);
-        let first = text.lines().next().unwrap_or_default();
-        let begins = |start: &str| first.starts_with(start);
-        if name.ends_with(".swf") || begins(";") {
-            Some(Format::Swf)
-        } else if name.ends_with(".json") || text.trim_start().starts_with('{') {
-            Some(Format::Batsim)
-        } else if begins("name,cpu_milli,") || begins("sn,cpu_milli,") {
-            Some(Format::Openb)
-        } else if begins("timestamp,duration,num_gpus") {
-            Some(Format::Philly)
-        } else if name.ends_with(".tsv") || first.split('\t').count() == 6 {
-            Some(Format::Swim)
-        } else if begins("job_id,") || begins("node_id,") {
-            Some(Format::Csv)
-        } else {
-            None
-        }
-    }
-}
 
 /// What becomes of lines that can't be read.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -170,14 +116,17 @@ impl TraceFile {
 
     /// The format that its name and first lines speak of.
     pub fn guess(&self) -> Option<Format> {
-        // Headings and comments stand at the beginning.
-        let start = &self.bytes[..self.bytes.len().min(4096)];
-        Format::guess(Path::new(&self.name), &String::from_utf8_lossy(start))
+        Format::guess(Path::new(&self.name), &self.start())
     }
 
     /// Whether it describes nodes rather than jobs: their tables begin otherwise.
-    pub fn holds_nodes(&self) -> bool {
-        self.bytes.starts_with(b"sn,") || self.bytes.starts_with(b"node_id,")
+    pub fn holds_nodes(&self, format: Format) -> bool {
+        format.holds_nodes(&self.start())
+    }
+
+    /// Headings and comments stand at the beginning.
+    fn start(&self) -> std::borrow::Cow<'_, str> {
+        String::from_utf8_lossy(&self.bytes[..self.bytes.len().min(4096)])
     }
 
     /// Reads it as jobs.
@@ -192,6 +141,10 @@ impl TraceFile {
             Format::Swim => swim::jobs(self),
             Format::Philly => philly::jobs(self),
             Format::Batsim => batsim::jobs(self),
+            Format::Google2011 => Ok(google2011::jobs(self)),
+            Format::Google2019 => Ok(google2019::jobs(self)),
+            Format::Alibaba2018 => Ok(alibaba2018::jobs(self)),
+            Format::AzurePacking => azure::jobs(self),
         }?;
         self.decide(rows, malformed)
     }
@@ -204,6 +157,9 @@ impl TraceFile {
         let rows = match format {
             Format::Csv => table::nodes(self),
             Format::Openb => openb::nodes(self),
+            Format::Google2011 => Ok(google2011::nodes(self)),
+            Format::Google2019 => Ok(google2019::nodes(self)),
+            Format::Alibaba2018 => Ok(alibaba2018::nodes(self)),
             _ => Err(TraceError::NoNodes { format: format.as_str() }),
         }?;
         self.decide(rows, malformed)

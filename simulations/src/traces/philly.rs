@@ -50,7 +50,7 @@ fn since_epoch(text: &str) -> Option<Span> {
     };
     let [year, month, day] = numbers(date, '-')?;
     let [hour, minute, second] = numbers(time, ':')?;
-    let in_range = (1970..3000).contains(&year)
+    let in_range = (1970..2500).contains(&year)
         && (1..=12).contains(&month)
         && (1..=31).contains(&day)
         && hour < 24
