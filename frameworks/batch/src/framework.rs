@@ -344,25 +344,37 @@ impl Reconciler for BatchFramework {
 /// Hands on what a run wants done.
 fn apply(active: &ActiveRun, actions: &mut Vec<Action>, plan: &mut Plan) {
     for action in actions.drain(..) {
-        let (Action::Launch(attempt) | Action::Kill(attempt)) = action;
-        let Ok(id) = TaskId::new(active.run.task_name(attempt)) else {
-            tracing::error!(task = active.run.task_name(attempt), "not a valid task id");
-            continue;
-        };
         match action {
-            Action::Kill(_) => plan.kill(id),
-            Action::Launch(_) => plan.launch(task_request(active, attempt, id)),
+            Action::Kill(attempt) => task_id(active, attempt).into_iter().for_each(|id| plan.kill(id)),
+            Action::Launch(attempt) => {
+                task_request(active, attempt).into_iter().for_each(|request| plan.launch(request));
+            }
+            Action::LaunchTogether(attempts) => plan.launch_together(
+                attempts.into_iter().filter_map(|attempt| task_request(active, attempt)).collect(),
+            ),
         }
     }
 }
 
-fn task_request(active: &ActiveRun, attempt: Attempt, id: TaskId) -> TaskRequest {
+fn task_id(active: &ActiveRun, attempt: Attempt) -> Option<TaskId> {
+    let name = active.run.task_name(attempt);
+    match TaskId::new(&name) {
+        Ok(id) => Some(id),
+        Err(error) => {
+            tracing::error!(task = name, %error, "not a valid task id");
+            None
+        }
+    }
+}
+
+fn task_request(active: &ActiveRun, attempt: Attempt) -> Option<TaskRequest> {
+    let id = task_id(active, attempt)?;
     let template = &active.templates[attempt.step];
     let work = Work::Command(Arc::clone(&template.command));
     let mut request = TaskRequest::new(id, active.run.spec().role.clone(), Arc::clone(&template.shape), work);
     request.env.insert("INDEX".to_owned(), attempt.index.to_string());
     request.env.insert("ATTEMPT".to_owned(), attempt.attempt.to_string());
-    request
+    Some(request)
 }
 
 /// What the tasks of each step of a run share.
@@ -414,7 +426,7 @@ mod tests {
         let run = Run::new("nightly-7".to_owned(), spec, Time::ZERO).unwrap();
         let active = ActiveRun { templates: templates(run.spec(), "nightly-7"), run };
         let attempt = Attempt { step: 0, index: 1, attempt: 3 };
-        let request = task_request(&active, attempt, TaskId::new(active.run.task_name(attempt)).unwrap());
+        let request = task_request(&active, attempt).unwrap();
         assert_eq!(request.id.as_str(), "nightly-7.a.1.3");
         let Work::Command(command) = &request.work else { panic!("not a command: {:?}", request.work) };
         let mut env = command.env.clone();

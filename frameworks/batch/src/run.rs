@@ -30,9 +30,11 @@ pub(crate) struct Attempt {
 }
 
 /// What a run wants done.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Action {
     Launch(Attempt),
+    /// All of these, or none.
+    LaunchTogether(Vec<Attempt>),
     Kill(Attempt),
 }
 
@@ -57,6 +59,9 @@ impl Run {
     pub(crate) fn new(id: String, spec: BatchSpec, now: Time) -> Result<Self, InvalidSpec> {
         let graph = spec.check()?;
         let step = |keys: &crate::spec::StepKeys| {
+            if keys.gang {
+                return Step::gang(keys.count, keys.retry.policy());
+            }
             let parallel = keys.parallel.unwrap_or(u32::MAX);
             Step::new(keys.count, parallel, keys.retry.policy())
         };
@@ -96,8 +101,13 @@ impl Run {
             if self.steps[step].state() == StepState::Waiting {
                 self.begin(step);
             }
-            let launch = |index, attempt| out.push(Action::Launch(Attempt { step, index, attempt }));
-            self.steps[step].fill(now, launch);
+            let mut started = Vec::new();
+            self.steps[step].fill(now, |index, attempt| started.push(Attempt { step, index, attempt }));
+            if self.steps[step].is_gang() && !started.is_empty() {
+                out.push(Action::LaunchTogether(started));
+            } else {
+                out.extend(started.into_iter().map(Action::Launch));
+            }
             self.steps[step].settle();
         }
         if out.len() > before {
@@ -137,12 +147,13 @@ impl Run {
                     return;
                 }
             }
-            Outcome::Ended | Outcome::Closing => {
-                if outcome == Outcome::Closing {
-                    let Attempt { step: number, .. } = attempt;
-                    let kill =
-                        |index, attempt| out.push(Action::Kill(Attempt { step: number, index, attempt }));
-                    step.stop(false, kill);
+            Outcome::Ended | Outcome::Closing | Outcome::Restarting => {
+                let Attempt { step: number, .. } = attempt;
+                let kill = |index, attempt| out.push(Action::Kill(Attempt { step: number, index, attempt }));
+                match outcome {
+                    Outcome::Closing => step.stop(step.is_gang(), kill),
+                    Outcome::Restarting => step.restart(kill),
+                    _ => {}
                 }
                 self.places.remove(&attempt);
                 self.note_end(attempt, status, event, out);
@@ -375,17 +386,24 @@ mod tests {
                     Action::Kill(attempt) => {
                         self.asked_to_stop.insert(attempt);
                     }
-                    Action::Launch(attempt) => {
-                        let index = (attempt.step, attempt.index);
-                        assert!(!self.succeeded.contains(&index), "{attempt:?} has succeeded before");
-                        let newest = self.newest.insert(index, attempt.attempt);
-                        assert_eq!(attempt.attempt, newest.unwrap_or(0) + 1);
-                        let before = Attempt { attempt: newest.unwrap_or(0), ..attempt };
-                        assert!(!self.alive.contains(&before), "{before:?} still lives");
-                        self.alive.insert(attempt);
+                    Action::Launch(attempt) => self.launched(attempt),
+                    Action::LaunchTogether(attempts) => {
+                        let lives = |other: &&Attempt| other.step == attempts[0].step;
+                        assert_eq!(self.alive.iter().find(lives), None, "part of the gang still lives");
+                        attempts.into_iter().for_each(|attempt| self.launched(attempt));
                     }
                 }
             }
+        }
+
+        fn launched(&mut self, attempt: Attempt) {
+            let index = (attempt.step, attempt.index);
+            assert!(!self.succeeded.contains(&index), "{attempt:?} has succeeded before");
+            let newest = self.newest.insert(index, attempt.attempt);
+            assert_eq!(attempt.attempt, newest.unwrap_or(0) + 1);
+            let before = Attempt { attempt: newest.unwrap_or(0), ..attempt };
+            assert!(!self.alive.contains(&before), "{before:?} still lives");
+            self.alive.insert(attempt);
         }
 
         fn tell(&mut self, attempt: Attempt, state: TaskState) {
@@ -556,10 +574,11 @@ needs = ['b.done', 'rescue.done']
         /// Whatever happens: one attempt of an index at a time, success is final, the run ends.
         #[test]
         fn laws_hold_whatever_happens(
+            gang: bool,
             events in prop::collection::vec((any::<prop::sample::Index>(), any_state(), 0..4_u8, 0..3000_u64), 0..60),
             cancel_at in prop::option::of(0..60_usize),
         ) {
-            let mut world = World::new(DIAMOND);
+            let mut world = World::new(&DIAMOND.replacen("count = 3", &format!("count = 3\ngang = {gang}"), 1));
             for (number, (pick, state, kind, millis)) in events.into_iter().enumerate() {
                 if cancel_at == Some(number) {
                     let mut actions = Vec::new();

@@ -9,7 +9,7 @@ use apportion::spec::{Delay, Document, ExpandError, Header, SpecErrors, WithTask
 use serde::{Deserialize, Serialize};
 
 use crate::graph::{GraphError, StepGraph};
-use crate::step::Retry;
+use crate::step::{Retry, WINDOW};
 
 /// The `kind` of batch specs.
 pub const KIND: &str = "batch";
@@ -66,6 +66,10 @@ pub struct StepKeys {
     /// So many of them are queued or run together at most; all when it is not given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub parallel: Option<u32>,
+    /// Whether its tasks start together, or not at all. When one of them is to be tried again, all that have not succeeded are
+    /// stopped, and start again together.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub gang: bool,
     /// What happens when a task fails.
     #[serde(default)]
     pub retry: RetryTable,
@@ -186,6 +190,12 @@ impl BatchSpec {
             if keys.parallel == Some(0) {
                 wrong("parallel", "with 'parallel' 0 no task could ever run".to_owned());
             }
+            if keys.gang && keys.parallel.is_some() {
+                wrong("parallel", "with 'gang' all tasks run together; leave 'parallel' out".to_owned());
+            }
+            if keys.gang && keys.count > WINDOW {
+                wrong("count", format!("a gang has at most {WINDOW} tasks, not {}", keys.count));
+            }
             for message in self.bad_references(step) {
                 wrong("cmd", message);
             }
@@ -278,6 +288,10 @@ mod tests {
                 "job.toml:8:1: a step has from 1 to 1000000 tasks, not 0\n    count = 0\n    ^",
             ),
             (
+                "[[step]]\nname = 'a'\ncmd = ['a']\ncount = 2\nparallel = 1\ngang = true",
+                "job.toml:9:1: with 'gang' all tasks run together; leave 'parallel' out\n    parallel = 1\n    ^",
+            ),
+            (
                 "[[step]]\nname = 'a.b'\ncmd = ['a']",
                 "job.toml:6:1: a step's name is 1 to 80 letters, digits, '-' and '_', not 'a.b'\n    name = 'a.b'\n    ^",
             ),
@@ -288,7 +302,7 @@ mod tests {
             ),
             (
                 "[[step]]\nname = 'a'\ncmd = ['a']\npriority = 3",
-                "job.toml:8:1: unknown key 'priority'; known are 'name', 'needs', 'count', 'parallel', 'retry', 'cmd', \
+                "job.toml:8:1: unknown key 'priority'; known are 'name', 'needs', 'count', 'parallel', 'gang', 'retry', 'cmd', \
                  'shell', 'env', 'cpus', 'memory', 'disk', 'gpus', 'ports', 'stop', 'timeout'\n    priority = 3\n    ^",
             ),
         ] {

@@ -52,6 +52,8 @@ pub(crate) enum Outcome {
     Ended,
     /// The attempt is over, and because of it no index is started any more.
     Closing,
+    /// The attempt is over, and because of it the rest of its gang starts again, too.
+    Restarting,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -97,6 +99,10 @@ pub(crate) struct Step {
     state: StepState,
     parallel: u32,
     retry: Retry,
+    /// All indexes that have not succeeded start together.
+    gang: bool,
+    /// What runs of the gang has been asked to stop, to start again.
+    restarting: bool,
     indexes: Vec<Index>,
     /// Indexes from here on were never started.
     fresh: u32,
@@ -112,12 +118,15 @@ pub(crate) struct Step {
 }
 
 impl Step {
+    /// So many tasks of which so many may be queued or running together.
     pub(crate) fn new(count: u32, parallel: u32, retry: Retry) -> Self {
         let fresh = Index { phase: Phase::Fresh, stopping: false, mishaps: 0, attempt: 0, failures: 0 };
         Step {
             state: StepState::Waiting,
             parallel,
             retry,
+            gang: false,
+            restarting: false,
             indexes: vec![fresh; count as usize],
             fresh: 0,
             backing_off: BTreeSet::new(),
@@ -129,6 +138,15 @@ impl Step {
             failed: 0,
             retries: 0,
         }
+    }
+
+    /// So many tasks that start together, at most [`WINDOW`].
+    pub(crate) fn gang(count: u32, retry: Retry) -> Self {
+        Step { gang: true, ..Step::new(count, u32::MAX, retry) }
+    }
+
+    pub(crate) fn is_gang(&self) -> bool {
+        self.gang
     }
 
     pub(crate) fn state(&self) -> StepState {
@@ -159,13 +177,21 @@ impl Step {
         if self.closing.is_some() {
             return None;
         }
-        self.backing_off.first().map(|(at, _)| *at)
+        // A gang starts when its last task may.
+        let next = if self.gang { self.backing_off.last() } else { self.backing_off.first() };
+        next.map(|(at, _)| *at)
     }
 
     /// Queues what may start at `now`: calls `launch` with indexes and the numbers of their attempts.
     pub(crate) fn fill(&mut self, now: Time, mut launch: impl FnMut(u32, u32)) {
         if self.state != StepState::Running || self.closing.is_some() {
             return;
+        }
+        if self.gang {
+            if self.queued + self.launched > 0 || self.next_deadline().is_some_and(|at| at > now) {
+                return;
+            }
+            self.restarting = false;
         }
         while let Some((_, index)) = self.backing_off.first().copied().filter(|(at, _)| *at <= now) {
             self.backing_off.pop_first();
@@ -242,8 +268,21 @@ impl Step {
         if let Some(wait) = again_after {
             index.phase = Phase::BackingOff;
             self.backing_off.insert((now + wait, number));
+            if self.gang && !self.restarting {
+                self.restarting = true;
+                return Outcome::Restarting;
+            }
         }
         Outcome::Ended
+    }
+
+    /// Stops what is queued and what runs, to start it again; calls `kill` with indexes and their attempts.
+    pub(crate) fn restart(&mut self, mut kill: impl FnMut(u32, u32)) {
+        for (number, index) in (0..).zip(&self.indexes) {
+            if matches!(index.phase, Phase::Queued | Phase::Launched) && !index.stopping {
+                kill(number, index.attempt);
+            }
+        }
     }
 
     /// Stops what is queued, and with `running` also what runs; calls `kill` with indexes and their attempts.
@@ -426,6 +465,26 @@ mod tests {
         assert_eq!(fill(&mut step, Time::ZERO), []);
         step.record(Time::ZERO, 0, 1, Event::Succeeded);
         assert_eq!(fill(&mut step, Time::ZERO), [(2, 1)]);
+    }
+
+    #[test]
+    fn a_gang_starts_together_and_again_together() {
+        let mut step = Step::gang(3, RETRY);
+        step.start();
+        assert_eq!(fill(&mut step, Time::ZERO), [(0, 1), (1, 1), (2, 1)]);
+        for index in 0..3 {
+            step.record(Time::ZERO, index, 1, Event::Launched);
+        }
+        assert_eq!(step.record(Time::ZERO, 0, 1, Event::Succeeded), Outcome::Ended);
+        assert_eq!(step.record(Time::ZERO, 1, 1, Event::Failed), Outcome::Restarting);
+        let mut killed = Vec::new();
+        step.restart(|index, attempt| killed.push((index, attempt)));
+        assert_eq!(killed, [(2, 1)]);
+        assert_eq!(fill(&mut step, Time::from_secs(60)), [], "not before all of it has ended");
+        assert_eq!(step.record(Time::from_secs(1), 2, 1, Event::Mishap), Outcome::Ended);
+        assert_eq!(fill(&mut step, Time::from_secs(2)), [], "not before the last may start");
+        assert_eq!(step.next_deadline(), Some(Time::from_secs(10)));
+        assert_eq!(fill(&mut step, Time::from_secs(10)), [(2, 2), (1, 2)], "what succeeded is not run again");
     }
 
     #[test]

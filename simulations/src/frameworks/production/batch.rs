@@ -37,6 +37,7 @@ impl BatchParty {
             needs: Vec::new(),
             count: job.tasks,
             parallel: None,
+            gang: false,
             retry: RetryTable { limit: u32::MAX, ..RetryTable::default() },
         };
         let task = task_table(self.workload.class_of(job), number)?;
