@@ -118,7 +118,7 @@ async fn a_task_goes_all_the_way_and_operators_see_it() {
 
     let once = Once { role: "web".parse().expect("a valid role"), queued: false, ended: 0 };
     let config = FrameworkConfig {
-        master: master.address(),
+        master: master.address().into(),
         credentials: admission.credentials(IdentityKind::Framework, "once").expect("credentials"),
     };
     let (handle, runner) = FrameworkRunner::new(Planned::new(once), config);

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use apportion::isolation::IsolationPreference;
 use apportion::protocol::{AgentId, FrameworkId, IdentityKind, Limits, OfferMode, TaskId, Weight};
 use apportion::resources::{Quantities, Resources, Role, Scalar};
+use apportion::runtime::Addresses;
 use apportion::spec::Delay;
 use apportion_simulations::sweep::{Axis, Shard};
 use apportion_simulations::traces::Format;
@@ -346,9 +347,9 @@ pub(crate) struct FrameworkArguments {
 /// How a party gets into the cluster.
 #[derive(Debug, Args)]
 pub(crate) struct JoinArguments {
-    /// Where the master is [default: as in operator.toml]
-    #[arg(long, value_name = "ADDRESS")]
-    pub(crate) master: Option<SocketAddr>,
+    /// Where the master is, or where the masters are [default: as in operator.toml]
+    #[arg(long, value_name = "ADDRESS[,...]")]
+    pub(crate) master: Option<Addresses>,
     /// A token to join with, from `apportion token create`
     #[arg(long, conflicts_with = "credentials", requires = "master")]
     pub(crate) token: Option<String>,

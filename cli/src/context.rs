@@ -2,13 +2,12 @@
 
 use std::ffi::OsString;
 use std::io::ErrorKind;
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use apportion::net::Credentials;
 use apportion::protocol::operator::ClusterState;
 use apportion::protocol::{OperatorCall, OperatorEvent};
-use apportion::runtime::{OperatorClient, RuntimeError};
+use apportion::runtime::{Addresses, OperatorClient, RuntimeError};
 use serde::{Deserialize, Serialize};
 
 use crate::failure::Failure;
@@ -20,15 +19,15 @@ const FILE: &str = "operator.toml";
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Written {
-    master: SocketAddr,
+    master: Addresses,
     /// From the file's folder on.
     credentials: PathBuf,
 }
 
-/// A master's address and the operator's credentials for it.
+/// The masters' addresses and the operator's credentials for it.
 #[derive(Debug)]
 pub(crate) struct Context {
-    pub(crate) master: SocketAddr,
+    pub(crate) master: Addresses,
     pub(crate) credentials: Credentials,
     /// Where the file is; other state of the cluster lies beside it.
     pub(crate) folder: PathBuf,
@@ -58,7 +57,7 @@ impl Context {
     /// Writes the file and the credentials into `folder`; returns the file.
     pub(crate) fn save(
         folder: &Path,
-        master: SocketAddr,
+        master: Addresses,
         credentials: &Credentials,
     ) -> Result<PathBuf, Failure> {
         let file = folder.join(FILE);
@@ -74,7 +73,7 @@ impl Context {
 
     /// Connects to the master.
     pub(crate) async fn connect(&self) -> Result<OperatorClient, Failure> {
-        Ok(OperatorClient::connect(self.master, &self.credentials).await?)
+        Ok(OperatorClient::connect(self.master.clone(), &self.credentials).await?)
     }
 
     /// Asks the master one thing.

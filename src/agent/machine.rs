@@ -8,9 +8,10 @@ use serde::{Deserialize, Serialize};
 use super::checkpoint::{Checkpoint, Record};
 use super::executors::Executor;
 use super::tasks::Task;
+use crate::protocol::epoch::NewestEpoch;
 use crate::protocol::{
-    Action, AgentCall, AgentEvent, AgentId, AgentInfo, ConnectionId, ExecutorCall, ExecutorEvent, ExecutorId,
-    ExecutorInfo, FrameworkId, Identity, Rules, TaskId,
+    Action, AgentCall, AgentEvent, AgentId, AgentInfo, ConnectionId, Deposed, ExecutorCall, ExecutorEvent,
+    ExecutorId, ExecutorInfo, FrameworkId, Identity, Rules, TaskId,
 };
 use crate::store::Gate;
 use crate::time::{Time, Timers};
@@ -76,6 +77,8 @@ pub enum AgentOutput {
     },
     /// Tell the master.
     ToMaster(AgentCall),
+    /// End the master's connection, and seek the master that leads.
+    RefuseMaster(Deposed),
     /// Tell an executor.
     ToExecutor {
         /// Its connection.
@@ -141,6 +144,7 @@ pub struct Agent {
     /// The cluster's rules; `None`: the master has not told them yet.
     rules: Option<Rules>,
     pub(super) master_connected: bool,
+    newest_epoch: NewestEpoch,
     pub(super) ending: bool,
     pub(super) frameworks: FxHashMap<FrameworkId, Framework>,
     pub(super) connections: FxHashMap<ConnectionId, ExecutorKey>,
@@ -159,6 +163,7 @@ impl Agent {
             info,
             rules: None,
             master_connected: false,
+            newest_epoch: NewestEpoch::default(),
             ending: false,
             frameworks: FxHashMap::default(),
             connections: FxHashMap::default(),
@@ -227,7 +232,9 @@ impl Agent {
                 // The next registration makes up for it.
                 self.records.retain(|output| !matches!(output, AgentOutput::ToMaster(_)));
             }
-            AgentInput::Master(event) => self.master_event(now, event, out),
+            AgentInput::Master(event) if self.master_connected => self.master_event(now, event, out),
+            // Of a master that was refused.
+            AgentInput::Master(_) => {}
             AgentInput::ExecutorConnected { connection, framework, executor } => {
                 self.executor_connected(connection, ExecutorKey { framework, executor }, out);
             }
@@ -249,7 +256,13 @@ impl Agent {
     fn master_event(&mut self, now: Time, event: AgentEvent, out: &mut Vec<AgentOutput>) {
         match event {
             AgentEvent::SetRules(rules) => self.rules = Some(rules),
-            AgentEvent::Registered { agent } => tracing::info!(%agent, "registered with the master"),
+            AgentEvent::Registered { agent, epoch } => match self.newest_epoch.admit(epoch) {
+                Ok(()) => tracing::info!(%agent, %epoch, "registered with the master"),
+                Err(deposed) => {
+                    self.master_connected = false;
+                    out.push(AgentOutput::RefuseMaster(deposed));
+                }
+            },
             AgentEvent::Launch { framework, role, tasks } => self.launch(now, framework, &role, tasks, out),
             AgentEvent::Kill { framework, task, stop } => self.kill(&framework, task, stop, out),
             AgentEvent::Acknowledge { framework, task, number } => {

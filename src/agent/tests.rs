@@ -5,9 +5,9 @@ use std::time::Duration;
 use super::*;
 use crate::protocol::rules::Rule;
 use crate::protocol::{
-    Action, AgentCall, AgentEvent, AgentInfo, Command, CommandInfo, ConnectionId, ExecutorCall,
-    ExecutorEvent, ExecutorId, FrameworkId, Reason, Rules, TaskInfo, TaskState, TaskStatus, UpdateNumber,
-    Work,
+    Action, AgentCall, AgentEvent, AgentInfo, Command, CommandInfo, ConnectionId, Deposed, Epoch,
+    ExecutorCall, ExecutorEvent, ExecutorId, FrameworkId, Reason, Rules, TaskInfo, TaskState, TaskStatus,
+    UpdateNumber, Work,
 };
 use crate::resources::Resources;
 use crate::time::Time;
@@ -195,6 +195,23 @@ fn shutting_down_waits_for_the_executors_but_not_for_ever() {
     assert!(matches!(&out[..], [AgentOutput::StopExecutor { .. }]), "{out:?}");
     let out = scenario.exited();
     assert!(out.ends_with(&[AgentOutput::ToMaster(AgentCall::Unregister), AgentOutput::Stop]), "{out:?}");
+}
+
+#[test]
+fn a_deposed_master_is_refused_and_not_obeyed() {
+    let mut scenario = Scenario::new();
+    let registered =
+        |epoch| AgentInput::Master(AgentEvent::Registered { agent: "a1".parse().unwrap(), epoch });
+    assert_eq!(scenario.step(registered(Epoch(2))), []);
+    scenario.step(AgentInput::MasterDisconnected);
+    scenario.step(AgentInput::MasterConnected);
+    let deposed = Deposed { claimed: Epoch(1), newest: Epoch(2) };
+    assert_eq!(scenario.step(registered(Epoch(1))), [AgentOutput::RefuseMaster(deposed)]);
+    assert_eq!(scenario.launch(), []);
+    scenario.step(AgentInput::MasterDisconnected);
+    scenario.step(AgentInput::MasterConnected);
+    assert_eq!(scenario.step(registered(Epoch(2))), []);
+    assert!(matches!(&scenario.launch()[..], [AgentOutput::StartExecutor { .. }]));
 }
 
 #[test]

@@ -127,7 +127,10 @@ impl Master {
         for held in held {
             self.adopt_task(now, &id, &mut agent, &mut used, held, out);
         }
-        out.push(Output::ToAgent { connection, event: AgentEvent::Registered { agent: id.clone() } });
+        out.push(Output::ToAgent {
+            connection,
+            event: AgentEvent::Registered { agent: id.clone(), epoch: self.epoch },
+        });
         let rules = Rules::clone(&self.rules);
         out.push(Output::ToAgent { connection, event: AgentEvent::SetRules(rules) });
         self.allocator.add_agent(&id, &AgentProfile::from(&agent.info), &agent.info.resources, &used);

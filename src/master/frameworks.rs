@@ -137,7 +137,7 @@ impl Master {
         self.record_framework(&id);
         self.timers.cancel(&Timer::Failover(id.clone()));
         self.allocator.set_framework_active(&id, true);
-        let event = SchedulerEvent::Subscribed { framework: id.clone(), resumed };
+        let event = SchedulerEvent::Subscribed { framework: id.clone(), epoch: self.epoch, resumed };
         out.push(Output::ToScheduler { connection, event });
         if resumed {
             self.retell_updates(&id, out);

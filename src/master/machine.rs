@@ -17,8 +17,8 @@ use super::unreachable::{RemovalPace, UnreachableAgents};
 use crate::allocator::Allocator;
 use crate::protocol::operator::{OperatorAnswer, OperatorRequest};
 use crate::protocol::{
-    AgentCall, AgentEvent, AgentId, ConnectionId, FrameworkId, Identity, IdentityKind, Rules, SchedulerCall,
-    SchedulerEvent,
+    AgentCall, AgentEvent, AgentId, ConnectionId, Epoch, FrameworkId, Identity, IdentityKind, Rules,
+    SchedulerCall, SchedulerEvent,
 };
 use crate::store::Change;
 use crate::time::{Time, Timers};
@@ -144,6 +144,7 @@ pub(super) enum Timer {
 
 /// The master of a cluster. See the [module](super) for how it is driven.
 pub struct Master {
+    pub(super) epoch: Epoch,
     pub(super) allocator: Box<dyn Allocator>,
     pub(super) peers: FxHashMap<ConnectionId, Peer>,
     pub(super) agents: FxHashMap<AgentId, Agent>,
@@ -166,6 +167,7 @@ impl Master {
     /// A master of an empty cluster.
     pub fn new(allocator: impl Allocator + 'static) -> Self {
         Master {
+            epoch: Epoch::FIRST,
             allocator: Box::new(allocator),
             peers: FxHashMap::default(),
             agents: FxHashMap::default(),
@@ -182,6 +184,13 @@ impl Master {
             timers: Timers::default(),
             pings: true,
         }
+    }
+
+    /// The same master, which leads in this epoch. Agents and schedulers that have heard of a later one refuse it.
+    #[must_use]
+    pub fn in_epoch(mut self, epoch: Epoch) -> Self {
+        self.epoch = epoch;
+        self
     }
 
     /// The same master, which does not ask connected agents whether they are there: for drivers whose connections tell, as in a

@@ -57,7 +57,9 @@ impl Durable {
     fn crash(&mut self) {
         self.writes.clear();
         let records = self.store.load().unwrap();
-        self.world.master = Master::new(DrfAllocator::default()).with_registry(self.world.now, records);
+        let epoch = self.store.begin_term().unwrap();
+        let master = Master::new(DrfAllocator::default()).in_epoch(epoch);
+        self.world.master = master.with_registry(self.world.now, records);
     }
 
     fn agent(&mut self, connection: ConnectionId, name: &str, tasks: Vec<HeldTask>) -> Vec<Output> {

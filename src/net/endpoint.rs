@@ -150,6 +150,12 @@ impl Endpoint {
         }
     }
 
+    /// Waits until the machine at `address` says that nobody listens there any more: sooner known than by a connection's silence. Never
+    /// ends when the machine says nothing, as one that is gone itself.
+    pub async fn deserted(&self, address: SocketAddr) -> NetError {
+        refusal::refused(self.address, address).await
+    }
+
     /// Ends all connections with a reason and accepts no more.
     pub fn close(&self, code: CloseCode, reason: &str) {
         self.quinn.close(code.into(), reason.as_bytes());

@@ -56,11 +56,15 @@ pub enum CloseCode {
     Replaced,
     /// This side failed; the peer did nothing wrong.
     Internal,
+    /// This master does not lead. The reason is the address of the one that does, if that is known.
+    NotLeader,
+    /// The peer is a master that another one has deposed.
+    Deposed,
     /// A code of a later version.
     Other(u32),
 }
 
-const CLOSE_CODES: [(CloseCode, u32); 12] = [
+const CLOSE_CODES: [(CloseCode, u32); 14] = [
     (CloseCode::Done, 0),
     (CloseCode::Malformed, 1),
     (CloseCode::Oversized, 2),
@@ -73,6 +77,8 @@ const CLOSE_CODES: [(CloseCode, u32); 12] = [
     (CloseCode::JoinRefused, 9),
     (CloseCode::Replaced, 10),
     (CloseCode::Internal, 11),
+    (CloseCode::NotLeader, 12),
+    (CloseCode::Deposed, 13),
 ];
 
 impl From<CloseCode> for VarInt {
@@ -110,6 +116,8 @@ impl fmt::Display for CloseCode {
             Self::JoinRefused => "join refused",
             Self::Replaced => "replaced",
             Self::Internal => "internal error",
+            Self::NotLeader => "not the leader",
+            Self::Deposed => "deposed",
             Self::Other(number) => return write!(f, "code {number}"),
         })
     }
@@ -204,6 +212,12 @@ pub enum NetError {
         /// Why, for humans.
         reason: String,
     },
+    /// The master does not lead, and names the one that does, if it knows.
+    #[error("this master does not lead; {}", named(*leader))]
+    NotLeader {
+        /// Where the leading master is.
+        leader: Option<SocketAddr>,
+    },
     /// This side closed the connection.
     #[error("this side closed the connection")]
     ClosedLocally,
@@ -236,7 +250,7 @@ impl NetError {
             Self::VersionMismatch { .. } => CloseCode::VersionMismatch,
             Self::TimedOut => CloseCode::TimedOut,
             Self::Join(_) | Self::JoinsNotTaken => CloseCode::JoinRefused,
-            Self::ClosedByPeer { .. } | Self::ClosedLocally => CloseCode::Done,
+            Self::NotLeader { .. } | Self::ClosedByPeer { .. } | Self::ClosedLocally => CloseCode::Done,
             _ => CloseCode::Internal,
         }
     }
@@ -259,6 +273,7 @@ impl From<ConnectionError> for NetError {
                         ours: ALPN_MESSAGES,
                         detail: format!("the peer says: {reason}"),
                     },
+                    CloseCode::NotLeader => Self::NotLeader { leader: reason.parse().ok() },
                     code => Self::ClosedByPeer { code, reason },
                 }
             }
@@ -289,6 +304,10 @@ impl From<ConnectionError> for NetError {
             other => Self::Transport { reason: other.to_string() },
         }
     }
+}
+
+fn named(leader: Option<SocketAddr>) -> String {
+    leader.map_or_else(|| "none is known to".to_owned(), |leader| format!("the one at {leader} does"))
 }
 
 /// The number of the TLS alert that a QUIC error code stands for.

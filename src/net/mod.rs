@@ -50,4 +50,4 @@ pub use pem::PemError;
 pub use receiver::Receiver;
 pub use settings::Settings;
 pub use tls::{ALPN_JOIN, ALPN_MESSAGES};
-pub use token::{JoinError, JoinSecret, JoinToken, JoinTokenError, TokenBook};
+pub use token::{JoinError, JoinSecret, JoinToken, JoinTokenError, TokenBook, TokenEntry};

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use super::epoch::Epoch;
 use super::ids::{AgentId, ExecutorId, FrameworkId, TaskId};
 use super::rules::Rules;
 use super::task::{ExecutorInfo, StopPolicy, TaskInfo, TaskState, TaskStatus, UpdateNumber};
@@ -141,10 +142,12 @@ pub enum AgentCall {
 /// What the master tells an agent.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum AgentEvent {
-    /// The registration holds.
+    /// The registration holds. The first event on a connection.
     Registered {
         /// The agent's id.
         agent: AgentId,
+        /// In which the master leads; one that is older than another that was heard of is refused.
+        epoch: Epoch,
     },
     /// Runs tasks; several of one call are one group: they start together.
     Launch {

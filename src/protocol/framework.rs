@@ -12,6 +12,7 @@ use super::agent::{Attributes, FaultDomain};
 use super::capability::Capabilities;
 use super::constraints::OfferConstraints;
 use super::demand::DemandGroup;
+use super::epoch::Epoch;
 use super::explanation::Explanation;
 use super::ids::{AgentId, ExecutorId, FrameworkId, OfferId, OfferSetId, RequestId, TaskId};
 use super::maintenance::{InverseOfferInfo, Unavailability};
@@ -281,10 +282,12 @@ pub enum SchedulerCall {
 /// What the master tells a scheduler.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum SchedulerEvent {
-    /// The subscription holds.
+    /// The subscription holds. The first event on a connection.
     Subscribed {
         /// The framework's id.
         framework: FrameworkId,
+        /// In which the master leads; one that is older than another that was heard of is refused.
+        epoch: Epoch,
         /// Whether the master knew it already. Then the newest update of each task that it knows follows.
         resumed: bool,
     },

@@ -18,6 +18,7 @@ pub mod capability;
 pub mod codec;
 pub mod constraints;
 pub mod demand;
+pub mod epoch;
 pub mod executor;
 pub mod explanation;
 pub mod framework;
@@ -37,6 +38,7 @@ pub use agent::{
 pub use capability::{Capabilities, Capability};
 pub use constraints::{AttributeConstraint, OfferConstraints, Predicate, Selector};
 pub use demand::DemandGroup;
+pub use epoch::{Deposed, Epoch};
 pub use executor::{ExecutorCall, ExecutorEvent};
 pub use explanation::{Explanation, Obstacle};
 pub use framework::{

@@ -1,77 +1,92 @@
 //! Who may join the cluster: the authority that signs, the tokens that are good, and the names that are taken.
 
 use std::collections::BTreeSet;
-use std::io::Write;
-use std::os::unix::fs::OpenOptionsExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use serde::{Deserialize, Serialize};
 
 use super::{Clock, RuntimeError};
 use crate::net::{
-    CertificateAuthority, Credentials, JoinError, JoinRequest, JoinSecret, NetError, TokenBook,
+    CertificateAuthority, Credentials, JoinError, JoinRequest, JoinSecret, NetError, TokenBook, TokenEntry,
 };
 use crate::protocol::identity::{Identity, IdentityKind};
+use crate::store::{Change, Key, Record, RedbStore, Secret, Store, StoreError};
 
 /// How long a join token is good.
 pub const TOKEN_LIFETIME: Duration = Duration::from_secs(24 * 3600);
 
-/// The files of an admission within its folder.
-const AUTHORITY_FILE: &str = "authority.pem";
-const LEDGER_FILE: &str = "admission.json";
+/// The store of an admission that has a folder of its own.
+const STORE_FILE: &str = "admission.redb";
 
 /// A cluster's authority with what it has promised and issued. Shared by the tasks of a master.
 #[derive(Debug)]
 pub struct Admission {
     cluster: String,
     authority: CertificateAuthority,
-    ledger_path: PathBuf,
     ledger: Mutex<Ledger>,
     clock: Clock,
 }
 
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+/// What was promised and issued, and where that is kept.
 struct Ledger {
+    store: Box<dyn Store>,
     tokens: TokenBook,
     /// Identities that were given to newcomers: a name is given once.
     issued: BTreeSet<Identity>,
 }
 
 impl Admission {
-    /// The admission kept in `directory`, made on first use.
+    /// The admission kept in a store of its own in `directory`, made on first use.
     ///
     /// # Errors
-    /// When the folder or its files can't be read or written, or hold something else.
+    /// When the folder can't be made; and as [`Admission::in_store`].
     pub fn open(directory: &Path, cluster: &str) -> Result<Self, RuntimeError> {
         std::fs::create_dir_all(directory).map_err(|error| RuntimeError::File {
             action: "create",
             path: directory.to_owned(),
             error,
         })?;
-        let authority_path = directory.join(AUTHORITY_FILE);
-        let authority = if authority_path.exists() {
-            CertificateAuthority::load(&authority_path)?
-        } else {
-            let authority = CertificateAuthority::create(cluster)?;
-            authority.save(&authority_path)?;
-            authority
-        };
-        let ledger_path = directory.join(LEDGER_FILE);
-        let ledger = match std::fs::read(&ledger_path) {
-            Ok(bytes) => serde_json::from_slice(&bytes).map_err(|error| RuntimeError::Corrupt {
-                path: ledger_path.clone(),
-                problem: error.to_string(),
-            })?,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ledger::default(),
-            Err(error) => return Err(RuntimeError::File { action: "read", path: ledger_path, error }),
+        Self::in_store(RedbStore::open(&directory.join(STORE_FILE))?, cluster)
+    }
+
+    /// The admission kept in a store, which can be the registry's; the authority is made on first use. Whoever reads the store can
+    /// make themselves any party of the cluster.
+    ///
+    /// # Errors
+    /// When the store can't be read or written, or is another cluster's.
+    pub fn in_store(mut store: impl Store + 'static, cluster: &str) -> Result<Self, RuntimeError> {
+        let (mut tokens, mut issued) = (TokenBook::default(), BTreeSet::new());
+        let mut authority = None;
+        for record in store.load()? {
+            match record {
+                Record::Authority { .. } => authority = Some(record),
+                Record::Token { digest, kind, expires_at, used } => {
+                    let corrupt = |error: crate::net::DigestError| StoreError::Corrupt {
+                        key: Key::Token(digest.clone()).to_string(),
+                        problem: error.to_string(),
+                    };
+                    tokens.restore(digest.parse().map_err(corrupt)?, TokenEntry { kind, expires_at, used });
+                }
+                Record::Issued { identity } => {
+                    issued.insert(identity);
+                }
+                _ => {}
+            }
+        }
+        let authority = match authority {
+            Some(record) => record,
+            None => {
+                let record = new_authority(cluster)?;
+                store.commit(&[Change::Put(record.clone())])?;
+                record
+            }
         };
         Ok(Admission {
             cluster: cluster.to_owned(),
-            authority,
-            ledger_path,
-            ledger: Mutex::new(ledger),
+            authority: authority_of(&authority, cluster)?,
+            ledger: Mutex::new(Ledger { store: Box::new(store), tokens, issued }),
             clock: Clock::start(),
         })
     }
@@ -89,18 +104,22 @@ impl Admission {
         Ok(self.authority.issue(&Identity::new(self.cluster.as_str(), kind, name)?)?)
     }
 
-    /// A new token with which one process can join as a party of this kind, within [`TOKEN_LIFETIME`].
+    /// A new token with which one process can join as a party of this kind, within [`TOKEN_LIFETIME`]. Waits for the store.
     ///
     /// # Errors
-    /// When the system has no randomness, or the ledger can't be written.
+    /// When the system has no randomness, or the store can't be written.
     pub fn create_token(&self, kind: IdentityKind) -> Result<String, RuntimeError> {
         let expires_at = self.now_ms().saturating_add(TOKEN_LIFETIME.as_millis() as u64);
+        let secret = JoinSecret::random()?;
         let mut ledger = self.ledger.lock();
-        let mut changed = ledger.clone();
-        changed.tokens.prune(self.now_ms());
-        let token =
-            changed.tokens.create(kind, self.authority.fingerprint(), JoinSecret::random()?, expires_at);
-        self.commit(&mut ledger, changed)?;
+        let mut tokens = ledger.tokens.clone();
+        let old = tokens.prune(self.now_ms());
+        let token = tokens.create(kind, self.authority.fingerprint(), secret, expires_at);
+        let mut changes: Vec<_> =
+            old.iter().map(|digest| Change::Delete(Key::Token(digest.to_string()))).collect();
+        changes.extend(token_change(&tokens, &token.secret));
+        ledger.store.commit(&changes)?;
+        ledger.tokens = tokens;
         Ok(token.to_string())
     }
 
@@ -108,8 +127,12 @@ impl Admission {
     ///
     /// # Errors
     /// When the answer can't be signed or sent.
-    pub async fn answer(&self, request: JoinRequest) -> Result<(), NetError> {
-        let decision = self.redeem(request.secret(), request.name());
+    pub async fn answer(self: Arc<Self>, request: JoinRequest) -> Result<(), NetError> {
+        let (secret, name) = (request.secret().clone(), request.name().to_owned());
+        let admission = self.clone();
+        let decision = tokio::task::spawn_blocking(move || admission.redeem(&secret, &name))
+            .await
+            .unwrap_or_else(|_| Err(JoinError::Denied { reason: "the master failed".to_owned() }));
         match &decision {
             Ok(identity) => tracing::info!(%identity, from = %request.remote_address(), "newcomer joins"),
             Err(refusal) => tracing::warn!(%refusal, from = %request.remote_address(), "newcomer refused"),
@@ -120,37 +143,20 @@ impl Admission {
     /// Uses up a token; durable before anything is signed by it.
     fn redeem(&self, secret: &JoinSecret, name: &str) -> Result<Identity, JoinError> {
         let mut ledger = self.ledger.lock();
-        let mut changed = ledger.clone();
-        let identity = changed.tokens.redeem(self.now_ms(), secret, &self.cluster, name)?;
-        if !changed.issued.insert(identity.clone()) {
+        let mut tokens = ledger.tokens.clone();
+        let identity = tokens.redeem(self.now_ms(), secret, &self.cluster, name)?;
+        if ledger.issued.contains(&identity) {
             return Err(JoinError::Denied { reason: format!("the name {name} is taken") });
         }
-        self.commit(&mut ledger, changed)
+        let issued = Change::Put(Record::Issued { identity: identity.clone() });
+        let changes: Vec<_> = token_change(&tokens, secret).into_iter().chain([issued]).collect();
+        ledger
+            .store
+            .commit(&changes)
             .map_err(|error| JoinError::Denied { reason: format!("the master cannot record it: {error}") })?;
+        ledger.tokens = tokens;
+        ledger.issued.insert(identity.clone());
         Ok(identity)
-    }
-
-    /// Writes the ledger to disk, replacing the file whole, before it counts.
-    fn commit(&self, ledger: &mut Ledger, changed: Ledger) -> Result<(), RuntimeError> {
-        let beside = self.ledger_path.with_extension("new");
-        let written = serde_json::to_vec_pretty(&changed).map_err(std::io::Error::other).and_then(|bytes| {
-            let mut file = std::fs::OpenOptions::new()
-                .write(true)
-                .create(true)
-                .truncate(true)
-                .mode(0o600)
-                .open(&beside)?;
-            file.write_all(&bytes)?;
-            file.sync_all()?;
-            std::fs::rename(&beside, &self.ledger_path)
-        });
-        written.map_err(|error| RuntimeError::File {
-            action: "write",
-            path: self.ledger_path.clone(),
-            error,
-        })?;
-        *ledger = changed;
-        Ok(())
     }
 
     fn now_ms(&self) -> u64 {
@@ -158,24 +164,70 @@ impl Admission {
     }
 }
 
+/// A fresh authority for a cluster, as it is kept.
+pub(super) fn new_authority(cluster: &str) -> Result<Record, RuntimeError> {
+    let pem = Secret(CertificateAuthority::create(cluster)?.to_pem());
+    Ok(Record::Authority { cluster: cluster.to_owned(), pem })
+}
+
+/// The authority that a record keeps, which must be this cluster's.
+pub(super) fn authority_of(record: &Record, cluster: &str) -> Result<CertificateAuthority, RuntimeError> {
+    match record {
+        Record::Authority { cluster: found, pem } if found == cluster => {
+            Ok(CertificateAuthority::from_pem(&pem.0)?)
+        }
+        Record::Authority { cluster: found, .. } => {
+            Err(RuntimeError::OtherCluster { found: found.clone(), wanted: cluster.to_owned() })
+        }
+        other => Err(StoreError::Corrupt {
+            key: Key::Authority.to_string(),
+            problem: format!("it holds the record of {}", other.key()),
+        }
+        .into()),
+    }
+}
+
+/// Keeps what the book knows of a token.
+fn token_change(tokens: &TokenBook, secret: &JoinSecret) -> Option<Change> {
+    let (digest, TokenEntry { kind, expires_at, used }) = tokens.entry(secret)?;
+    Some(Change::Put(Record::Token { digest: digest.to_string(), kind, expires_at, used }))
+}
+
+impl std::fmt::Debug for Ledger {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Ledger").field("issued", &self.issued.len()).finish_non_exhaustive()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::net::JoinToken;
 
     #[test]
     fn a_token_is_used_up_across_restarts() {
         let directory = tempfile::tempdir().unwrap();
-        let secret = JoinSecret::from_bytes([7; 32]);
         let admission = Admission::open(directory.path(), "test").unwrap();
-        {
-            let mut ledger = admission.ledger.lock();
-            let fingerprint = admission.authority.fingerprint();
-            ledger.tokens.create(IdentityKind::Agent, fingerprint, secret, u64::MAX);
-        }
-        let secret = JoinSecret::from_bytes([7; 32]);
-        assert_eq!(admission.redeem(&secret, "a1").unwrap().to_string(), "spiffe://test/agent/a1");
-        let again = Admission::open(directory.path(), "test").unwrap();
-        assert!(matches!(again.redeem(&secret, "a2"), Err(JoinError::Used)));
-        assert_eq!(again.authority.fingerprint(), admission.authority.fingerprint());
+        let token: JoinToken = admission.create_token(IdentityKind::Agent).unwrap().parse().unwrap();
+        let fingerprint = admission.authority.fingerprint();
+        drop(admission);
+
+        let admission = Admission::open(directory.path(), "test").unwrap();
+        assert_eq!(admission.authority.fingerprint(), fingerprint);
+        assert_eq!(admission.redeem(&token.secret, "a1").unwrap().to_string(), "spiffe://test/agent/a1");
+        drop(admission);
+
+        let admission = Admission::open(directory.path(), "test").unwrap();
+        assert!(matches!(admission.redeem(&token.secret, "a2"), Err(JoinError::Used)));
+        let other: JoinToken = admission.create_token(IdentityKind::Agent).unwrap().parse().unwrap();
+        assert!(matches!(admission.redeem(&other.secret, "a1"), Err(JoinError::Denied { .. })));
+    }
+
+    #[test]
+    fn a_store_belongs_to_one_cluster() {
+        let directory = tempfile::tempdir().unwrap();
+        drop(Admission::open(directory.path(), "test").unwrap());
+        let error = Admission::open(directory.path(), "other").unwrap_err();
+        assert!(matches!(error, RuntimeError::OtherCluster { .. }), "{error}");
     }
 }

@@ -42,6 +42,16 @@ pub enum RuntimeError {
         /// What is wrong with it.
         problem: String,
     },
+    /// The store is another cluster's.
+    #[error(
+        "the registry is that of cluster {found:?}, not of {wanted:?}; name the cluster as it is, or use another store"
+    )]
+    OtherCluster {
+        /// Whose it is.
+        found: String,
+        /// Whose it should be.
+        wanted: String,
+    },
     /// The operating system refused a thread or process.
     #[error("cannot start {what}: {error}")]
     Start {

@@ -1,6 +1,5 @@
 //! Drives a scheduler: a task owns its [`SchedulerProcess`] and keeps it connected with the master.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -8,16 +7,16 @@ use rustc_hash::FxHashMap;
 use tokio::sync::mpsc;
 
 use super::peer::{Peer, PeerEvent, sleep_or_forever};
-use super::{Clock, RuntimeError, Shutdown};
-use crate::net::{Credentials, Expect, Outbox};
+use super::{Addresses, Clock, RuntimeError, Shutdown};
+use crate::net::{CloseCode, Credentials, Expect, Link, Outbox};
 use crate::protocol::{IdentityKind, RequestId, SchedulerCall};
 use crate::scheduler::{Scheduler, SchedulerInput, SchedulerOutput, SchedulerProcess};
 
 /// What a framework needs to run.
 #[derive(Debug)]
 pub struct FrameworkConfig {
-    /// Where the master listens.
-    pub master: SocketAddr,
+    /// Where the masters listen.
+    pub master: Addresses,
     /// The framework's certificate; its name is the framework's id.
     pub credentials: Credentials,
 }
@@ -94,16 +93,16 @@ impl<S: Scheduler> FrameworkRunner<S> {
     /// # Errors
     /// See [`run_scheduler`].
     pub async fn run(mut self, mut shutdown: Shutdown) -> Result<(), RuntimeError> {
-        let FrameworkConfig { master, credentials } = &self.config;
-        let mut peer = Peer::seek(*master, Expect::Kind(IdentityKind::Master), credentials)?;
-        let mut outbox = None;
+        let expect = Expect::Kind(IdentityKind::Master);
+        let mut peer = Peer::seek(&self.config.master, expect, &self.config.credentials)?;
+        let mut master = None;
         let mut outcome = Ok(());
         while !self.stopped {
             let wait = self.process.next_deadline().map(|deadline| self.clock.until(deadline));
             tokio::select! {
                 event = peer.next() => match event {
-                    PeerEvent::Connected(new) => {
-                        outbox = Some(new);
+                    PeerEvent::Connected { outbox, link } => {
+                        master = Some((outbox, link));
                         self.handle(SchedulerInput::Connected);
                     }
                     PeerEvent::Received(events) => {
@@ -112,7 +111,7 @@ impl<S: Scheduler> FrameworkRunner<S> {
                         }
                     }
                     PeerEvent::Disconnected => {
-                        outbox = None;
+                        master = None;
                         self.handle(SchedulerInput::Disconnected);
                     }
                     PeerEvent::Refused(error) => {
@@ -130,9 +129,9 @@ impl<S: Scheduler> FrameworkRunner<S> {
             if self.process.next_deadline().is_some_and(|deadline| deadline <= self.clock.now()) {
                 self.handle(SchedulerInput::Tick);
             }
-            self.carry_out(outbox.as_ref());
+            self.carry_out(master.as_ref());
         }
-        peer.end(outbox).await;
+        peer.end(master.map(|(outbox, _)| outbox)).await;
         outcome
     }
 
@@ -140,11 +139,17 @@ impl<S: Scheduler> FrameworkRunner<S> {
         self.process.handle(self.clock.now(), input, &mut self.outputs);
     }
 
-    fn carry_out(&mut self, outbox: Option<&Outbox<SchedulerCall>>) {
+    fn carry_out(&mut self, master: Option<&(Outbox<SchedulerCall>, Link)>) {
         let mut calls = Vec::new();
         for output in self.outputs.drain(..) {
             match output {
                 SchedulerOutput::Send(call) => calls.push(call),
+                SchedulerOutput::RefuseMaster(deposed) => {
+                    tracing::warn!(%deposed, "a master is refused");
+                    if let Some((_, link)) = master {
+                        link.close(CloseCode::Deposed, &deposed.to_string());
+                    }
+                }
                 SchedulerOutput::LocalReply { request, data, last } => {
                     if let Some(replies) = self.waiting.get(&request) {
                         // Whoever asked may have gone; then nobody needs the answer.
@@ -158,7 +163,7 @@ impl<S: Scheduler> FrameworkRunner<S> {
             }
         }
         // Without a connection the process keeps what has to be said later.
-        let Some(outbox) = outbox else { return };
+        let Some((outbox, _)) = master else { return };
         // An acknowledgement only ends a repetition that has not begun.
         let is_urgent = calls.iter().any(|call| !matches!(call, SchedulerCall::Acknowledge { .. }));
         if let Err(error) = calls.into_iter().try_for_each(|call| outbox.push_later(call)) {

@@ -74,7 +74,7 @@ impl LocalCluster {
             let name = format!("agent{}", number + 1);
             let agent = AgentConfig {
                 credentials: admission.credentials(IdentityKind::Agent, &name)?,
-                master: master.address(),
+                master: master.address().into(),
                 listen: SocketAddr::new(master.address().ip(), 0),
                 advertise: None,
                 work_dir: config.state_dir.join("agents").join(&name),
@@ -126,7 +126,7 @@ impl LocalCluster {
         scheduler: S,
     ) -> Result<FrameworkHandle, RuntimeError> {
         let config = FrameworkConfig {
-            master: self.address(),
+            master: self.address().into(),
             credentials: self.credentials(IdentityKind::Framework, name)?,
         };
         let (handle, runner) = FrameworkRunner::new(scheduler, config);

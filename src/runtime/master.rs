@@ -24,10 +24,10 @@ use crate::net::{
 };
 use crate::protocol::operator::{ClusterState, OperatorAnswer, OperatorRequest};
 use crate::protocol::{
-    Action, AgentEvent, ConnectionId, Identity, IdentityKind, OperatorCall, OperatorEvent, Rules,
+    Action, AgentEvent, ConnectionId, Epoch, Identity, IdentityKind, OperatorCall, OperatorEvent, Rules,
     SchedulerEvent,
 };
-use crate::store::{MemoryStore, Store, StoreError, Writer};
+use crate::store::{Store, StoreError, Writer};
 
 /// How many batches of one connection may wait for the master at a time.
 const BATCHES_IN_FLIGHT: usize = 4;
@@ -57,6 +57,17 @@ pub struct MasterServer {
     thread: Option<JoinHandle<()>>,
     machine: channel::Sender<ToMachine>,
     failure: oneshot::Receiver<StoreError>,
+}
+
+/// What a master's term begins with.
+pub(super) struct Term {
+    pub(super) endpoint: Arc<Endpoint>,
+    pub(super) admission: Option<Arc<Admission>>,
+    pub(super) machine: Master,
+    pub(super) clock: Clock,
+    pub(super) store: Option<Box<dyn Store>>,
+    /// Whether this master still leads: nothing leaves it when it does not.
+    pub(super) leads: Box<dyn Fn() -> bool + Send>,
 }
 
 /// What the master's thread is told.
@@ -94,7 +105,10 @@ impl MasterServer {
         allocator: impl Allocator + 'static,
         shutdown: Shutdown,
     ) -> Result<Self, RuntimeError> {
-        Self::launch(config, Master::new(allocator), Clock::start(), None::<MemoryStore>, shutdown)
+        let (endpoint, admission) = listen(config)?;
+        let (machine, clock) = (Master::new(allocator), Clock::start());
+        let leads = Box::new(|| true);
+        Self::serve(Term { endpoint, admission, machine, clock, store: None, leads }, shutdown)
     }
 
     /// Starts a master that keeps its registry in `store`, and goes on with what is there. It ends when the store fails.
@@ -107,20 +121,20 @@ impl MasterServer {
         mut store: impl Store + 'static,
         shutdown: Shutdown,
     ) -> Result<Self, RuntimeError> {
+        let (endpoint, admission) = listen(config)?;
         let clock = Clock::start();
-        let master = Master::new(allocator).with_registry(clock.now(), store.load()?);
-        Self::launch(config, master, clock, Some(store), shutdown)
+        let epoch = store.begin_term()?;
+        let machine = restored(allocator, epoch, clock, &mut store)?;
+        let leads = Box::new(|| true);
+        Self::serve(
+            Term { endpoint, admission, machine, clock, store: Some(Box::new(store)), leads },
+            shutdown,
+        )
     }
 
-    fn launch(
-        config: MasterConfig,
-        master: Master,
-        clock: Clock,
-        store: Option<impl Store + 'static>,
-        shutdown: Shutdown,
-    ) -> Result<Self, RuntimeError> {
-        let settings = Settings { joins: config.admission.is_some(), ..Settings::default() };
-        let endpoint = Arc::new(Endpoint::server(config.listen, &config.credentials, settings)?);
+    /// Takes connections at an endpoint until the term ends.
+    pub(super) fn serve(term: Term, shutdown: Shutdown) -> Result<Self, RuntimeError> {
+        let Term { endpoint, admission, machine: master, clock, store, leads } = term;
         let address = endpoint.local_address();
         let (machine, inbox) = channel::unbounded();
         let report = machine.clone();
@@ -134,28 +148,32 @@ impl MasterServer {
             .map_err(|error| RuntimeError::Start { what: "the registry's thread", error })?;
         let (publish, state) = watch::channel(Arc::new(ClusterState::default()));
         let (publish_rules, rules) = watch::channel(master.rules().clone());
-        let (fail, failure) = oneshot::channel();
         let driver = MachineDriver {
             machine: master,
             clock,
             writer,
-            endpoint: endpoint.clone(),
+            leads,
             inbox,
             peers: FxHashMap::default(),
             publish,
             publish_rules,
-            fail,
             outputs: Vec::new(),
         };
+        let (report_failure, failure) = oneshot::channel();
         let thread = std::thread::Builder::new()
             .name("apportion-master".to_owned())
-            .spawn(move || driver.run())
+            .spawn(move || {
+                if let Err(error) = driver.run() {
+                    // Whoever does not wait for it has stopped the master.
+                    let _ = report_failure.send(error);
+                }
+            })
             .map_err(|error| RuntimeError::Start { what: "the master's thread", error })?;
         let shared = Arc::new(Shared {
             machine: machine.clone(),
             state,
             rules,
-            admission: config.admission,
+            admission,
             last_connection: AtomicU64::new(0),
         });
         tokio::spawn(accept_connections(endpoint.clone(), shared, shutdown));
@@ -168,19 +186,24 @@ impl MasterServer {
         self.address
     }
 
-    /// Waits until the master ends by itself, and says why: it does when its store fails. May be cancelled.
+    /// Waits until the master has ended because its store failed, or is led by another master now.
     pub async fn failed(&mut self) -> StoreError {
         match (&mut self.failure).await {
             Ok(error) => error,
-            // It ends because it is asked to.
+            // It has been stopped, or told already.
             Err(_) => std::future::pending().await,
         }
     }
 
     /// Ends all connections and the master's thread.
-    pub async fn stop(mut self) {
+    pub async fn stop(self) {
         self.endpoint.close(CloseCode::Done, "the master stops");
         self.endpoint.wait_idle().await;
+        self.leave().await;
+    }
+
+    /// Ends the master's thread, and the connections that it had, but not the endpoint.
+    pub(super) async fn leave(mut self) {
         // The thread is gone already when this fails, which is what is wanted.
         let _ = self.machine.send(ToMachine::Stop);
         if let Some(thread) = self.thread.take() {
@@ -198,6 +221,24 @@ impl Drop for MasterServer {
     }
 }
 
+fn listen(config: MasterConfig) -> Result<(Arc<Endpoint>, Option<Arc<Admission>>), RuntimeError> {
+    let settings = Settings { joins: config.admission.is_some(), ..Settings::default() };
+    let endpoint = Endpoint::server(config.listen, &config.credentials, settings)?;
+    Ok((Arc::new(endpoint), config.admission))
+}
+
+/// A master of this epoch that goes on with what is in the store.
+pub(super) fn restored(
+    allocator: impl Allocator + 'static,
+    epoch: Epoch,
+    clock: Clock,
+    store: &mut impl Store,
+) -> Result<Master, StoreError> {
+    let mut records = store.load()?;
+    records.retain(|record| !record.is_of_admission());
+    Ok(Master::new(allocator).in_epoch(epoch).with_registry(clock.now(), records))
+}
+
 async fn accept_connections(endpoint: Arc<Endpoint>, shared: Arc<Shared>, mut shutdown: Shutdown) {
     loop {
         let incoming = tokio::select! {
@@ -211,7 +252,7 @@ async fn accept_connections(endpoint: Arc<Endpoint>, shared: Arc<Shared>, mut sh
             let outcome = match incoming.establish().await {
                 Ok(Accepted::Member(connection)) => serve(*connection, &shared).await,
                 Ok(Accepted::Newcomer(request)) => match &shared.admission {
-                    Some(admission) => admission.answer(request).await,
+                    Some(admission) => admission.clone().answer(request).await,
                     None => Ok(()),
                 },
                 Err(error) => Err(error),
@@ -354,11 +395,10 @@ async fn answer_operator(
                     }
                     Err(denied) => OperatorEvent::Refused(denied.to_string()),
                 },
-                (OperatorCall::CreateToken { kind }, Some(admission)) => {
-                    let allowed = permit(Action::Operate).map_err(|denied| denied.to_string());
-                    let made = || admission.create_token(kind).map_err(|error| error.to_string());
-                    allowed.and_then(|()| made()).map_or_else(OperatorEvent::Refused, OperatorEvent::Token)
-                }
+                (OperatorCall::CreateToken { kind }, Some(admission)) => match permit(Action::Operate) {
+                    Ok(()) => create_token(admission.clone(), kind).await,
+                    Err(denied) => OperatorEvent::Refused(denied.to_string()),
+                },
                 (call, _) => {
                     inputs
                         .push(Input::Operator { connection: id, request: OperatorRequest { request, call } });
@@ -373,6 +413,14 @@ async fn answer_operator(
         if shared.machine.send(ToMachine::Inputs { inputs, _permit: permit }).is_err() {
             return Ok(());
         }
+    }
+}
+
+async fn create_token(admission: Arc<Admission>, kind: IdentityKind) -> OperatorEvent {
+    match tokio::task::spawn_blocking(move || admission.create_token(kind)).await {
+        Ok(Ok(token)) => OperatorEvent::Token(token),
+        Ok(Err(error)) => OperatorEvent::Refused(error.to_string()),
+        Err(_) => OperatorEvent::Refused("the master failed".to_owned()),
     }
 }
 
@@ -393,38 +441,44 @@ struct MachineDriver {
     machine: Master,
     clock: Clock,
     writer: Option<Writer>,
-    endpoint: Arc<Endpoint>,
+    leads: Box<dyn Fn() -> bool + Send>,
     inbox: channel::Receiver<ToMachine>,
     peers: FxHashMap<ConnectionId, (PeerOutbox, Link)>,
     publish: watch::Sender<Arc<ClusterState>>,
     publish_rules: watch::Sender<Arc<Rules>>,
-    fail: oneshot::Sender<StoreError>,
     outputs: Vec<Output>,
 }
 
 impl MachineDriver {
-    fn run(mut self) {
+    /// Runs until it is stopped, or must not go on.
+    fn run(mut self) -> Result<(), StoreError> {
         loop {
             let wait =
                 self.machine.next_deadline().map_or(LONGEST_WAIT, |deadline| self.clock.until(deadline));
             let first = match self.inbox.recv_timeout(wait) {
                 Ok(message) => Some(message),
                 Err(RecvTimeoutError::Timeout) => None,
-                Err(RecvTimeoutError::Disconnected) => return,
+                Err(RecvTimeoutError::Disconnected) => return Ok(()),
             };
             let mut publish = false;
             let more: Vec<ToMachine> = self.inbox.try_iter().take(MESSAGES_PER_TURN).collect();
             for message in first.into_iter().chain(more) {
                 match message {
-                    ToMachine::Stop => return,
+                    ToMachine::Stop => {
+                        self.close_all(CloseCode::NotLeader, "");
+                        return Ok(());
+                    }
                     ToMachine::Publish => publish = true,
-                    ToMachine::Stored(Err(error)) => return self.give_up(error),
+                    ToMachine::Stored(Err(error)) => return Err(self.give_up(error)),
                     message => self.take(message),
                 }
             }
             let now = self.clock.now();
             if self.machine.next_deadline().is_some_and(|deadline| deadline <= now) {
                 self.machine.handle(now, Input::Tick, &mut self.outputs);
+            }
+            if !(self.leads)() {
+                return Err(self.give_up(StoreError::Deposed));
             }
             self.carry_out();
             if publish {
@@ -457,11 +511,17 @@ impl MachineDriver {
     }
 
     /// What can't be stored can't be acted on: a master that went on would promise what it forgets.
-    fn give_up(self, error: StoreError) {
-        tracing::error!(%error, "the registry can't be written; the master ends");
-        self.endpoint.close(CloseCode::Internal, "the master's registry can't be written");
-        // Nobody may wait for it.
-        let _ = self.fail.send(error);
+    fn give_up(&self, error: StoreError) -> StoreError {
+        tracing::error!(%error, "the master ends");
+        match error {
+            StoreError::Deposed => self.close_all(CloseCode::NotLeader, ""),
+            _ => self.close_all(CloseCode::Internal, "the master's registry can't be written"),
+        }
+        error
+    }
+
+    fn close_all(&self, code: CloseCode, reason: &str) {
+        self.peers.values().for_each(|(_, link)| link.close(code, reason));
     }
 
     fn carry_out(&mut self) {

@@ -3,6 +3,7 @@
 //! Each machine has one owner: the master a thread of its own, agents, schedulers and executors a task each. The owner hands
 //! the machine what came in, in batches, and carries out what it wants. Nothing here decides anything.
 
+pub mod addresses;
 pub mod admission;
 pub mod agent;
 pub mod clock;
@@ -16,6 +17,7 @@ mod pace;
 mod peer;
 pub mod shutdown;
 
+pub use addresses::{Addresses, join};
 pub use admission::Admission;
 pub use agent::{
     AgentConfig, ExecutorLauncher, ExecutorProgram, InProgram, machine_parts, machine_resources, run_agent,

@@ -12,6 +12,7 @@ use tokio::io::{AsyncRead, ReadBuf};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
+use super::addresses::{self, Addresses};
 use super::peer::any_address_like;
 use crate::net::bulk::BulkReader;
 use crate::net::{
@@ -32,7 +33,7 @@ pub enum OperatorError {
         /// What the peer should be.
         kind: IdentityKind,
         /// Where it should be.
-        address: SocketAddr,
+        address: Addresses,
         /// Why it can't be reached.
         error: NetError,
     },
@@ -53,7 +54,7 @@ pub enum OperatorError {
 /// A connection with a master as an operator. Requests may overlap.
 #[derive(Debug)]
 pub struct OperatorClient {
-    endpoint: Endpoint,
+    endpoint: Arc<Endpoint>,
     link: Link,
     requests: Outbox<OperatorRequest>,
     waiting: Arc<Mutex<Waiting>>,
@@ -70,12 +71,15 @@ struct Waiting {
 }
 
 impl OperatorClient {
-    /// Connects to the master at `address`. Must be called within a tokio runtime.
+    /// Connects to the master that leads. Must be called within a tokio runtime.
     ///
     /// # Errors
     /// [`OperatorError::Unreachable`], also when the credentials are of no use there.
-    pub async fn connect(address: SocketAddr, credentials: &Credentials) -> Result<Self, OperatorError> {
-        let (endpoint, connection) = dial(address, credentials, IdentityKind::Master).await?;
+    pub async fn connect(
+        master: impl Into<Addresses>,
+        credentials: &Credentials,
+    ) -> Result<Self, OperatorError> {
+        let (endpoint, connection) = dial(master.into(), credentials, IdentityKind::Master).await?;
         let link = connection.link().clone();
         let (requests, sender, receiver) = connection.split();
         // It ends with the connection, whose end is told by the reading side.
@@ -211,7 +215,7 @@ pub async fn read_log(
     credentials: &Credentials,
     wanted: &ReadLog,
 ) -> Result<LogReader, OperatorError> {
-    let (endpoint, connection) = dial(agent, credentials, IdentityKind::Agent).await?;
+    let (endpoint, connection) = dial(agent.into(), credentials, IdentityKind::Agent).await?;
     let lost = |error: NetError| OperatorError::Lost { reason: error.to_string() };
     let (mut ask, mut bytes) = connection.link().open_bulk().await.map_err(lost)?;
     ask.write_frame(wanted).await.map_err(lost)?;
@@ -230,7 +234,7 @@ pub async fn read_log(
 #[derive(Debug)]
 pub struct LogReader {
     bytes: BulkReader,
-    endpoint: Endpoint,
+    endpoint: Arc<Endpoint>,
     /// Its main stream carries nothing here, but an agent may take that stream's end for the operator's leaving.
     connection: Connection,
 }
@@ -255,14 +259,19 @@ impl AsyncRead for LogReader {
 }
 
 async fn dial(
-    address: SocketAddr,
+    address: Addresses,
     credentials: &Credentials,
     kind: IdentityKind,
-) -> Result<(Endpoint, Connection), OperatorError> {
-    let unreachable = |error| OperatorError::Unreachable { kind, address, error };
-    let endpoint =
-        Endpoint::client(any_address_like(address), credentials, Settings::default()).map_err(unreachable)?;
-    let connection = endpoint.connect(address, &Expect::Kind(kind)).await.map_err(unreachable)?;
+) -> Result<(Arc<Endpoint>, Connection), OperatorError> {
+    let unreachable = |error| OperatorError::Unreachable { kind, address: address.clone(), error };
+    let local = any_address_like(address.first());
+    let endpoint = Endpoint::client(local, credentials, Settings::default()).map_err(unreachable)?;
+    let endpoint = Arc::new(endpoint);
+    let connect = |address| {
+        let endpoint = endpoint.clone();
+        async move { endpoint.connect(address, &Expect::Kind(kind)).await }
+    };
+    let (_, connection) = addresses::find(address.all(), connect).await.map_err(unreachable)?;
     Ok((endpoint, connection))
 }
 

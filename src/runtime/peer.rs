@@ -1,6 +1,7 @@
 //! Keeps a party connected with the one peer that it depends on.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::Serialize;
@@ -9,13 +10,16 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 use super::RuntimeError;
-use crate::net::{Connection, Credentials, Endpoint, Expect, NetError, Outbox, Receiver, Settings};
+use super::addresses::{self, Addresses, is_final};
+use crate::net::{
+    CloseCode, Connection, Credentials, Endpoint, Expect, Link, NetError, Outbox, Receiver, Settings,
+};
 
 /// From a failed try to connect to the next, at first; doubled up to [`RECONNECT_MAX`].
 const RECONNECT_FIRST: Duration = Duration::from_millis(50);
 
 /// The longest wait between two tries to connect.
-const RECONNECT_MAX: Duration = Duration::from_secs(5);
+const RECONNECT_MAX: Duration = Duration::from_secs(1);
 
 /// How long what is queued may take to go out when a party ends.
 const FAREWELL: Duration = Duration::from_secs(5);
@@ -27,7 +31,12 @@ const BATCHES_WAITING: usize = 16;
 #[derive(Debug)]
 pub(super) enum PeerEvent<Out, In> {
     /// There is a connection.
-    Connected(Outbox<Out>),
+    Connected {
+        /// What is sent there.
+        outbox: Outbox<Out>,
+        /// To end it with a reason.
+        link: Link,
+    },
     /// The peer speaks.
     Received(Vec<In>),
     /// There is no connection any more; another one is tried for.
@@ -48,18 +57,22 @@ where
     Out: Serialize + Send + 'static,
     In: DeserializeOwned + Send + 'static,
 {
-    /// Begins to connect with whoever is at `address` and as expected.
+    /// Begins to connect with whoever is at one of these addresses and as expected.
     ///
     /// # Errors
     /// When the credentials or the system don't allow for a socket.
     pub(super) fn seek(
-        address: SocketAddr,
+        addresses: &Addresses,
         expect: Expect,
         credentials: &Credentials,
     ) -> Result<Self, RuntimeError> {
-        let endpoint = Endpoint::client(any_address_like(address), credentials, Settings::default())?;
+        let local = any_address_like(addresses.first());
+        let endpoint = Arc::new(Endpoint::client(local, credentials, Settings::default())?);
         let (events, receiver) = mpsc::channel(BATCHES_WAITING);
-        let keeping = tokio::spawn(keep_connected(endpoint, address, expect, events));
+        let keeping = tokio::spawn(keep_connected(
+            Search { endpoint, addresses: addresses.all().to_vec(), expect },
+            events,
+        ));
         Ok(Peer { events: receiver, keeping })
     }
 
@@ -100,30 +113,50 @@ pub(super) async fn sleep_or_forever(wait: Option<Duration>) {
     }
 }
 
-async fn keep_connected<Out, In>(
-    endpoint: Endpoint,
-    address: SocketAddr,
+/// Where the peer may be, and as whom it is sought.
+struct Search {
+    endpoint: Arc<Endpoint>,
+    /// In the order in which they are tried.
+    addresses: Vec<SocketAddr>,
     expect: Expect,
-    events: mpsc::Sender<PeerEvent<Out, In>>,
-) where
+}
+
+impl Search {
+    async fn connect(&self) -> Result<(SocketAddr, Connection), NetError> {
+        let connect = |address| {
+            let (endpoint, expect) = (self.endpoint.clone(), self.expect.clone());
+            async move { endpoint.connect(address, &expect).await }
+        };
+        addresses::find(&self.addresses, connect).await
+    }
+
+    /// Has a peer whose connection was lost tried last.
+    fn put_last(&mut self, address: SocketAddr) {
+        self.addresses.sort_by_key(|known| *known == address);
+    }
+}
+
+async fn keep_connected<Out, In>(mut search: Search, events: mpsc::Sender<PeerEvent<Out, In>>)
+where
     Out: Serialize + Send + 'static,
     In: DeserializeOwned + Send + 'static,
 {
     let mut delay = RECONNECT_FIRST;
     while !events.is_closed() {
-        match endpoint.connect(address, &expect).await {
-            Ok(connection) => {
+        match search.connect().await {
+            Ok((address, connection)) => {
                 delay = RECONNECT_FIRST;
-                if converse(connection, &events).await {
+                if converse(connection, search.endpoint.deserted(address), &events).await {
                     break;
                 }
+                search.put_last(address);
             }
             Err(error) if is_final(&error) => {
                 // Nobody left to be told is as good as told.
                 let _ = events.send(PeerEvent::Refused(error)).await;
                 break;
             }
-            Err(error) => tracing::debug!(%address, %error, "cannot connect; trying again"),
+            Err(error) => tracing::debug!(%error, "cannot connect; trying again"),
         }
         tokio::select! {
             () = tokio::time::sleep(delay) => delay = (delay * 2).min(RECONNECT_MAX),
@@ -131,24 +164,32 @@ async fn keep_connected<Out, In>(
         }
     }
     // The peer then knows of the end; it goes by the idle timeout otherwise.
-    let _ = tokio::time::timeout(FAREWELL, endpoint.wait_idle()).await;
+    let _ = tokio::time::timeout(FAREWELL, search.endpoint.wait_idle()).await;
 }
 
 /// Passes messages both ways until the connection ends. Returns whether it was ended from here.
-async fn converse<Out, In>(connection: Connection, events: &mpsc::Sender<PeerEvent<Out, In>>) -> bool
+async fn converse<Out, In>(
+    connection: Connection,
+    deserted: impl Future<Output = NetError>,
+    events: &mpsc::Sender<PeerEvent<Out, In>>,
+) -> bool
 where
     Out: Serialize + Send + 'static,
     In: DeserializeOwned + Send + 'static,
 {
-    let peer = connection.peer().clone();
+    let (peer, link) = (connection.peer().clone(), connection.link().clone());
     let (outbox, sender, mut receiver) = connection.split();
     let mut sending = tokio::spawn(sender.drive());
-    if events.send(PeerEvent::Connected(outbox)).await.is_err() {
+    if events.send(PeerEvent::Connected { outbox, link: link.clone() }).await.is_err() {
         return true;
     }
     let lost = tokio::select! {
         lost = receive(&mut receiver, events) => lost,
         _ = &mut sending => None,
+        gone = deserted => {
+            link.close(CloseCode::TimedOut, &gone.to_string());
+            Some(gone.to_string())
+        }
     };
     match lost {
         Some(reason) => {
@@ -188,17 +229,4 @@ async fn receive<Out, In: DeserializeOwned>(
             return None;
         }
     }
-}
-
-/// Whether trying again can't help.
-fn is_final(error: &NetError) -> bool {
-    matches!(
-        error,
-        NetError::VersionMismatch { .. }
-            | NetError::UntrustedPeer { .. }
-            | NetError::CertificateRefused { .. }
-            | NetError::NoCertificate
-            | NetError::UnexpectedPeer { .. }
-            | NetError::RoleRefused { .. }
-    )
 }

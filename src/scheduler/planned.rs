@@ -412,8 +412,8 @@ mod tests {
 
     use super::*;
     use crate::protocol::{
-        AgentId, Attributes, Command, CommandInfo, FrameworkId, OfferId, OfferInfo, OfferMode, SchedulerCall,
-        SchedulerEvent, Work,
+        AgentId, Attributes, Command, CommandInfo, Epoch, FrameworkId, OfferId, OfferInfo, OfferMode,
+        SchedulerCall, SchedulerEvent, Work,
     };
     use crate::resources::{Resources, Role, Shape};
     use crate::scheduler::{SchedulerInput, SchedulerOutput, SchedulerProcess};
@@ -479,7 +479,14 @@ mod tests {
         let mut process = SchedulerProcess::new(Planned::new(OneTask::default()));
         handle(&mut process, SchedulerInput::Connected);
         let framework = FrameworkId::new("one").unwrap();
-        handle(&mut process, SchedulerInput::Event(SchedulerEvent::Subscribed { framework, resumed: false }));
+        handle(
+            &mut process,
+            SchedulerInput::Event(SchedulerEvent::Subscribed {
+                framework,
+                epoch: Epoch::FIRST,
+                resumed: false,
+            }),
+        );
         assert_eq!(accepts(&handle(&mut process, offer(1))), 1);
         let conflict = Conflict {
             offers: vec![OfferId(1)],

@@ -7,9 +7,10 @@ use rustc_hash::FxHashMap;
 use serde::{Deserialize, Serialize};
 
 use super::{Ack, Driver, MAX_HOLD, Offer, Scheduler, Subscription};
+use crate::protocol::epoch::NewestEpoch;
 use crate::protocol::{
-    FrameworkId, FrameworkInfo, OfferId, OfferInfo, OfferSetId, Operation, RequestId, SchedulerCall,
-    SchedulerEvent, TaskId, TaskStatus, UpdateNumber,
+    Deposed, Epoch, FrameworkId, FrameworkInfo, OfferId, OfferInfo, OfferSetId, Operation, RequestId,
+    SchedulerCall, SchedulerEvent, TaskId, TaskStatus, UpdateNumber,
 };
 use crate::resources::Role;
 use crate::time::{Time, Timers};
@@ -44,6 +45,8 @@ pub enum SchedulerInput {
 pub enum SchedulerOutput {
     /// Tell the master.
     Send(SchedulerCall),
+    /// End the master's connection, and seek the master that leads.
+    RefuseMaster(Deposed),
     /// Answer the program around the scheduler.
     LocalReply {
         /// Which request.
@@ -114,6 +117,9 @@ pub struct SchedulerProcess<S> {
     scheduler: S,
     info: FrameworkInfo,
     framework: Option<FrameworkId>,
+    newest_epoch: NewestEpoch,
+    /// The connection is with a master that does not lead any more.
+    refused: bool,
     subscribed: bool,
     suppressed: BTreeSet<Role>,
     held: BTreeMap<OfferId, Held>,
@@ -132,6 +138,8 @@ impl<S: Scheduler> SchedulerProcess<S> {
             info: scheduler.framework_info(),
             scheduler,
             framework: None,
+            newest_epoch: NewestEpoch::default(),
+            refused: false,
             subscribed: false,
             suppressed: BTreeSet::new(),
             held: BTreeMap::new(),
@@ -157,6 +165,7 @@ impl<S: Scheduler> SchedulerProcess<S> {
         match input {
             SchedulerInput::Connected => self.connected(out),
             SchedulerInput::Disconnected => self.disconnected(now, out),
+            SchedulerInput::Event(_) if self.refused => {}
             SchedulerInput::Event(event) => self.event(now, event, out),
             SchedulerInput::LocalRequest { request, data } => {
                 let request = RequestId(request.0 | LOCAL);
@@ -171,6 +180,7 @@ impl<S: Scheduler> SchedulerProcess<S> {
     }
 
     fn connected(&mut self, out: &mut Vec<SchedulerOutput>) {
+        self.refused = false;
         let suppressed = self.suppressed.iter().cloned().collect();
         out.push(SchedulerOutput::Send(SchedulerCall::Subscribe {
             framework: self.info.clone(),
@@ -188,8 +198,8 @@ impl<S: Scheduler> SchedulerProcess<S> {
 
     fn event(&mut self, now: Time, event: SchedulerEvent, out: &mut Vec<SchedulerOutput>) {
         match event {
-            SchedulerEvent::Subscribed { framework, resumed } => {
-                self.resubscribed(now, framework, resumed, out)
+            SchedulerEvent::Subscribed { framework, epoch, resumed } => {
+                self.resubscribed(now, framework, epoch, resumed, out)
             }
             SchedulerEvent::Offers(infos) => self.offers(now, infos, out),
             SchedulerEvent::Rescind(offers) => {
@@ -242,9 +252,14 @@ impl<S: Scheduler> SchedulerProcess<S> {
         &mut self,
         now: Time,
         framework: FrameworkId,
+        epoch: Epoch,
         resumed: bool,
         out: &mut Vec<SchedulerOutput>,
     ) {
+        if let Err(deposed) = self.newest_epoch.admit(epoch) {
+            self.refused = true;
+            return out.push(SchedulerOutput::RefuseMaster(deposed));
+        }
         self.framework = Some(framework);
         self.subscribed = true;
         out.extend(self.unsent.drain(..).map(SchedulerOutput::Send));
@@ -487,7 +502,8 @@ mod tests {
         let mut process = SchedulerProcess::new(scheduler);
         let framework = FrameworkId::new("noting").unwrap();
         handle(&mut process, SchedulerInput::Connected);
-        handle(&mut process, SchedulerInput::Event(SchedulerEvent::Subscribed { framework, resumed: false }));
+        let subscribed = SchedulerEvent::Subscribed { framework, epoch: Epoch(2), resumed: false };
+        handle(&mut process, SchedulerInput::Event(subscribed));
         process
     }
 
@@ -518,8 +534,26 @@ mod tests {
         handle(&mut process, SchedulerInput::Disconnected);
         handle(&mut process, SchedulerInput::Connected);
         let framework = FrameworkId::new("noting").unwrap();
-        let resumed = SchedulerEvent::Subscribed { framework, resumed: true };
+        let resumed = SchedulerEvent::Subscribed { framework, epoch: Epoch(2), resumed: true };
         assert_eq!(handle(&mut process, SchedulerInput::Event(resumed)), []);
+    }
+
+    #[test]
+    fn a_deposed_master_is_refused_and_not_heard() {
+        let mut process = subscribed(Noting::default());
+        let again = |epoch| {
+            let framework = FrameworkId::new("noting").unwrap();
+            SchedulerInput::Event(SchedulerEvent::Subscribed { framework, epoch, resumed: true })
+        };
+        handle(&mut process, SchedulerInput::Disconnected);
+        handle(&mut process, SchedulerInput::Connected);
+        let deposed = Deposed { claimed: Epoch(1), newest: Epoch(2) };
+        assert_eq!(handle(&mut process, again(Epoch(1))), [SchedulerOutput::RefuseMaster(deposed)]);
+        assert_eq!(handle(&mut process, update(Some(1), TaskState::Running)), []);
+        handle(&mut process, SchedulerInput::Disconnected);
+        handle(&mut process, SchedulerInput::Connected);
+        assert_eq!(handle(&mut process, again(Epoch(3))), []);
+        assert_eq!(handle(&mut process, update(Some(1), TaskState::Running)), acknowledges(1));
     }
 
     #[test]

@@ -1,28 +1,55 @@
 //! A store in a file of its own, by redb.
 
+use std::fs::OpenOptions;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
+use std::sync::Arc;
 
+use redb::backends::FileBackend;
 use redb::{Database, Durability, ReadableDatabase, ReadableTable, TableDefinition};
 
 use super::{Change, Record, Store, StoreError};
+use crate::protocol::Epoch;
 
 const REGISTRY: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("registry");
 
-/// Keeps records in one file, which one process may have open at a time. A commit is on disk when it returns.
-#[derive(Debug)]
+/// How many terms have begun, under the only key.
+const TERMS: TableDefinition<'_, (), u64> = TableDefinition::new("terms");
+
+/// Keeps records in one file, which one process may have open at a time. A commit is on disk when it returns, and whole or not there at
+/// all. Clones are handles on the same file.
+#[derive(Clone, Debug)]
 pub struct RedbStore {
-    database: Database,
+    database: Arc<Database>,
 }
 
 impl RedbStore {
-    /// The store in the file at `path`, which is made if it does not exist; its folder must.
+    /// The store in the file at `path`, which is made, for its owner's eyes alone, if it does not exist; its folder must.
     ///
     /// # Errors
     /// When the file can't be used, is open elsewhere, or is no store.
     pub fn open(path: &Path) -> Result<Self, StoreError> {
-        let database = Database::create(path)
-            .map_err(|error| StoreError::Open { path: path.to_owned(), reason: error.to_string() })?;
-        Ok(RedbStore { database })
+        let open = || -> Result<Database, redb::Error> {
+            let mut options = OpenOptions::new();
+            let file = options.read(true).write(true).create(true).truncate(false).mode(0o600).open(path)?;
+            Ok(Database::builder().create_with_backend(FileBackend::new(file)?)?)
+        };
+        let database =
+            open().map_err(|error| StoreError::Open { path: path.to_owned(), reason: error.to_string() })?;
+        Ok(RedbStore { database: Arc::new(database) })
+    }
+
+    fn next_term(&self) -> Result<u64, redb::Error> {
+        let mut transaction = self.database.begin_write()?;
+        transaction.set_durability(Durability::Immediate)?;
+        let term = {
+            let mut terms = transaction.open_table(TERMS)?;
+            let term = terms.get(())?.map_or(0, |last| last.value()) + 1;
+            terms.insert((), term)?;
+            term
+        };
+        transaction.commit()?;
+        Ok(term)
     }
 
     fn apply(&self, changes: &[(String, Option<Vec<u8>>)]) -> Result<(), redb::Error> {
@@ -57,6 +84,12 @@ impl RedbStore {
 }
 
 impl Store for RedbStore {
+    fn begin_term(&mut self) -> Result<Epoch, StoreError> {
+        let term = self.next_term();
+        term.map(Epoch)
+            .map_err(|error| StoreError::Failed { action: "begin a term in", reason: error.to_string() })
+    }
+
     fn load(&mut self) -> Result<Vec<Record>, StoreError> {
         let records =
             self.read().map_err(|error| StoreError::Failed { action: "read", reason: error.to_string() })?;

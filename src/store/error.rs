@@ -25,6 +25,9 @@ pub enum StoreError {
         /// Why it failed.
         reason: String,
     },
+    /// Another master leads: what this one writes is refused.
+    #[error("this master leads no more: its lease has ended, or another master leads")]
+    Deposed,
     /// A record can't be written.
     #[error("cannot encode registry record {key}: {error}")]
     Encode {

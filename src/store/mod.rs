@@ -21,12 +21,20 @@ pub use embedded::RedbStore;
 pub use error::StoreError;
 pub(crate) use gate::Gate;
 pub use memory::MemoryStore;
-pub use record::{Change, FORMAT_VERSION, Key, Record};
+pub use record::{Change, FORMAT_VERSION, Key, Record, Secret};
 #[cfg(feature = "runtime")]
 pub use writer::Writer;
 
+use crate::protocol::Epoch;
+
 /// Keeps a master's records.
 pub trait Store: Send {
+    /// Begins a master's term, and says which. It is later than all that began before in this store.
+    ///
+    /// # Errors
+    /// When that is not certain to be remembered.
+    fn begin_term(&mut self) -> Result<Epoch, StoreError>;
+
     /// All records, in the order of their keys' texts.
     ///
     /// # Errors

@@ -7,7 +7,8 @@ use serde::{Deserialize, Serialize};
 
 use super::StoreError;
 use crate::protocol::{
-    AgentId, AgentInfo, FrameworkId, FrameworkInfo, OfferMode, Quota, Rules, Unavailability, Weight, codec,
+    AgentId, AgentInfo, FrameworkId, FrameworkInfo, Identity, IdentityKind, OfferMode, Quota, Rules,
+    Unavailability, Weight, codec,
 };
 use crate::resources::{Resources, Role};
 use crate::time::Time;
@@ -34,6 +35,12 @@ pub enum Key {
     AllowList,
     /// Who may do what.
     Rules,
+    /// The cluster's certificate authority.
+    Authority,
+    /// A join token, by its digest.
+    Token(String),
+    /// An identity that was given to a newcomer.
+    Issued(Identity),
 }
 
 impl fmt::Display for Key {
@@ -47,6 +54,9 @@ impl fmt::Display for Key {
             Key::Maintenance(id) => write!(f, "maintenance/{id}"),
             Key::AllowList => write!(f, "allow-list"),
             Key::Rules => write!(f, "rules"),
+            Key::Authority => write!(f, "authority"),
+            Key::Token(digest) => write!(f, "token/{digest}"),
+            Key::Issued(identity) => write!(f, "issued/{}/{}", identity.kind(), identity.name()),
         }
     }
 }
@@ -112,6 +122,40 @@ pub enum Record {
         /// All rules.
         rules: Rules,
     },
+    /// The cluster's certificate authority. Whoever reads it can be anyone.
+    Authority {
+        /// The cluster's name.
+        cluster: String,
+        /// Its certificate and private key, PEM.
+        pem: Secret,
+    },
+    /// A join token that was made and is not forgotten.
+    Token {
+        /// SHA-256 of its secret, in hexadecimal digits.
+        digest: String,
+        /// What a newcomer becomes by it.
+        kind: IdentityKind,
+        /// Until when it is good, in milliseconds since the Unix epoch.
+        expires_at: u64,
+        /// Whether somebody has joined by it.
+        used: bool,
+    },
+    /// A newcomer's identity: a name is given once.
+    Issued {
+        /// Who.
+        identity: Identity,
+    },
+}
+
+/// A text that `Debug` hides.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Secret(pub String);
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret(..)")
+    }
 }
 
 impl Record {
@@ -126,7 +170,15 @@ impl Record {
             Record::Maintenance { agent, .. } => Key::Maintenance(agent.clone()),
             Record::AllowList { .. } => Key::AllowList,
             Record::Rules { .. } => Key::Rules,
+            Record::Authority { .. } => Key::Authority,
+            Record::Token { digest, .. } => Key::Token(digest.clone()),
+            Record::Issued { identity } => Key::Issued(identity.clone()),
         }
+    }
+
+    /// Whether the record is about who may join, and none of the [`Master`](crate::master::Master)'s.
+    pub fn is_of_admission(&self) -> bool {
+        matches!(self, Record::Authority { .. } | Record::Token { .. } | Record::Issued { .. })
     }
 
     /// The record with the format's version before it.

@@ -24,7 +24,7 @@ impl Writer {
     /// # Errors
     /// When the system refuses the thread.
     pub fn start(
-        mut store: impl Store + 'static,
+        mut store: Box<dyn Store>,
         report: impl Fn(Result<u64, StoreError>) + Send + 'static,
     ) -> std::io::Result<Self> {
         let (writes, inbox) = channel::unbounded();

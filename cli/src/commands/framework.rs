@@ -57,7 +57,7 @@ async fn run(
     let signals = Signals::take()?;
     let (master, credentials) = admitted(IdentityKind::Framework, name, &arguments.join, context).await?;
     let (stop, shutdown) = ShutdownHandle::new();
-    let config = FrameworkConfig { master, credentials };
     eprintln!("framework {name} runs against the master at {master}");
+    let config = FrameworkConfig { master, credentials };
     Ok(signals.stop_on_request(stop, run_scheduler(scheduler, config, shutdown)).await?)
 }

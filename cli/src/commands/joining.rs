@@ -1,11 +1,10 @@
 //! How agents and frameworks get into a cluster: by credentials, by a token, or by the operator's authority.
 
-use std::net::SocketAddr;
 use std::path::Path;
 
-use apportion::net::{Credentials, JoinToken, Settings, join};
+use apportion::net::{Credentials, JoinToken};
 use apportion::protocol::IdentityKind;
-use apportion::runtime::RuntimeError;
+use apportion::runtime::{Addresses, RuntimeError, join};
 
 use super::control::new_token;
 use crate::arguments::JoinArguments;
@@ -18,28 +17,29 @@ pub(super) async fn admitted(
     name: &str,
     arguments: &JoinArguments,
     context: impl FnOnce() -> Result<Context, Failure>,
-) -> Result<(SocketAddr, Credentials), Failure> {
-    if let (Some(master), Some(file)) = (arguments.master, &arguments.credentials) {
-        return Ok((master, load(file)?));
-    }
+) -> Result<(Addresses, Credentials), Failure> {
     let file_name = format!("{kind}-{name}.pem");
-    if let (Some(master), Some(token)) = (arguments.master, &arguments.token) {
-        return Ok((master, joined(master, token, name, &state_folder()?.join(file_name)).await?));
-    }
-    if let Some(master) = arguments.master {
+    if let Some(master) = &arguments.master {
+        if let Some(file) = &arguments.credentials {
+            return Ok((master.clone(), load(file)?));
+        }
         let kept = state_folder()?.join(&file_name);
+        if let Some(token) = &arguments.token {
+            return Ok((master.clone(), joined(master, token, name, &kept).await?));
+        }
         if kept.exists() {
-            return Ok((master, load(&kept)?));
+            return Ok((master.clone(), load(&kept)?));
         }
     }
     let context = context()?;
-    let master = arguments.master.unwrap_or(context.master);
+    let master = arguments.master.as_ref().unwrap_or(&context.master).clone();
     let kept = context.folder.join(file_name);
     if kept.exists() {
         return Ok((master, load(&kept)?));
     }
     let token = new_token(&context, kind).await?;
-    Ok((master, joined(master, &token, name, &kept).await?))
+    let credentials = joined(&master, &token, name, &kept).await?;
+    Ok((master, credentials))
 }
 
 fn load(file: &Path) -> Result<Credentials, Failure> {
@@ -48,9 +48,9 @@ fn load(file: &Path) -> Result<Credentials, Failure> {
 }
 
 /// Joins, and keeps the credentials for the next start.
-async fn joined(master: SocketAddr, token: &str, name: &str, kept: &Path) -> Result<Credentials, Failure> {
+async fn joined(master: &Addresses, token: &str, name: &str, kept: &Path) -> Result<Credentials, Failure> {
     let token: JoinToken = token.parse().map_err(|error| Failure::Usage(format!("{error}")))?;
-    let credentials = join(master, &token, name, &Settings::default()).await.map_err(RuntimeError::from)?;
+    let credentials = join(master, &token, name).await.map_err(RuntimeError::from)?;
     if let Some(folder) = kept.parent() {
         std::fs::create_dir_all(folder)
             .map_err(|error| Failure::Unwritable { file: folder.to_owned(), error })?;

@@ -14,9 +14,6 @@ use crate::failure::Failure;
 use crate::output::{print, print_json};
 use crate::signals::Signals;
 
-/// The authority's folder where state is kept.
-const AUTHORITY: &str = "authority";
-
 /// The registry's file there.
 const REGISTRY: &str = "registry.redb";
 
@@ -27,8 +24,9 @@ pub(crate) async fn run(arguments: &MasterArguments, json: bool) -> Result<(), F
         Some(folder) => folder.clone(),
         None => state_folder()?,
     };
-    let admission = Arc::new(Admission::open(&folder.join(AUTHORITY), &arguments.cluster_name)?);
+    std::fs::create_dir_all(&folder).map_err(|error| Failure::Unwritable { file: folder.clone(), error })?;
     let store = RedbStore::open(&folder.join(REGISTRY)).map_err(RuntimeError::from)?;
+    let admission = Arc::new(Admission::in_store(store.clone(), &arguments.cluster_name)?);
     let (stop, shutdown) = ShutdownHandle::new();
     let config = MasterConfig {
         listen: arguments.listen,
@@ -37,7 +35,7 @@ pub(crate) async fn run(arguments: &MasterArguments, json: bool) -> Result<(), F
     };
     let mut master = MasterServer::start_with_store(config, DrfAllocator::default(), store, shutdown)?;
     let operator = admission.credentials(IdentityKind::Operator, "operator")?;
-    let context = Context::save(&folder, master.address(), &operator)?;
+    let context = Context::save(&folder, master.address().into(), &operator)?;
     if json {
         print_json(&json!({ "master": master.address(), "state": folder, "cluster": context }))?;
     } else {

@@ -60,7 +60,7 @@ pub(crate) async fn run_local(
     let any_port = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
     let (cluster, _) = start(agents, any_port, folder.path().to_owned(), IsolationPreference::Auto).await?;
     let context = Context {
-        master: cluster.address(),
+        master: cluster.address().into(),
         credentials: cluster.credentials(IdentityKind::Operator, "operator")?,
         folder: folder.path().to_owned(),
     };
@@ -102,7 +102,7 @@ fn tell(
     json: bool,
 ) -> Result<(), Failure> {
     let operator = cluster.credentials(IdentityKind::Operator, "operator")?;
-    let context = Context::save(cluster.state_dir(), cluster.address(), &operator)?;
+    let context = Context::save(cluster.state_dir(), cluster.address().into(), &operator)?;
     if json {
         return print_json(&json!({
             "master": cluster.address(), "state": cluster.state_dir(), "cluster": context, "agents": parts.len(),

@@ -8,7 +8,7 @@ use apportion::protocol::operator::{
 };
 use apportion::protocol::{
     AgentCall, AgentEvent, AgentId, AgentInfo, AttributeConstraint, Check, Checks, Command, CommandInfo,
-    DemandGroup, ExecutorCall, ExecutorEvent, ExecutorInfo, Explanation, FaultDomain, FrameworkId,
+    DemandGroup, Epoch, ExecutorCall, ExecutorEvent, ExecutorInfo, Explanation, FaultDomain, FrameworkId,
     FrameworkInfo, HeldExecutor, HeldTask, IdentityKind, InverseOfferInfo, Obstacle, OfferConstraints,
     OfferId, OfferInfo, OfferMode, OfferSetId, Operation, OperatorCall, OperatorEvent, Predicate, Probe,
     Quota, Reason, RequestId, Rules, SchedulerCall, SchedulerEvent, Selector, StopPolicy, TaskId, TaskInfo,
@@ -16,7 +16,7 @@ use apportion::protocol::{
 };
 use apportion::resources::{Reservation, Resources, Role};
 use apportion::spec::Document;
-use apportion::store::Record;
+use apportion::store::{Record, Secret};
 use apportion::time::Time;
 
 pub(crate) const RULES: &str = "[[allow]]\nprincipals = [\"operator/admin\", \"framework/team-*\"]\n\
@@ -177,7 +177,7 @@ pub(crate) fn scheduler_events() -> Vec<SchedulerEvent> {
         resources: resources(),
     };
     vec![
-        SchedulerEvent::Subscribed { framework: framework(), resumed: true },
+        SchedulerEvent::Subscribed { framework: framework(), epoch: Epoch(7), resumed: true },
         SchedulerEvent::Offers(vec![offer]),
         SchedulerEvent::Rescind(vec![OfferId(1)]),
         SchedulerEvent::InverseOffers(vec![InverseOfferInfo {
@@ -218,7 +218,7 @@ pub(crate) fn agent_calls() -> Vec<AgentCall> {
 
 pub(crate) fn agent_events() -> Vec<AgentEvent> {
     vec![
-        AgentEvent::Registered { agent: agent() },
+        AgentEvent::Registered { agent: agent(), epoch: Epoch(7) },
         AgentEvent::Launch { framework: framework(), role: role(), tasks: vec![task(), custom_task()] },
         AgentEvent::Kill { framework: framework(), task: task_id(), stop: Some(StopPolicy::default()) },
         AgentEvent::Acknowledge { framework: framework(), task: task_id(), number: UpdateNumber(1) },
@@ -345,5 +345,8 @@ pub(crate) fn records() -> Vec<Record> {
         Record::Maintenance { agent: agent(), unavailability: unavailability() },
         Record::AllowList { hostnames: ["host".to_owned()].into() },
         Record::Rules { rules: rules() },
+        Record::Authority { cluster: "apportion".to_owned(), pem: Secret("PEM".to_owned()) },
+        Record::Token { digest: "ab".repeat(32), kind: IdentityKind::Agent, expires_at: 7, used: true },
+        Record::Issued { identity: "spiffe://apportion/agent/a".parse().expect("an identity") },
     ]
 }

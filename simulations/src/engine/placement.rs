@@ -10,8 +10,8 @@ use std::time::Duration;
 use apportion::allocator::{AgentProfile, Allocation, Allocator, ClaimError, DrfAllocator, FrameworkProfile};
 use apportion::protocol::framework::MAX_REFUSE;
 use apportion::protocol::{
-    AgentId, Attributes, Conflict, FrameworkId, OfferId, OfferInfo, OfferMode, OfferSetId, Operation, Reason,
-    SchedulerCall, SchedulerEvent, TaskId, TaskInfo, TaskState, TaskStatus,
+    AgentId, Attributes, Conflict, Epoch, FrameworkId, OfferId, OfferInfo, OfferMode, OfferSetId, Operation,
+    Reason, SchedulerCall, SchedulerEvent, TaskId, TaskInfo, TaskState, TaskStatus,
 };
 use apportion::resources::{Resources, Role};
 use apportion::time::Time;
@@ -170,7 +170,8 @@ impl PlacementCluster {
         match call {
             SchedulerCall::Subscribe { framework: info, suppressed } => {
                 self.allocator.add_framework(id, &FrameworkProfile::of(&info).suppressing(&suppressed));
-                let subscribed = SchedulerEvent::Subscribed { framework: id.clone(), resumed: false };
+                let subscribed =
+                    SchedulerEvent::Subscribed { framework: id.clone(), epoch: Epoch::FIRST, resumed: false };
                 out.push(Effect::Tell(framework, subscribed));
             }
             SchedulerCall::UpdateFramework { framework: info, suppressed } => {

@@ -86,7 +86,9 @@ impl Seat {
         let after = self.party.effort();
         let calls = self.scratch.drain(..).filter_map(|output| match output {
             SchedulerOutput::Send(call) => Some(call),
-            SchedulerOutput::LocalReply { .. } | SchedulerOutput::Stop => None,
+            SchedulerOutput::LocalReply { .. } | SchedulerOutput::RefuseMaster(_) | SchedulerOutput::Stop => {
+                None
+            }
         });
         let nanos = self.decision.per_job.nanos() * (after.jobs - before.jobs)
             + self.decision.per_task.nanos() * (after.tasks - before.tasks);

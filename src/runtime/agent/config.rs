@@ -8,14 +8,15 @@ use crate::isolation::IsolationPreference;
 use crate::net::Credentials;
 use crate::protocol::{Attributes, FaultDomain};
 use crate::resources::Resources;
+use crate::runtime::Addresses;
 
 /// What an agent needs to run.
 #[derive(Debug)]
 pub struct AgentConfig {
     /// Its certificate; its name is the agent's id.
     pub credentials: Credentials,
-    /// Where the master listens.
-    pub master: SocketAddr,
+    /// Where the masters listen.
+    pub master: Addresses,
     /// Where it takes connections of operators who read logs; port 0 lets the system choose one.
     pub listen: SocketAddr,
     /// Where operators find it, if that is not where it listens. Needed only behind address translation: an agent that listens on

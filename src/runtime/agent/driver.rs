@@ -71,7 +71,8 @@ pub async fn run_agent(config: AgentConfig, mut shutdown: Shutdown) -> Result<()
     let authority = CertificateAuthority::create(identity.name())?;
     let executors = Endpoint::server(FOR_EXECUTORS, &authority.issue(&identity)?, Settings::default())?;
     let (events, mut inbox) = mpsc::channel(EVENTS_WAITING);
-    let address = config.advertise.unwrap_or_else(|| reachable(operators.local_address(), config.master));
+    let address =
+        config.advertise.unwrap_or_else(|| reachable(operators.local_address(), config.master.first()));
     tracing::info!(agent = identity.name(), %address, "agent serves logs");
     let launches = Launches::new(
         config.launcher,
@@ -91,7 +92,7 @@ pub async fn run_agent(config: AgentConfig, mut shutdown: Shutdown) -> Result<()
     };
     let id = crate::protocol::AgentId::new(identity.name())
         .expect("a certificate's names are a subset of the valid ids");
-    let mut peer = Peer::seek(config.master, Expect::Kind(IdentityKind::Master), &config.credentials)?;
+    let mut peer = Peer::seek(&config.master, Expect::Kind(IdentityKind::Master), &config.credentials)?;
     let mut listening = JoinSet::new();
     listening.spawn(take_operators(operators, work_dir, events.clone()));
     listening.spawn(take_executors(executors, events));
@@ -106,7 +107,7 @@ pub async fn run_agent(config: AgentConfig, mut shutdown: Shutdown) -> Result<()
         ended: false,
     };
     let outcome = driver.run(&mut peer, &mut inbox, &mut shutdown).await;
-    peer.end(driver.master.take()).await;
+    peer.end(driver.master.take().map(|(outbox, _)| outbox)).await;
     outcome
 }
 
@@ -114,7 +115,7 @@ struct Driver {
     machine: Agent,
     clock: Clock,
     outputs: Vec<AgentOutput>,
-    master: Option<Outbox<AgentCall>>,
+    master: Option<(Outbox<AgentCall>, Link)>,
     executors: FxHashMap<ConnectionId, (Outbox<ExecutorEvent>, Link)>,
     launches: Launches,
     was_connected: bool,
@@ -154,9 +155,9 @@ impl Driver {
 
     fn master_event(&mut self, event: PeerEvent<AgentCall, AgentEvent>) -> Result<(), RuntimeError> {
         match event {
-            PeerEvent::Connected(outbox) => {
+            PeerEvent::Connected { outbox, link } => {
                 self.was_connected = true;
-                self.master = Some(outbox);
+                self.master = Some((outbox, link));
                 self.handle(AgentInput::MasterConnected);
             }
             PeerEvent::Received(events) => {
@@ -207,6 +208,12 @@ impl Driver {
         for output in self.outputs.drain(..) {
             match output {
                 AgentOutput::ToMaster(call) => calls.push(call),
+                AgentOutput::RefuseMaster(deposed) => {
+                    tracing::warn!(%deposed, "a master is refused");
+                    if let Some((_, link)) = &self.master {
+                        link.close(CloseCode::Deposed, &deposed.to_string());
+                    }
+                }
                 AgentOutput::ToExecutor { connection, event } => {
                     let Some((outbox, link)) = self.executors.get(&connection) else { continue };
                     // An acknowledgement only ends a repetition that has not begun.
@@ -237,7 +244,7 @@ impl Driver {
         for (outbox, _) in to_flush.iter().filter_map(|connection| self.executors.get(connection)) {
             outbox.flush();
         }
-        if let Some(Err(error)) = self.master.as_ref().map(|master| master.push_all(calls)) {
+        if let Some(Err(error)) = self.master.as_ref().map(|(master, _)| master.push_all(calls)) {
             tracing::warn!(%error, "cannot send to the master");
             // What was not sent is told again on the next connection, which begins when this one has no sender.
             self.master = None;

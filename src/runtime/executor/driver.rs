@@ -47,8 +47,8 @@ pub async fn run_executor<E: Executor>(
     let ExecutorConfig { agent, credentials, framework, executor: id, recovery_timeout, .. } = config;
     let identity = credentials.identity();
     tracing::debug!(%identity, %agent, "executor starts");
-    let mut peer =
-        Peer::<ExecutorCall, ExecutorEvent>::seek(agent, Expect::Kind(IdentityKind::Agent), &credentials)?;
+    let expect = Expect::Kind(IdentityKind::Agent);
+    let mut peer = Peer::<ExecutorCall, ExecutorEvent>::seek(&agent.into(), expect, &credentials)?;
     let (events, mut world) = mpsc::unbounded_channel();
     let reporter = Reporter(events);
     let mut driver = Driver {
@@ -108,7 +108,7 @@ impl<E: Executor> Driver<E> {
 
     fn agent_event(&mut self, event: PeerEvent<ExecutorCall, ExecutorEvent>) {
         match event {
-            PeerEvent::Connected(outbox) => {
+            PeerEvent::Connected { outbox, .. } => {
                 self.agent = Some(outbox);
                 self.handle(ExecutorInput::Connected);
             }

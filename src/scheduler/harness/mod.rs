@@ -306,6 +306,8 @@ impl<S: Scheduler> TestMaster<S> {
                 SchedulerOutput::LocalReply { request, data, last } => {
                     self.replies.push((request, data, last))
                 }
+                // The harness has one master, which is never deposed.
+                SchedulerOutput::RefuseMaster(_) => {}
                 SchedulerOutput::Stop => self.stopped = true,
             }
         }
