@@ -367,7 +367,7 @@ impl DrfAllocator {
     }
 
     /// Whether it is enough to be worth an offer.
-    fn is_enough(&self, member: &Member, amounts: &Quantities) -> bool {
+    pub(super) fn is_enough(&self, member: &Member, amounts: &Quantities) -> bool {
         let least = member.min_allocatable.as_ref().unwrap_or(&self.options.min_allocatable);
         !amounts.is_empty() && (least.is_empty() || least.iter().any(|least| amounts.contains(least)))
     }

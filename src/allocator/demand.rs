@@ -103,6 +103,19 @@ impl Demand {
         gangs.map(|(place, group)| (place, &group.asked, group.lacking()))
     }
 
+    /// The group of tasks of this shape that still waits for something, or else any of that shape, with how many are missing before
+    /// it can start as a gang.
+    pub(super) fn group_of(&self, shape: &Quantities) -> Option<(&DemandGroup, u32)> {
+        let same = || self.groups.iter().filter(|group| group.asked.shape == *shape);
+        let group = same().find(|group| group.open() > 0).or_else(|| same().next())?;
+        Some((&group.asked, group.lacking()))
+    }
+
+    /// The groups of which something is not promised yet.
+    pub(super) fn open_groups(&self) -> impl Iterator<Item = &DemandGroup> {
+        self.groups.iter().filter(|group| group.open() > 0).map(|group| &group.asked)
+    }
+
     /// So many tasks of a gang are offered together.
     pub(super) fn promise_gang(&mut self, place: usize, tasks: u32) {
         if let Some(group) = self.groups.get_mut(place) {

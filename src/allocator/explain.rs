@@ -1,12 +1,15 @@
 //! Why a framework is not offered something now.
 
+use std::time::Duration;
+
 use super::DrfAllocator;
 use super::agents::{Agent, AgentSlot};
 use super::cycle::visible;
 use super::demand::Demand;
 use super::frameworks::Membership;
-use super::tree::Member;
-use crate::protocol::{Explanation, FrameworkId, Obstacle};
+use super::gangs::Scope;
+use super::tree::{Leaf, Member};
+use crate::protocol::{DemandGroup, Explanation, FrameworkId, Obstacle};
 use crate::resources::{Kind, Quantities, Role, Scalar};
 use crate::time::Time;
 
@@ -14,25 +17,41 @@ use crate::time::Time;
 enum Reason {
     NotAllowed,
     Incapable,
-    Constraint,
+    /// The framework's, or the tasks' own.
+    Constraint(&'static str),
+    /// It will be away in so long.
+    AwayTooSoon(Duration),
     /// Too small even when empty; what is lacking then.
     TooSmall(Quantities),
     ReservedToOthers,
     /// Too little is free; what is lacking.
     Insufficient(Quantities),
+    BelowMinimum,
+    NotWaitedFor,
     Refused(Time),
 }
+
+const OFFER_CONSTRAINTS: &str = "the framework's offer constraints";
+
+const TASK_CONSTRAINTS: &str = "where the tasks can run";
 
 /// How many agents have which reason.
 #[derive(Default)]
 struct Tally {
     agents: usize,
+    absent: usize,
     not_allowed: usize,
     incapable: usize,
     constrained: usize,
+    unsuitable: usize,
+    away_too_soon: usize,
+    /// How long the last of those stays.
+    left: Duration,
     too_small: Lacking,
     reserved: usize,
     insufficient: Lacking,
+    below_minimum: usize,
+    not_waited_for: usize,
     refused: usize,
     refused_until: Option<Time>,
 }
@@ -78,18 +97,57 @@ impl DrfAllocator {
             obstacles.push(Obstacle::DemandMet);
         }
         obstacles.extend(self.quota_obstacle(membership, wanted));
+        let group = member.demand.as_ref().and_then(|demand| demand.group_of(wanted));
         let mut tally = Tally::default();
-        for (slot, agent) in self.agents.iter().filter(|(_, agent)| agent.active) {
+        for (slot, agent) in self.agents.iter() {
             tally.agents += 1;
-            if let Some(reason) = self.reason(now, slot, agent, membership, member, wanted) {
+            if !agent.active {
+                tally.absent += 1;
+            } else if let Some(reason) = self.reason(now, slot, agent, membership, member, wanted) {
                 tally.note(reason);
             }
         }
         tally.tell(&mut obstacles);
+        if let Some((group, size)) = group.filter(|(_, lacking)| *lacking > 0) {
+            obstacles.push(self.gang_obstacle(now, membership.leaf, group, size));
+        }
         if let Some((rank, roles)) = self.tree.rank(role, &self.share_total()).filter(|(rank, _)| *rank > 1) {
             obstacles.push(Obstacle::BelowFairShare { rank, roles });
         }
         Explanation { task: None, wants, obstacles }
+    }
+
+    /// Why each of the groups of tasks that a framework waits for is not offered anything; none when it has not said what it waits for.
+    pub fn explain_demand(
+        &self,
+        now: Time,
+        framework: &FrameworkId,
+        role: &Role,
+    ) -> Vec<(DemandGroup, Explanation)> {
+        let member = self.leaf(framework, role).and_then(|leaf| self.tree.member(leaf));
+        let groups =
+            member.and_then(|member| member.demand.as_ref()).into_iter().flat_map(Demand::open_groups);
+        groups.map(|group| (group.clone(), self.why_not(now, framework, role, &group.shape))).collect()
+    }
+
+    /// What keeps tasks from starting together.
+    fn gang_obstacle(&self, now: Time, leaf: Leaf, group: &DemandGroup, size: u32) -> Obstacle {
+        let (_, missing) = self.search_most(now, leaf, group, size, Scope::Whole);
+        if missing > 0 {
+            return Obstacle::GangTooLarge { size, most: size - missing };
+        }
+        if let Some(holder) = self.gangs.holder_at(leaf).filter(|holder| holder.group.is_alike(group)) {
+            return Obstacle::GangGathers { size, gathered: holder.gathered(), until: holder.until };
+        }
+        let (_, missing) = self.search_most(now, leaf, group, size, Scope::Free);
+        let gathers = usize::from(self.gangs.holder().is_some());
+        let mut waiting = self.leaves_with_gangs();
+        waiting.retain(|other| {
+            self.gangs.holder_at(*other).is_none() && self.gangs.rests_until(*other).is_none()
+        });
+        let before = waiting.iter().position(|other| *other == leaf).unwrap_or(waiting.len()) + gathers;
+        let rests_until = self.gangs.rests_until(leaf).filter(|until| *until > now);
+        Obstacle::GangWaits { size, room: size - missing, before, rests_until }
     }
 
     /// Whether a limit, or other roles' guarantees, leave too little.
@@ -121,8 +179,17 @@ impl DrfAllocator {
         if !member.capabilities.contain(agent.needed) {
             return Some(Reason::Incapable);
         }
-        if !member.constraints.as_ref().is_none_or(|constraints| constraints.allow(&agent.profile)) {
-            return Some(Reason::Constraint);
+        if !member.is_open_to(agent) {
+            return Some(Reason::Constraint(OFFER_CONSTRAINTS));
+        }
+        let site = self.maintenance.site(now, slot, agent);
+        if let Some((group, _)) = member.demand.as_ref().and_then(|demand| demand.group_of(wanted)) {
+            if !group.can_use(site.profile, None) {
+                return Some(Reason::Constraint(TASK_CONSTRAINTS));
+            }
+            if !group.can_use(site.profile, site.time_left) {
+                return site.time_left.map(Reason::AwayTooSoon);
+            }
         }
         let total = agent.total();
         let whole = total.resources.allocatable_to(&membership.role).quantities();
@@ -136,8 +203,17 @@ impl DrfAllocator {
         if !amounts.contains(wanted) {
             return Some(Reason::Insufficient(wanted.minus_clamped(&amounts)));
         }
-        let hidden = self.filters.hidden_until(slot, membership.leaf, &free);
-        hidden.filter(|until| *until > now).map(Reason::Refused)
+        let hidden = self.filters.hidden_until(slot, membership.leaf, &free).filter(|until| *until > now);
+        if let Some(until) = hidden {
+            return Some(Reason::Refused(until));
+        }
+        // What is gathered for a gang is no offer by itself.
+        let demand =
+            member.demand.as_ref().filter(|demand| demand.gangs().all(|(_, gang, _)| gang.shape != *wanted));
+        if demand.is_some_and(|demand| !demand.is_met() && !demand.is_served_by(&amounts, site)) {
+            return Some(Reason::NotWaitedFor);
+        }
+        (!self.is_enough(member, &amounts)).then_some(Reason::BelowMinimum)
     }
 }
 
@@ -146,7 +222,14 @@ impl Tally {
         match reason {
             Reason::NotAllowed => self.not_allowed += 1,
             Reason::Incapable => self.incapable += 1,
-            Reason::Constraint => self.constrained += 1,
+            Reason::Constraint(TASK_CONSTRAINTS) => self.unsuitable += 1,
+            Reason::Constraint(_) => self.constrained += 1,
+            Reason::AwayTooSoon(left) => {
+                self.away_too_soon += 1;
+                self.left = self.left.max(left);
+            }
+            Reason::BelowMinimum => self.below_minimum += 1,
+            Reason::NotWaitedFor => self.not_waited_for += 1,
             Reason::TooSmall(lacking) => self.too_small.note(lacking),
             Reason::ReservedToOthers => self.reserved += 1,
             Reason::Insufficient(lacking) => self.insufficient.note(lacking),
@@ -161,7 +244,7 @@ impl Tally {
         if self.agents == 0 {
             obstacles.push(Obstacle::NoAgents);
         }
-        let is_too_large = self.too_small.agents > 0 && self.too_small.agents == self.agents;
+        let is_too_large = self.too_small.agents > 0 && self.too_small.agents == self.agents - self.absent;
         if is_too_large && let Some(lacking) = self.too_small.closest {
             obstacles.push(Obstacle::LargerThanAnyAgent { lacking });
             return;
@@ -174,7 +257,14 @@ impl Tally {
         if let Some(until) = self.refused_until {
             obstacles.push(Obstacle::Refused { agents: self.refused, until });
         }
+        let (absent, left) = (self.absent, self.left);
+        let [away_too_soon, below_minimum, not_waited_for] =
+            [self.away_too_soon, self.below_minimum, self.not_waited_for];
         for (agents, obstacle) in [
+            (absent, Obstacle::Absent { agents: absent }),
+            (away_too_soon, Obstacle::AwayTooSoon { agents: away_too_soon, left }),
+            (below_minimum, Obstacle::BelowMinimum { agents: below_minimum }),
+            (not_waited_for, Obstacle::NotWaitedFor { agents: not_waited_for }),
             (self.reserved, Obstacle::ReservedToOthers { agents: self.reserved }),
             (self.incapable, Obstacle::Incapable { agents: self.incapable }),
             (self.not_allowed, Obstacle::NotAllowed { agents: self.not_allowed }),
@@ -183,9 +273,10 @@ impl Tally {
                 obstacles.push(obstacle);
             }
         }
-        if self.constrained > 0 {
-            let name = "the framework's offer constraints".to_owned();
-            obstacles.push(Obstacle::Constraint { name, agents: self.constrained });
+        for (agents, name) in [(self.constrained, OFFER_CONSTRAINTS), (self.unsuitable, TASK_CONSTRAINTS)] {
+            if agents > 0 {
+                obstacles.push(Obstacle::Constraint { name: name.to_owned(), agents });
+            }
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Why a task does not run: reasons from the framework and from the allocator, joined.
 
 use std::fmt;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -121,6 +122,100 @@ pub enum Obstacle {
     Paused,
     /// The framework has been offered all that it said it waits for.
     DemandMet,
+    /// Agents where it would fit, but not what the framework said it waits for.
+    NotWaitedFor {
+        /// How many.
+        agents: usize,
+    },
+    /// Agents that are not connected, or away just now.
+    Absent {
+        /// How many.
+        agents: usize,
+    },
+    /// Agents that will be away before the task would have ended.
+    AwayTooSoon {
+        /// How many.
+        agents: usize,
+        /// How long the last of them stays.
+        left: Duration,
+    },
+    /// Agents where it would fit, but where less is free than is ever offered.
+    BelowMinimum {
+        /// How many.
+        agents: usize,
+    },
+    /// Tasks that start together, and more than all agents have room for even when they are empty, or than their role may have.
+    GangTooLarge {
+        /// How many start together.
+        size: u32,
+        /// How many there could be.
+        most: u32,
+    },
+    /// Tasks that start together wait for room for all of them; it is their turn to gather it.
+    GangGathers {
+        /// How many start together.
+        size: u32,
+        /// For how many there is room now.
+        gathered: u32,
+        /// When the turn ends.
+        until: Time,
+    },
+    /// Tasks that start together wait for room for all of them, and for their turn to gather it.
+    GangWaits {
+        /// How many start together.
+        size: u32,
+        /// For how many there is room now.
+        room: u32,
+        /// How many have their turn before.
+        before: usize,
+        /// The framework had a turn lately, and does not begin another before this.
+        rests_until: Option<Time>,
+    },
+}
+
+impl Obstacle {
+    /// What would change it.
+    pub fn remedy(&self) -> &'static str {
+        match self {
+            Obstacle::Dependency { .. } => "it goes on by itself when the other work is done",
+            Obstacle::Backoff { .. } => "it is tried again by itself; its logs may say why it failed",
+            Obstacle::LimitReached { .. } => {
+                "others have to end first; a higher limit lets more run together"
+            }
+            Obstacle::LargerThanAnyAgent { .. } => "ask for less, or add a larger agent",
+            Obstacle::Insufficient { .. } => {
+                "tasks have to end there; asking for less, or more agents, helps at once"
+            }
+            Obstacle::Refused { .. } => "they are offered again by then, or when the framework revives",
+            Obstacle::BelowFairShare { .. } => {
+                "those before it have to be served; a higher weight moves it forward"
+            }
+            Obstacle::Suppressed => "the framework has to revive the role",
+            Obstacle::Disconnected => "the framework's scheduler has to connect",
+            Obstacle::NoAgents => "an agent has to join",
+            Obstacle::Constraint { .. } => "loosen the rule, or add agents that it allows",
+            Obstacle::InProgress { .. } => "nothing has to be done",
+            Obstacle::QuotaLimit { .. } => "tasks of the role have to end, or its limit be raised",
+            Obstacle::KeptBack { .. } => {
+                "other roles have to get what they are guaranteed, or be guaranteed less; more agents help"
+            }
+            Obstacle::ReservedToOthers { .. } => "unreserve resources there, or use a role that has them",
+            Obstacle::Incapable { .. } => "the framework has to say that it can deal with such agents",
+            Obstacle::NotAllowed { .. } => "put their machines on the allow-list",
+            Obstacle::NotInRole => "the framework has to join the role",
+            Obstacle::Paused => "the allocator has to be resumed",
+            Obstacle::DemandMet => "the framework has to use its offers, or say that it waits for more",
+            Obstacle::NotWaitedFor { .. } => "the framework has to say that it waits for tasks like this",
+            Obstacle::Absent { .. } => "they have to connect again, or their maintenance to end",
+            Obstacle::AwayTooSoon { .. } => {
+                "they are of use again after their maintenance; a shorter run time fits before it"
+            }
+            Obstacle::BelowMinimum { .. } => "lower the least amounts that are offered, or free more there",
+            Obstacle::GangTooLarge { .. } => "start fewer together, add agents, or raise the role's limit",
+            Obstacle::GangGathers { .. } => "tasks elsewhere have to end before its turn does",
+            Obstacle::GangWaits { .. } => "tasks have to end; starting fewer together helps at once",
+        }
+    }
 }
 
 impl fmt::Display for Obstacle {
@@ -170,6 +265,32 @@ impl fmt::Display for Obstacle {
                 f.write_str("the framework has been offered all that it said it waits for")
             }
             Obstacle::Paused => f.write_str("the allocator is paused"),
+            Obstacle::NotWaitedFor { agents } => {
+                write!(f, "{agents} agent(s) have room, but the framework did not say that it waits for this")
+            }
+            Obstacle::Absent { agents } => write!(f, "{agents} agent(s) are not connected, or away"),
+            Obstacle::AwayTooSoon { agents, left } => write!(
+                f,
+                "{agents} agent(s) will be away before it would have ended; the last of them stays for {left:?}"
+            ),
+            Obstacle::BelowMinimum { agents } => {
+                write!(f, "{agents} agent(s) have less free than is ever offered")
+            }
+            Obstacle::GangTooLarge { size, most } => write!(
+                f,
+                "{size} tasks start together, but all agents and limits have room for {most} even without others"
+            ),
+            Obstacle::GangGathers { size, gathered, .. } => write!(
+                f,
+                "{size} tasks start together; their framework gathers room for them, and has it for {gathered}"
+            ),
+            Obstacle::GangWaits { size, room, before, rests_until } => {
+                write!(f, "{size} tasks start together, and there is room for {room}; ")?;
+                match rests_until {
+                    Some(_) => f.write_str("their framework had its turn to gather it, and lets others try"),
+                    None => write!(f, "{before} other(s) have their turn to gather it before"),
+                }
+            }
         }
     }
 }

@@ -25,7 +25,7 @@ fn told(explanation: &Explanation) -> String {
     }
     text.push('\n');
     for obstacle in &explanation.obstacles {
-        let _ = writeln!(text, "- {obstacle}");
+        let _ = writeln!(text, "- {obstacle}\n  {}", obstacle.remedy());
     }
     if explanation.obstacles.is_empty() {
         text.push_str("nothing is known to stand in its way\n");

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use apportion::allocator::Allocator;
-use apportion::protocol::{AgentId, FrameworkId};
+use apportion::protocol::{AgentId, Explanation, FrameworkId};
 use apportion::resources::{Resources, Role};
 
 use super::expectations::offered;
@@ -60,19 +60,34 @@ impl World {
             (None, None) => return Err("explain needs a framework or a role".into()),
         };
         for (framework, role) in frameworks {
-            self.explanation.push(format!("{framework} in {role}:"));
-            let lines = self.explain(&framework, &role, &explain.resources.0);
-            self.explanation.extend(lines.into_iter().map(|line| format!("- {line}")));
+            let groups = self.allocator.explain_demand(self.now, &framework, &role);
+            if explain.resources.0.is_empty() && !groups.is_empty() {
+                for (group, explanation) in groups {
+                    let title = format!("{framework} in {role}, {} of {}:", group.count, group.shape);
+                    self.tell_why(title, lines(&explanation));
+                }
+            } else {
+                let lines = self.explain(&framework, &role, &explain.resources.0);
+                self.tell_why(format!("{framework} in {role}:"), lines);
+            }
         }
-        Ok(())
+        let told = self.explanation.join("\n");
+        match explain.contains.iter().find(|text| !told.contains(text.as_str())) {
+            Some(text) => Err(Wrong {
+                message: "the explanation does not say what is expected".to_owned(),
+                details: format!("\n  expected: {text}\n  found:\n{told}"),
+            }),
+            None => Ok(()),
+        }
+    }
+
+    fn tell_why(&mut self, title: String, lines: Vec<String>) {
+        self.explanation.push(title);
+        self.explanation.extend(lines.into_iter().map(|line| format!("- {line}")));
     }
 
     pub(super) fn explain(&self, framework: &FrameworkId, role: &Role, wanted: &Resources) -> Vec<String> {
-        let explanation = self.allocator.explain(self.now, framework, role, &wanted.quantities());
-        if explanation.obstacles.is_empty() {
-            return vec!["nothing stands in the way".to_owned()];
-        }
-        explanation.obstacles.iter().map(ToString::to_string).collect()
+        lines(&self.allocator.explain(self.now, framework, role, &wanted.quantities()))
     }
 
     pub(super) fn expect_shares(&self, expected: &BTreeMap<String, f64>) -> Result<(), Wrong> {
@@ -100,4 +115,12 @@ impl World {
         let framework = FrameworkId::new(framework).ok()?;
         Some(self.allocator.framework_share(&framework, &role.parse().ok()?)?.as_f64())
     }
+}
+
+/// What an explanation says, for people.
+fn lines(explanation: &Explanation) -> Vec<String> {
+    if explanation.obstacles.is_empty() {
+        return vec!["nothing stands in the way".to_owned()];
+    }
+    explanation.obstacles.iter().map(|obstacle| format!("{obstacle} ({})", obstacle.remedy())).collect()
 }

@@ -427,8 +427,12 @@ pub(super) struct Explain {
     /// Every framework of the role when none is named.
     pub(super) framework: Option<Text<FrameworkId>>,
     pub(super) role: Option<Text<Role>>,
+    /// Without any, each group of tasks that a framework waits for is explained.
     #[serde(default)]
     pub(super) resources: Text<Resources>,
+    /// Each of these has to be said.
+    #[serde(default)]
+    pub(super) contains: Vec<String>,
 }
 
 #[derive(Clone, Debug, Deserialize)]

@@ -52,7 +52,7 @@ impl DrfAllocator {
     }
 
     /// The leaves that wait for gangs, in the order of their turns.
-    fn leaves_with_gangs(&self) -> Vec<Leaf> {
+    pub(in crate::allocator) fn leaves_with_gangs(&self) -> Vec<Leaf> {
         let total = self.share_total();
         let waits = |leaf: Leaf| {
             let demand = self.tree.member(leaf).and_then(|member| member.demand.as_ref());

@@ -29,9 +29,9 @@ use crate::protocol::DemandGroup;
 use crate::resources::Resources;
 use crate::time::Time;
 
-pub(super) use self::search::Part;
 #[cfg(test)]
 pub(super) use self::search::fit;
+pub(super) use self::search::{Part, Scope};
 
 /// Resources for a gang, on one agent or several, for one role of one framework: accepted or declined whole.
 #[derive(Clone, Debug, PartialEq)]

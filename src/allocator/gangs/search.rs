@@ -55,8 +55,7 @@ pub(in crate::allocator) fn fit(
 }
 
 impl DrfAllocator {
-    /// Resources for so many tasks of a gang, on all agents together, in the order in which these joined; `None` when they are too
-    /// few.
+    /// Resources for so many tasks of a gang, on all agents together; `None` when they are too few.
     pub(in crate::allocator) fn search(
         &self,
         now: Time,
@@ -65,7 +64,21 @@ impl DrfAllocator {
         tasks: u32,
         scope: Scope,
     ) -> Option<Vec<(AgentSlot, Part)>> {
-        let member = self.tree.member(leaf)?;
+        let (found, missing) = self.search_most(now, leaf, group, tasks, scope);
+        (missing == 0).then_some(found)
+    }
+
+    /// Resources for as many tasks of a gang as there is room for, at most so many, in the order in which agents joined; and for how
+    /// many there is none.
+    pub(in crate::allocator) fn search_most(
+        &self,
+        now: Time,
+        leaf: Leaf,
+        group: &DemandGroup,
+        tasks: u32,
+        scope: Scope,
+    ) -> (Vec<(AgentSlot, Part)>, u32) {
+        let Some(member) = self.tree.member(leaf) else { return (Vec::new(), tasks) };
         let (mut found, mut missing, mut taken) = (Vec::new(), tasks, Quantities::new());
         for (slot, agent) in self.joined(scope) {
             let held = if scope == Scope::Free { agent.available() } else { agent.total() };
@@ -87,10 +100,10 @@ impl DrfAllocator {
             missing -= part.tasks;
             found.push((slot, part));
             if missing == 0 {
-                return Some(found);
+                break;
             }
         }
-        None
+        (found, missing)
     }
 
     /// The agents that are there, in the order in which they joined.
