@@ -3,13 +3,15 @@
 
 use std::fs;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
+use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use apportion::isolation::{
     Exit, Isolation, IsolationError, IsolationKind, IsolationPreference, Limits, Output, Process,
-    ProcessSpec, SpawnError, Status,
+    ProcessSpec, SpawnError, Status, User,
 };
 use tempfile::TempDir;
 
@@ -366,4 +368,26 @@ fn isolation_says_what_it_enforces() {
     ));
     let auto = Isolation::detect(IsolationPreference::Auto, &root()).unwrap();
     assert_eq!(auto.kind() == IsolationKind::Plain, auto.describe().contains("plain"));
+}
+
+#[test]
+fn a_task_of_another_user_has_that_user_s_rights_and_groups_and_no_others() {
+    if !rustix::process::geteuid().is_root() {
+        eprintln!("SKIPPED: it takes root to run as someone else");
+        return;
+    }
+    let nobody = User::named("nobody").expect("every system has it");
+    let groups = Command::new("id").args(["-Gn", "nobody"]).output().expect("id runs").stdout;
+    let groups = String::from_utf8(groups).expect("names");
+    for isolation in isolations() {
+        let folder = TempDir::new().expect("a folder");
+        nobody.own(folder.path()).expect("we are root");
+        let script = "id -un; id -Gn; touch mine; cat /etc/shadow 2>&1 | grep -c denied; exit 7";
+        let spec = shell(script, folder.path()).stdout(Output::Create("out".into())).die_with_parent();
+        assert_eq!(run(&isolation, &spec.user(nobody.clone())).status, Status::Code(7));
+        let out = fs::read_to_string(folder.path().join("out")).expect("it was written");
+        assert_eq!(out, format!("nobody\n{groups}1\n"), "{}", isolation.describe());
+        let owner = fs::metadata(folder.path().join("mine")).expect("it was made").uid();
+        assert_eq!(owner, nobody.uid());
+    }
 }

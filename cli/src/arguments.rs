@@ -384,7 +384,7 @@ pub(crate) enum RulesCommand {
     /// Go by the rules of a file from now on
     #[command(after_help = "\
 Once there are rules, everything that none of them allows is refused. A rule names principals (operator/alice, framework/team-*, \
-or * for everyone), actions (register, reserve, set-weight, set-quota, kill, read-logs, submit, view, operate), and, if it is not \
+or * for everyone), actions (register, reserve, run-as, set-weight, set-quota, kill, read-logs, submit, view, operate), and, if it is not \
 about all of them, roles; those below a role are meant with it. Limits bound how many calls a second a principal may send on a \
 connection.
 

@@ -18,6 +18,7 @@
 //! | `spawn` | from the spec to the running process, and what failures mean |
 //! | `error` | what may go wrong before the program runs |
 //! | `process` | the running process: signals, reaping, the exit |
+//! | `user` | as whom a process runs |
 //! | `sys` | the `clone3` launch and the `waitid` with usage: all of the unsafe code |
 //! | `cgroups` | the pool of cgroups, its v1 and v2 layouts, and tidying up after dead runs |
 //!
@@ -56,9 +57,11 @@ mod process;
 mod spawn;
 mod spec;
 mod sys;
+mod user;
 
 pub use backend::{Isolation, IsolationKind, IsolationPreference};
 pub use cgroups::CleanUp;
 pub use error::{IsolationError, SpawnError};
 pub use process::{Exit, Process, Status, Usage};
 pub use spec::{Limits, Output, ProcessSpec};
+pub use user::{User, UserError};

@@ -47,6 +47,7 @@ pub(super) fn spawn(
         cgroup,
         data_bytes,
         die_with_parent: spec.die_with_parent,
+        user: spec.user.as_ref().filter(|user| !user.is_current()),
     });
     match launched {
         Ok((pid, pidfd)) => Ok(Process::new(pid, pidfd, floor_kib, lease)),
@@ -123,6 +124,7 @@ fn explain(spec: &ProcessSpec, program: PathBuf, step: Step, source: io::Error) 
         Step::Clone if errno == Some(libc::EAGAIN) => SpawnError::TooManyProcesses,
         Step::Clone => refused(program, "make a process (clone3, Linux 5.7 or newer)", source),
         Step::EnterCgroup => SpawnError::Cgroup { step: "entering it", source },
+        Step::User => refused(program, "become the user of its task; that takes root", source),
         Step::Session => refused(program, "make a session", source),
         Step::ParentDeath => refused(program, "tie it to its parent's life", source),
         Step::Directory => SpawnError::BadDirectory { directory: spec.directory.clone(), source },

@@ -3,6 +3,8 @@
 use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
 
+use super::user::User;
+
 /// What a task may use of its machine.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Limits {
@@ -29,7 +31,7 @@ pub enum Output {
     Append(PathBuf),
 }
 
-/// Everything that a process is started with. Nothing is inherited but the user, the umask and the hard resource limits.
+/// Everything that a process is started with. Nothing is inherited but the user (unless another is given), the umask and the hard resource limits.
 ///
 /// The process leads a new session and process group, reads `/dev/null`, has no open files but its three standard streams, and starts
 /// with every standard signal unblocked and at its default. It may open 1,024 files (it may raise that to the inherited hard limit) and dumps no core.
@@ -50,6 +52,7 @@ pub struct ProcessSpec {
     pub(super) stderr: Output,
     pub(super) limits: Limits,
     pub(super) die_with_parent: bool,
+    pub(super) user: Option<User>,
 }
 
 impl ProcessSpec {
@@ -66,6 +69,7 @@ impl ProcessSpec {
             stderr: Output::Null,
             limits: Limits::default(),
             die_with_parent: false,
+            user: None,
         }
     }
 
@@ -115,6 +119,13 @@ impl ProcessSpec {
     #[must_use]
     pub fn die_with_parent(mut self) -> Self {
         self.die_with_parent = true;
+        self
+    }
+
+    /// Runs the process as someone else, with that user's groups and no others. Its outputs are opened before, as whom we run.
+    #[must_use]
+    pub fn user(mut self, user: User) -> Self {
+        self.user = Some(user);
         self
     }
 }

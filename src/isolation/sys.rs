@@ -9,6 +9,7 @@ use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::ptr;
 
+use super::user::User;
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
@@ -49,6 +50,7 @@ pub(super) enum Step {
     EnterCgroup,
     Session,
     ParentDeath,
+    User,
     Directory,
     Stdin,
     Stdout,
@@ -82,6 +84,8 @@ pub(super) struct Launch<'a> {
     pub(super) data_bytes: Option<u64>,
     /// Whether the kernel kills the child when this thread ends.
     pub(super) die_with_parent: bool,
+    /// As whom the child runs; `None`: as whom we run.
+    pub(super) user: Option<&'a User>,
 }
 
 /// What the child sees of its parent's memory.
@@ -218,9 +222,6 @@ fn become_program(child: &Child<'_>) -> Step {
         if libc::setsid() < 0 {
             return Step::Session;
         }
-        if launch.die_with_parent && libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) < 0 {
-            return Step::ParentDeath;
-        }
         let mut none = MaybeUninit::<libc::sigset_t>::uninit();
         libc::sigemptyset(none.as_mut_ptr());
         libc::sigprocmask(libc::SIG_SETMASK, none.as_ptr(), ptr::null_mut());
@@ -252,6 +253,13 @@ fn become_program(child: &Child<'_>) -> Step {
         if libc::syscall(libc::SYS_close_range, 3u32, u32::MAX, libc::CLOSE_RANGE_CLOEXEC) < 0 {
             return Step::InheritedFiles;
         }
+        if launch.user.is_some_and(|user| !become_user(user)) {
+            return Step::User;
+        }
+        // After the user: the kernel forgets it when that changes.
+        if launch.die_with_parent && libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) < 0 {
+            return Step::ParentDeath;
+        }
         libc::execve(launch.program.as_ptr(), child.argv, child.env);
     }
     Step::Execute
@@ -271,6 +279,18 @@ unsafe fn open_as(wanted: c_int, path: &CStr, flags: c_int) -> bool {
             libc::close(file);
         }
         moved
+    }
+}
+
+/// # Safety
+/// Only in the child.
+unsafe fn become_user(user: &User) -> bool {
+    let (uid, gid, groups) = (user.uid(), user.gid(), user.groups());
+    // SAFETY: system calls on a valid slice. Not libc's functions, which would signal the threads of the parent to follow suit.
+    unsafe {
+        libc::syscall(libc::SYS_setgroups, groups.len(), groups.as_ptr()) == 0
+            && libc::syscall(libc::SYS_setresgid, gid, gid, gid) == 0
+            && libc::syscall(libc::SYS_setresuid, uid, uid, uid) == 0
     }
 }
 

@@ -322,6 +322,9 @@ impl Master {
         if task.resources.is_empty() {
             return Err(AcceptError::NoResources(task.id.clone()));
         }
+        if matches!(&task.work, Work::Command(command) if command.user.is_some()) {
+            self.permit_framework(framework, Action::RunAs, &pooled.role)?;
+        }
         let known = self.frameworks.get(framework).is_some_and(|known| known.tasks.contains_key(&task.id));
         if known || !ids.insert(&task.id) {
             return Err(AcceptError::DuplicateTask(task.id.clone()));

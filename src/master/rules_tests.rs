@@ -1,6 +1,7 @@
 //! What operators rule, and what frameworks ask for, reaches the allocator and whoever is concerned.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::tests::{AGENT, FRAMEWORK, OPERATOR, World, agent_events, events, offers, role, task, updates};
@@ -10,7 +11,7 @@ use crate::protocol::{
     AgentCall, AgentEvent, AgentInfo, AttributeConstraint, Capabilities, DemandGroup, FaultDomain,
     FrameworkInfo, IdentityKind, InverseOfferInfo, OfferConstraints, OfferInfo, Operation, OperatorCall,
     OperatorEvent, Predicate, Quota, Reason, RequestId, Rules, SchedulerCall, SchedulerEvent, Selector,
-    TaskState, Unavailability, Weight,
+    TaskState, Unavailability, Weight, Work,
 };
 use crate::resources::{Reservation, Resources};
 use crate::spec::Document;
@@ -271,6 +272,21 @@ fn frameworks_get_the_roles_that_they_may_use_and_reserve_only_if_they_may() {
     let accept = SchedulerCall::Accept { offers: vec![offer.id], operations, refuse: Duration::ZERO };
     let out = world.call(FRAMEWORK, accept);
     assert_eq!(updates(&out), [(TaskState::Error, Some(Reason::Invalid))], "{out:?}");
+}
+
+#[test]
+fn running_as_someone_else_must_be_allowed() {
+    let mut world = World::with_operator();
+    world.ask(OperatorCall::SetRules { rules: strict() });
+    world.agent_registers(AGENT, Vec::new());
+    let mut out = world.framework_subscribes(FRAMEWORK, Duration::ZERO);
+    let offer = offers(&mut out).pop().unwrap();
+    let mut someone_else = task("t1", 1000, 64);
+    let Work::Command(command) = &mut someone_else.work else { unreachable!("it is a command") };
+    Arc::make_mut(command).user = Some("root".to_owned());
+    let operations = vec![Operation::Launch(someone_else)];
+    let accept = SchedulerCall::Accept { offers: vec![offer.id], operations, refuse: Duration::ZERO };
+    assert_eq!(updates(&world.call(FRAMEWORK, accept)), [(TaskState::Error, Some(Reason::Invalid))]);
 }
 
 #[test]

@@ -19,6 +19,8 @@ pub enum Action {
     Register,
     /// A framework reserves and unreserves resources for a role.
     Reserve,
+    /// A framework runs tasks of a role as a user that they name.
+    RunAs,
     /// Sets a role's weight.
     SetWeight,
     /// Sets a role's quota.
@@ -39,9 +41,10 @@ pub enum Action {
 
 impl Action {
     /// All of them, in the order of declaration.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Register,
         Self::Reserve,
+        Self::RunAs,
         Self::SetWeight,
         Self::SetQuota,
         Self::Kill,
@@ -56,6 +59,7 @@ impl Action {
         match self {
             Self::Register => "register",
             Self::Reserve => "reserve",
+            Self::RunAs => "run-as",
             Self::SetWeight => "set-weight",
             Self::SetQuota => "set-quota",
             Self::Kill => "kill",

@@ -69,6 +69,8 @@ pub struct CommandInfo {
     pub command: Command,
     /// Its environment, besides what the executor adds (`PATH`, `HOME`, `PORT_*`, `APPORTION_*`).
     pub env: BTreeMap<String, String>,
+    /// The user of the agent's machine as whom it runs; `None`: as whom the agent runs. Anyone else takes an agent that is root.
+    pub user: Option<String>,
     /// Names of the ports it listens on, in the order of the port numbers among the task's resources: the port named
     /// `http` is exported as `PORT_HTTP`.
     pub ports: Vec<String>,
@@ -81,11 +83,12 @@ pub struct CommandInfo {
 }
 
 impl CommandInfo {
-    /// A command without environment, ports, checks or time limit.
+    /// A command without environment, ports, checks or time limit, that runs as whom its agent runs.
     pub fn new(command: Command) -> Self {
         CommandInfo {
             command,
             env: BTreeMap::new(),
+            user: None,
             ports: Vec::new(),
             stop: StopPolicy::default(),
             timeout: None,

@@ -96,6 +96,9 @@ pub struct TaskTable {
     pub memory: Memory,
     /// Disk space; none by default.
     pub disk: Memory,
+    /// The user of the agent's machine as whom it runs; as whom the agent runs by default.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub user: Option<String>,
     /// Graphics processors; none by default.
     pub gpus: u32,
     /// Names of ports that are assigned at launch.
@@ -116,14 +119,15 @@ fn serialize_command<S: serde::Serializer>(command: &Command, serializer: S) -> 
 
 impl TaskTable {
     /// The keys that it has.
-    pub const KEYS: [&'static str; 10] =
-        ["cmd", "shell", "env", "cpus", "memory", "disk", "gpus", "ports", "stop", "timeout"];
+    pub const KEYS: [&'static str; 11] =
+        ["cmd", "shell", "env", "cpus", "memory", "disk", "gpus", "ports", "stop", "timeout", "user"];
 
     /// What the command executor is told.
     pub fn command_info(&self, checks: Checks) -> CommandInfo {
         CommandInfo {
             command: self.command.clone(),
             env: self.env.clone(),
+            user: self.user.clone(),
             ports: self.ports.iter().map(PortName::to_string).collect(),
             stop: StopPolicy { signal: self.stop.signal.number(), grace: self.stop.grace.duration() },
             timeout: self.timeout.map(Delay::duration),
@@ -226,6 +230,7 @@ pub(super) struct TaskKeys {
     ports: Vec<PortName>,
     stop: StopTable,
     timeout: Option<Delay>,
+    user: Option<String>,
 }
 
 impl TaskKeys {
@@ -249,6 +254,7 @@ impl TaskKeys {
             "ports" => self.ports = map.next_value()?,
             "stop" => self.stop = map.next_value()?,
             "timeout" => self.timeout = Some(map.next_value()?),
+            "user" => self.user = Some(map.next_value()?),
             other => return Err(A::Error::unknown_field(other, &TaskTable::KEYS)),
         }
         Ok(())
@@ -287,6 +293,7 @@ impl TaskKeys {
             cpus: self.cpus.unwrap_or(DEFAULT_CPUS),
             memory: self.memory.unwrap_or(DEFAULT_MEMORY),
             disk: self.disk,
+            user: self.user,
             gpus: self.gpus,
             ports: self.ports,
             stop: self.stop,

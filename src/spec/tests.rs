@@ -292,8 +292,10 @@ fn any_task() -> impl Strategy<Value = TaskTable> {
         grace: Delay::from_millis(grace),
     });
     let timeout = proptest::option::of(any::<u32>().prop_map(Delay::from_secs));
-    (command, env, any::<[u32; 4]>(), ports, stop, timeout).prop_map(
-        |(command, env, [cpus, memory, disk, gpus], ports, stop, timeout)| TaskTable {
+    let user = proptest::option::of("[a-z]{1,6}");
+    (command, env, any::<[u32; 4]>(), ports, stop, timeout, user).prop_map(
+        |(command, env, [cpus, memory, disk, gpus], ports, stop, timeout, user)| TaskTable {
+            user,
             command,
             env,
             cpus: Cpus::from_milli(cpus),

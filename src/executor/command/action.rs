@@ -99,6 +99,8 @@ pub struct ProcessPlan {
     pub argv: Vec<String>,
     /// The whole environment.
     pub env: Vec<(String, String)>,
+    /// The user as whom it runs; `None`: as whom the executor runs.
+    pub user: Option<String>,
     /// Its working directory, where its outputs are written to too; an absolute path.
     pub sandbox: PathBuf,
     /// What it may use.

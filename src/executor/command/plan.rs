@@ -54,11 +54,19 @@ impl Plan {
             cpus_milli: task.resources.cpus().milli(),
             memory_bytes: (mem_milli > 0).then(|| mem_milli.saturating_mul(MIB) / 1000),
         };
-        let probes = Probes { names: &command.ports, numbers: &ports, env: &env, sandbox: &sandbox, limits };
+        let probes = Probes {
+            user: command.user.as_ref(),
+            names: &command.ports,
+            numbers: &ports,
+            env: &env,
+            sandbox: &sandbox,
+            limits,
+        };
         let startup = probes.resolve("startup", command.checks.startup.as_ref())?;
         let readiness = probes.resolve("readiness", command.checks.readiness.as_ref())?;
         let liveness = probes.resolve("liveness", command.checks.liveness.as_ref())?;
-        let process = ProcessPlan { argv, env: env.into_iter().collect(), sandbox, limits };
+        let process =
+            ProcessPlan { argv, env: env.into_iter().collect(), user: command.user.clone(), sandbox, limits };
         Ok(Plan { id: task.id, command: command.clone(), process, startup, readiness, liveness })
     }
 }
@@ -110,6 +118,7 @@ fn arguments(command: &Command, env: &BTreeMap<String, String>) -> Result<Vec<St
 
 /// What probes are resolved with.
 struct Probes<'a> {
+    user: Option<&'a String>,
     names: &'a [String],
     numbers: &'a [u16],
     env: &'a BTreeMap<String, String>,
@@ -130,6 +139,7 @@ impl Probes<'_> {
             }
             Probe::Tcp { port } => ProbePlan::Tcp { port: self.port(kind, port.as_deref())? },
             Probe::Command(command) => ProbePlan::Command(Box::new(ProcessPlan {
+                user: self.user.cloned(),
                 argv: arguments(command, self.env)?,
                 env: self.env.iter().map(|(name, value)| (name.clone(), value.clone())).collect(),
                 sandbox: self.sandbox.clone(),

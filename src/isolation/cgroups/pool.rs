@@ -69,6 +69,7 @@ impl Pool {
             cgroup,
             data_bytes: None,
             die_with_parent: false,
+            user: None,
         };
         match sys::launch(&probe) {
             Err((Step::Execute, _)) => {}

@@ -179,6 +179,7 @@ mod tests {
             cgroup: Some(directory.as_fd()),
             data_bytes: None,
             die_with_parent: false,
+            user: None,
         })
         .expect("it starts");
         assert_eq!(std::fs::read_to_string(run.join("1/cgroup.procs")).unwrap().lines().count(), 1);

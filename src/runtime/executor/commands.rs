@@ -13,7 +13,7 @@ use super::probes::try_probe;
 use super::{CGROUP_ROOT, ExecutorConfig, Reporter, run_executor};
 use crate::executor::CommandExecutor;
 use crate::executor::command::{CommandAction, CommandEvent, ProcessPlan};
-use crate::isolation::{self, Isolation, Limits, Output, Process, ProcessSpec, Status};
+use crate::isolation::{self, Isolation, Limits, Output, Process, ProcessSpec, Status, User};
 use crate::protocol::logs::OutputName;
 use crate::protocol::{Exit, TaskId};
 use crate::runtime::RuntimeError;
@@ -147,7 +147,11 @@ impl World {
 fn start(isolation: &Isolation, plan: &ProcessPlan) -> Result<Process, String> {
     make_sandbox(&plan.sandbox)
         .map_err(|error| format!("cannot make its sandbox {}: {error}", plan.sandbox.display()))?;
-    let spec = spec(plan)
+    if let Some(user) = user_of(plan)? {
+        user.own(&plan.sandbox)
+            .map_err(|error| format!("cannot give its sandbox to another user, which takes root: {error}"))?;
+    }
+    let spec = spec(plan)?
         .die_with_parent()
         .stdout(Output::Create(OutputName::Stdout.file_name().into()))
         .stderr(Output::Create(OutputName::Stderr.file_name().into()));
@@ -161,17 +165,25 @@ fn make_sandbox(sandbox: &Path) -> io::Result<()> {
     }
 }
 
-/// What is started, without its outputs.
-pub(super) fn spec(plan: &ProcessPlan) -> ProcessSpec {
+fn user_of(plan: &ProcessPlan) -> Result<Option<User>, String> {
+    plan.user.as_deref().map(User::named).transpose().map_err(|error| error.to_string())
+}
+
+/// What is started, without its outputs; an error is for people.
+pub(super) fn spec(plan: &ProcessPlan) -> Result<ProcessSpec, String> {
     let limits = Limits {
         cpus_milli: plan.limits.cpus_milli,
         hard_cpu: false,
         memory_bytes: plan.limits.memory_bytes,
         pids: Some(MAX_PIDS),
     };
-    ProcessSpec::new(&plan.argv, &plan.sandbox)
+    let spec = ProcessSpec::new(&plan.argv, &plan.sandbox)
         .envs(plan.env.iter().map(|(name, value)| (name, value)))
-        .limits(limits)
+        .limits(limits);
+    Ok(match user_of(plan)? {
+        Some(user) => spec.user(user),
+        None => spec,
+    })
 }
 
 /// Each task takes a file descriptor; the usual limit of 1,024 would allow for less than a thousand.

@@ -73,8 +73,8 @@ fn status_of(head: &[u8]) -> Result<Option<u16>, String> {
 }
 
 async fn command(plan: ProcessPlan, isolation: Isolation) -> Result<(), String> {
-    let started = tokio::task::spawn_blocking(move || isolation.spawn(&spec(&plan))).await;
-    let process = started.map_err(|error| error.to_string())?.map_err(|error| error.to_string())?;
+    let start = move || isolation.spawn(&spec(&plan)?).map_err(|error| error.to_string());
+    let process = tokio::task::spawn_blocking(start).await.map_err(|error| error.to_string())??;
     // Dropped when it takes too long, which kills it.
     let exit = process.wait().await.map_err(|error| error.to_string())?;
     match exit.status {
@@ -136,6 +136,7 @@ mod tests {
             let plan = ProcessPlan {
                 argv: vec!["/bin/sh".to_owned(), "-c".to_owned(), line.to_owned()],
                 env: Vec::new(),
+                user: None,
                 sandbox: "/".into(),
                 limits: ProcessLimits { cpus_milli: 100, memory_bytes: None },
             };

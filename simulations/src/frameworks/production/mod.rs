@@ -54,6 +54,7 @@ fn task_table(class: &TaskClass, job: u32) -> Option<TaskTable> {
         ports: Vec::new(),
         stop: StopTable::default(),
         timeout: None,
+        user: None,
     };
     for (kind, amount) in class.amounts.iter() {
         let milli = u32::try_from(amount.milli()).ok();
