@@ -6,6 +6,7 @@ use compact_str::CompactString;
 use rustc_hash::FxHashMap;
 
 use crate::gpus::with_gpus;
+use crate::scenario::JobDecision;
 use crate::traces::GpuRequest;
 use crate::values::Span;
 
@@ -63,6 +64,8 @@ pub struct Job {
     pub gang: bool,
     /// The higher, the earlier, where the queue's policy looks at it.
     pub priority: i32,
+    /// How long it takes to decide on it, where that is not as for all jobs of the framework.
+    pub decision: Option<JobDecision>,
 }
 
 /// A framework's jobs, in the order of their arrival.

@@ -63,6 +63,12 @@ pub struct FrameworkRecord {
     pub rescinds: u64,
     /// How long it was deciding, in nanoseconds.
     pub busy_ns: u64,
+    /// Acceptances of offers that it sent.
+    pub accepts: u64,
+    /// How many of them came too late, since others had taken what they used.
+    pub conflicts: u64,
+    /// What it held of the cluster's cores while it decided, in thousandths of a core, times nanoseconds.
+    pub held_cpu_ns: u128,
     /// How many of its jobs have arrived.
     pub arrived: usize,
     /// Whether it runs tasks again that have failed.

@@ -2,7 +2,8 @@
 
 use std::collections::VecDeque;
 
-use apportion::protocol::SchedulerCall;
+use apportion::protocol::{OfferMode, SchedulerCall, SchedulerEvent};
+use apportion::resources::Kind;
 use apportion::scheduler::{SchedulerInput, SchedulerOutput};
 use apportion::time::Time;
 
@@ -16,7 +17,12 @@ pub(super) struct Seat {
     party: Box<dyn Party>,
     decision: Decision,
     deciding_until: Option<Time>,
-    inbox: VecDeque<SchedulerInput>,
+    /// Whether it ever takes time to decide.
+    pub(super) thinks: bool,
+    /// The cores that it holds for the present decision, in thousandths.
+    held: u64,
+    /// What it was told while it decided, and when.
+    inbox: VecDeque<(Time, SchedulerInput)>,
     outbox: Vec<SchedulerCall>,
     /// When its timer is to be looked at; so that it is woken once.
     pub(super) woken_at: Option<Time>,
@@ -32,6 +38,8 @@ impl Seat {
             party,
             decision,
             deciding_until: None,
+            thinks: decision.per_job.nanos() + decision.per_task.nanos() > 0,
+            held: 0,
             inbox: VecDeque::new(),
             outbox: Vec::new(),
             woken_at: None,
@@ -44,9 +52,9 @@ impl Seat {
     /// Tells the framework something, at once or when it has decided. Appends what it says at once.
     pub(super) fn tell(&mut self, now: Time, input: SchedulerInput, said: &mut Vec<SchedulerCall>) {
         if self.is_deciding() {
-            self.inbox.push_back(input);
+            self.inbox.push_back((now, input));
         } else {
-            self.hear(now, input, said);
+            self.hear(now, now, input, said);
         }
     }
 
@@ -55,9 +63,9 @@ impl Seat {
         (self.deciding_until, self.end_is_noted) = (None, false);
         said.append(&mut self.outbox);
         while !self.is_deciding()
-            && let Some(input) = self.inbox.pop_front()
+            && let Some((told_at, input)) = self.inbox.pop_front()
         {
-            self.hear(now, input, said);
+            self.hear(now, told_at, input, said);
         }
     }
 
@@ -80,7 +88,20 @@ impl Seat {
         if self.is_deciding() { None } else { self.party.next_deadline() }
     }
 
-    fn hear(&mut self, now: Time, input: SchedulerInput, said: &mut Vec<SchedulerCall>) {
+    /// What happened, as of the end of the run: a decision or an offer that is under way counts for as long as it went on.
+    pub(super) fn record_at(&self, end: Time) -> FrameworkRecord {
+        let rest = self.deciding_until.map_or(0, |until| until.since(end).as_nanos() as u64);
+        let waiting = self.inbox.iter().map(|(told_at, input)| cores_held(input) * nanos(*told_at, end));
+        FrameworkRecord {
+            busy_ns: self.record.busy_ns - rest,
+            held_cpu_ns: self.record.held_cpu_ns + waiting.sum::<u128>()
+                - u128::from(self.held) * u128::from(rest),
+            ..self.record
+        }
+    }
+
+    fn hear(&mut self, now: Time, told_at: Time, input: SchedulerInput, said: &mut Vec<SchedulerCall>) {
+        let held = if self.thinks { cores_held(&input) } else { 0 };
         let before = self.party.effort();
         self.party.handle(now, input, &mut self.scratch);
         let after = self.party.effort();
@@ -90,14 +111,30 @@ impl Seat {
                 None
             }
         });
-        let nanos = self.decision.per_job.nanos() * (after.jobs - before.jobs)
-            + self.decision.per_task.nanos() * (after.tasks - before.tasks);
-        if nanos == 0 {
+        let thought_ns = self.decision.per_job.nanos() * (after.jobs - before.jobs)
+            + self.decision.per_task.nanos() * (after.tasks - before.tasks)
+            + (after.own_ns - before.own_ns);
+        self.record.held_cpu_ns += held * (nanos(told_at, now) + u128::from(thought_ns));
+        self.held = held as u64;
+        if thought_ns == 0 {
             said.extend(calls);
             return;
         }
         self.outbox.extend(calls);
-        self.record.busy_ns += nanos;
-        self.deciding_until = Some(now + std::time::Duration::from_nanos(nanos));
+        self.record.busy_ns += thought_ns;
+        self.deciding_until = Some(now + std::time::Duration::from_nanos(thought_ns));
     }
+}
+
+fn nanos(since: Time, until: Time) -> u128 {
+    until.since(since).as_nanos()
+}
+
+/// The cores that others do without while offers are not answered, in thousandths.
+fn cores_held(input: &SchedulerInput) -> u128 {
+    let SchedulerInput::Event(SchedulerEvent::Offers(offers)) = input else { return 0 };
+    let exclusive = offers.iter().filter(|offer| offer.mode == OfferMode::Exclusive);
+    exclusive
+        .map(|offer| u128::from(offer.resources.quantities().get(&Kind::Cpus).milli().unsigned_abs()))
+        .sum()
 }

@@ -18,7 +18,7 @@ use super::agent::{Deed, RunId, TimerAgent};
 use super::calendar::{Calendar, Class};
 use super::placement::{Effect, PlacementCluster};
 use super::post::{Edge, Post};
-use super::record::{Ending, FrameworkRecord, Outcome, Record, TaskRun};
+use super::record::{Ending, Outcome, Record, TaskRun};
 use super::seat::Seat;
 use crate::digest::Digester;
 use crate::frameworks::production::{BatchParty, Blueprint, ServiceParty};
@@ -258,7 +258,9 @@ impl Simulation {
             }
         };
         let place = self.plug(model.id.clone(), party, model.decision)?;
-        self.seats[place as usize].record.retries = model.player != Player::Queue;
+        let seat = &mut self.seats[place as usize];
+        seat.record.retries = model.player != Player::Queue;
+        seat.thinks |= model.workload.jobs.iter().any(|job| job.decision.is_some());
         let workload = model.workload.clone();
         let ends = workload.jobs.iter().filter(|job| job.lengths.of(0).is_some());
         self.to_end += ends.map(|job| u64::from(job.tasks)).sum::<u64>();
@@ -336,14 +338,9 @@ impl Simulation {
 
     fn record(&mut self, ending: Ending) -> Record {
         let end = self.now;
-        let finish = |seat: &Seat| {
-            // A decision that is under way counts for as long as it went on.
-            let rest = seat.deciding_until().map_or(0, |until| until.since(end).as_nanos() as u64);
-            FrameworkRecord { busy_ns: seat.record.busy_ns - rest, ..seat.record }
-        };
         Record {
             tasks: std::mem::take(&mut self.tasks),
-            frameworks: self.seats.iter().map(finish).collect(),
+            frameworks: self.seats.iter().map(|seat| seat.record_at(end)).collect(),
             cycles: self.cycles,
             end,
             ending,
@@ -525,6 +522,7 @@ impl Simulation {
                             self.digester.add([offer.id.0]);
                         }
                     }
+                    SchedulerEvent::Conflict(_) => self.seats[framework as usize].record.conflicts += 1,
                     SchedulerEvent::Rescind(offers) => {
                         self.seats[framework as usize].record.rescinds += offers.len() as u64;
                     }
@@ -641,8 +639,11 @@ impl Simulation {
     fn after_framework(&mut self, framework: u32, said: Vec<SchedulerCall>) {
         let connection = framework_connection(framework);
         for call in said {
-            if let SchedulerCall::Decline { offers, .. } = &call {
-                self.seats[framework as usize].record.declines += offers.len() as u64;
+            let record = &mut self.seats[framework as usize].record;
+            match &call {
+                SchedulerCall::Decline { offers, .. } => record.declines += offers.len() as u64,
+                SchedulerCall::Accept { .. } => record.accepts += 1,
+                _ => {}
             }
             match (&self.core, call) {
                 (Core::Full { .. }, call) => {

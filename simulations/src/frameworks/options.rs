@@ -92,6 +92,8 @@ pub struct QueueOptions {
     pub refuse: Span,
     /// Whether it tells the master what it waits for, and is offered that; or is offered all that is free.
     pub states_demand: bool,
+    /// So many jobs it decides on at a time at most.
+    pub jobs_per_decision: u32,
 }
 
 impl Default for QueueOptions {
@@ -103,6 +105,7 @@ impl Default for QueueOptions {
             per_offer: 1,
             refuse,
             states_demand: true,
+            jobs_per_decision: u32::MAX,
         }
     }
 }

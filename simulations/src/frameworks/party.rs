@@ -13,6 +13,8 @@ pub struct Effort {
     pub jobs: u64,
     /// Tasks that it launched.
     pub tasks: u64,
+    /// The time for jobs that have decision times of their own, which are not among the others, in nanoseconds.
+    pub own_ns: u64,
 }
 
 /// A scheduler's process, as the simulation drives it.

@@ -67,6 +67,10 @@ pub struct QueueFramework {
     /// When it last asked for all offers to place a gang.
     gathered_at: Option<Time>,
     effort: Effort,
+    /// Whether anything was launched on the present offers.
+    has_launched: bool,
+    /// So many jobs more can be decided on with the present offers.
+    jobs_left: u32,
     /// The job whose task was the last to be launched: going on with it is no new decision.
     going_on: Option<u32>,
 }
@@ -125,6 +129,8 @@ impl QueueFramework {
             planned_at: None,
             gathered_at: None,
             effort: Effort::default(),
+            has_launched: false,
+            jobs_left: u32::MAX,
             going_on: None,
         }
     }
@@ -215,16 +221,28 @@ impl QueueFramework {
             self.begun[job as usize] += 1;
         }
         if self.going_on != Some(job) {
-            self.effort.jobs += 1;
+            self.note_decision(job);
         }
-        self.effort.tasks += 1;
-        self.going_on = Some(job);
+        match self.job(job).decision {
+            Some(own) => self.effort.own_ns += own.per_task.nanos(),
+            None => self.effort.tasks += 1,
+        }
+        (self.going_on, self.has_launched) = (Some(job), true);
         let class = self.job(job).class;
         self.line.take_task(class);
         if self.next_index(job).is_none() {
             self.line.remove(class, self.key(job), job);
         }
         self.note_running(job, 1);
+    }
+
+    /// A job is decided on.
+    fn note_decision(&mut self, job: u32) {
+        self.jobs_left = self.jobs_left.saturating_sub(1);
+        match self.job(job).decision {
+            Some(own) => self.effort.own_ns += own.per_job.nanos(),
+            None => self.effort.jobs += 1,
+        }
     }
 
     /// Launches as many waiting tasks of a job as fit; whether none is left.
@@ -245,6 +263,9 @@ impl QueueFramework {
         shelf: &mut Shelf<'_>,
         first: &mut usize,
     ) -> bool {
+        if self.jobs_left == 0 && self.going_on != Some(entry.job) {
+            return false;
+        }
         let request = self.requests[class as usize].clone();
         if self.job(entry.job).gang {
             let count = self.waiting_tasks(entry.job);
@@ -361,7 +382,7 @@ impl Scheduler for QueueFramework {
 
     fn resource_offers(&mut self, driver: &mut Driver, offers: &mut [Offer]) {
         self.stated.spend();
-        let before = self.effort.tasks;
+        (self.has_launched, self.jobs_left) = (false, self.options.jobs_per_decision);
         let role = self.role.clone();
         let whole: Vec<_> = offers.iter().map(|offer| offer.remaining().quantities()).collect();
         if self.options.policy.is_planned() {
@@ -379,16 +400,20 @@ impl Scheduler for QueueFramework {
             } else {
                 self.serve_what_fits(&mut shelf);
             }
-            if self.effort.tasks == before {
-                self.effort.jobs += 1;
+            if !self.has_launched {
                 self.going_on = None;
+                if let Some((entry, _)) = self.line.head() {
+                    self.note_decision(entry.job);
+                }
             }
         }
         let gathers = self.has_to_gather(driver.now());
+        // What it did not get to is still wanted.
+        let keeps_all = gathers || self.has_launched && self.jobs_left == 0;
         let mut refused = false;
         for (offer, whole) in offers.iter_mut().zip(whole) {
             // What is left of an offer is for whoever is next, which may be this framework again.
-            let is_refused = !gathers && offer.remaining().quantities() == whole;
+            let is_refused = !keeps_all && offer.remaining().quantities() == whole;
             offer.refuse_for(if is_refused { self.options.refuse.duration() } else { Duration::ZERO });
             refused |= is_refused;
         }

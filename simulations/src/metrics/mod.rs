@@ -16,6 +16,8 @@
 //! | `fragmentation` | share | FGD's F (Weng et al., ATC 2023), divided by what is idle: [`fragmentation`](Fragmentation) |
 //! | `offers`, `declines` | | offers made to a framework, and those of which it used nothing |
 //! | `busyness` | share | of the run's time, how long a framework was deciding |
+//! | `conflict_fraction` | | acceptances that came too late, since others had taken what they used, divided by those that did not (Omega's conflicts per transaction) |
+//! | `held_cpus` | cores | mean over time of the cores that were offered to a framework alone while it decided |
 //! | `goodput` | share | of the time that tasks used, weighted with their cores, the part of those that finished |
 //!
 //! Percentiles are interpolated between the two values around them (method 7 of Hyndman and Fan, as NumPy and R do).

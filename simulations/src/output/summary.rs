@@ -104,6 +104,10 @@ pub struct FrameworkSummary {
     pub declines: u64,
     /// The part of the time for which it was deciding.
     pub busyness: f64,
+    /// Acceptances that came too late, since others had taken what they used, per acceptance that did not.
+    pub conflict_fraction: f64,
+    /// Cores that were offered to it alone while it decided, on average over the run.
+    pub held_cpus: f64,
     /// As of all.
     pub wait_s: Spread,
     /// As of all.
@@ -156,6 +160,11 @@ impl Summary {
                 offers: seen.offers,
                 declines: seen.declines,
                 busyness: ratio(seen.busy_ns as f64 / 1e9, virtual_s),
+                conflict_fraction: ratio(
+                    seen.conflicts as f64,
+                    seen.accepts.saturating_sub(seen.conflicts) as f64,
+                ),
+                held_cpus: ratio(seen.held_cpu_ns as f64 / 1e12, virtual_s),
                 wait_s: Spread::of(own().filter_map(JobTimes::wait_s).collect()),
                 jct_s: Spread::of(own().filter_map(JobTimes::jct_s).collect()),
             };

@@ -91,7 +91,7 @@ impl Check<'_> {
         if let Err(error) = framework.name.parse::<FrameworkId>() {
             self.wrong(&["name"], error.to_string());
         }
-        if framework.jobs.is_empty() && framework.workload.is_none() {
+        if framework.jobs.is_empty() && framework.workload.is_none() && framework.workloads.is_empty() {
             self.wrong(
                 &["jobs"],
                 format!("framework '{}' has nothing to run: add 'jobs' or 'workload'", framework.name),
@@ -102,6 +102,10 @@ impl Check<'_> {
         }
         if let Some(workload) = &framework.workload {
             self.within(&["workload"], |check| check.workload(workload, framework.kind, until));
+        }
+        for (place, workload) in framework.workloads.iter().enumerate() {
+            let path = ["workloads", &place.to_string()];
+            self.within(&path, |check| check.workload(workload, framework.kind, until));
         }
     }
 

@@ -128,6 +128,7 @@ impl Scenario {
         let mut draw = Draw {
             whose: &whose,
             table,
+            name: table.name.clone(),
             tasks: self.stream(table, "tasks"),
             durations: self.stream(table, "durations"),
             builder: WorkloadBuilder::default(),
@@ -135,7 +136,13 @@ impl Scenario {
         for (place, job) in table.jobs.iter().enumerate() {
             draw.listed(place, job)?;
         }
-        if let Some(workload) = &table.workload {
+        for (place, workload) in table.workload.iter().chain(&table.workloads).enumerate() {
+            if place > 0 {
+                // Each draws from streams of its own.
+                draw.tasks = self.stream(table, &format!("tasks/{place}"));
+                draw.durations = self.stream(table, &format!("durations/{place}"));
+                draw.name = format!("{}-w{place}", table.name);
+            }
             match (&workload.file, workload.format, &workload.arrivals) {
                 (Some(file), Some(format), _) => {
                     let trace = self.open(&whose, file)?;
@@ -143,7 +150,8 @@ impl Scenario {
                     inputs.push(input(file, &trace, skipped));
                 }
                 (_, _, Some(arrivals)) => {
-                    let stream = self.stream(table, "arrivals");
+                    let suffix = if place > 0 { format!("/{place}") } else { String::new() };
+                    let stream = self.stream(table, &format!("arrivals{suffix}"));
                     draw.arrivals(workload, arrivals, until, stream)?;
                 }
                 _ => {}
@@ -178,7 +186,9 @@ impl Machine {
 
 fn framework(table: &FrameworkTable, workload: Arc<Workload>) -> Result<FrameworkModel, ModelError> {
     let whose = format!("framework '{}'", table.name);
-    let is_specified = !table.is_of_queue() && can_place(table.placement) && can_be_specified(&workload);
+    let is_specified = !table.is_of_queue()
+        && can_place(table.placement)
+        && can_be_specified(&workload, table.kind == Kind::Batch);
     Ok(FrameworkModel {
         player: match table.kind {
             Kind::Batch if is_specified => Player::Batch,
@@ -196,6 +206,7 @@ fn framework(table: &FrameworkTable, workload: Arc<Workload>) -> Result<Framewor
             per_offer: table.per_offer.0,
             refuse: table.refuse,
             states_demand: table.states_demand,
+            jobs_per_decision: table.decision.jobs.map_or(u32::MAX, std::num::NonZeroU32::get),
         },
         decision: table.decision,
         workload,
@@ -206,6 +217,8 @@ fn framework(table: &FrameworkTable, workload: Arc<Workload>) -> Result<Framewor
 struct Draw<'a> {
     whose: &'a str,
     table: &'a FrameworkTable,
+    /// What jobs without names are called after.
+    name: String,
     tasks: Stream,
     durations: Stream,
     builder: WorkloadBuilder,
@@ -225,6 +238,7 @@ impl Draw<'_> {
             limit: job.limit,
             gang: job.gang,
             priority: job.priority,
+            decision: job.decision,
         };
         self.builder.push(job);
         Ok(())
@@ -295,6 +309,7 @@ impl Draw<'_> {
             limit: job.limit,
             gang: workload.gang.unwrap_or(job.gang),
             priority: 0,
+            decision: workload.decision,
         });
         Ok(())
     }
@@ -326,7 +341,7 @@ impl Draw<'_> {
             let tasks = workload.tasks.as_ref().unwrap_or(&one).draw(&mut self.tasks);
             let lengths = self.lengths(workload.duration.as_ref(), tasks);
             self.builder.push(Job {
-                id: format_compact!("{}-{number}", self.table.name),
+                id: format_compact!("{}-{number}", self.name),
                 at: Time::from_nanos(at.nanos()),
                 tasks,
                 class,
@@ -334,6 +349,7 @@ impl Draw<'_> {
                 limit: None,
                 gang: workload.gang.unwrap_or(false),
                 priority: 0,
+                decision: workload.decision,
             });
         }
         Ok(())

@@ -1,5 +1,7 @@
 //! The frameworks of a scenario.
 
+use std::num::NonZeroU32;
+
 use apportion::resources::Role;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
@@ -42,12 +44,18 @@ pub struct FrameworkTable {
     /// What it runs, from a trace or a random process.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub workload: Option<WorkloadTable>,
+    /// More of that.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub workloads: Vec<WorkloadTable>,
 }
 
 impl FrameworkTable {
     /// Whether it has keys that only the queue knows.
     pub(super) fn is_of_queue(&self) -> bool {
-        self.policy.is_some() || self.refuse != a_long_time() || !self.states_demand
+        self.decision.jobs.is_some()
+            || self.policy.is_some()
+            || self.refuse != a_long_time()
+            || !self.states_demand
     }
 }
 
@@ -62,8 +70,9 @@ fn yes() -> bool {
 
 /// What kind of framework it is.
 ///
-/// `batch` and `service` run the code of production, as long as its specs can say what is asked for. Gangs, GPUs in parts or by model,
-/// placements by device, kinds of resource of one's own, and the keys `policy`, `refuse` and `states_demand` are only for the
+/// `batch` and `service` run the code of production, as long as its specs can say what is asked for. Gangs of services, GPUs in parts or by model,
+/// placements by device, kinds of resource of one's own, and the keys `policy`, `refuse`,
+/// `states_demand` and `decision.jobs` are only for the
 /// simulator's queue, which then plays the framework instead; the summary tells who did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -88,6 +97,9 @@ pub struct Decision {
     /// For each task that it launches.
     #[serde(default)]
     pub per_task: Span,
+    /// It decides on so many jobs at a time at most, and then says what it decided; on all that it can, by default.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub jobs: Option<NonZeroU32>,
 }
 
 /// How many tasks are launched on an offer: a number, or `"all"` for as many as fit.

@@ -23,7 +23,7 @@ pub use framework::{Decision, FrameworkTable, Kind, PerOffer};
 pub use model::{
     AgentModel, FrameworkModel, GPU_COUNT, GPU_MODEL, InputFile, Model, ModelError, Player, RoleModel,
 };
-pub use workload::{ArrivalProcess, Arrivals, JobTable, WorkloadTable};
+pub use workload::{ArrivalProcess, Arrivals, JobDecision, JobTable, WorkloadTable};
 
 use crate::digest::Digest;
 use crate::values::{Length, Span};

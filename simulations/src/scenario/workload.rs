@@ -35,6 +35,21 @@ pub struct JobTable {
     /// The higher, the earlier, where the queue's policy looks at it.
     #[serde(default)]
     pub priority: i32,
+    /// How long it takes to decide on it; instead of the framework's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub decision: Option<JobDecision>,
+}
+
+/// How long it takes to decide on a job.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct JobDecision {
+    /// When it is begun, or tried again after it could not be placed.
+    #[serde(default)]
+    pub per_job: Span,
+    /// For each task that is launched.
+    #[serde(default)]
+    pub per_task: Span,
 }
 
 fn one() -> Count {
@@ -75,6 +90,9 @@ pub struct WorkloadTable {
     /// How long each task takes; instead of the trace's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub duration: Option<Length>,
+    /// How long it takes to decide on each of these jobs; instead of the framework's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub decision: Option<JobDecision>,
     /// Whether all tasks of a job start together; instead of what the trace says.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub gang: Option<bool>,

@@ -79,6 +79,7 @@ impl W100k {
                 limit: None,
                 gang: false,
                 priority: 0,
+                decision: None,
             });
         }
         builder.finish(false)

@@ -108,6 +108,68 @@ fn optimistic_offers_keep_nobody_waiting() {
 }
 
 #[test]
+fn jobs_of_one_framework_can_take_different_times_to_decide() {
+    // Omega's monolithic scheduler with two paths: 0.5/s of 0.1 s + 10 · 5 ms, and 0.01/s of 10 s: 7.5 % and 10 %, but for the last job of 10 s.
+    let run = run(r#"
+        schema = 1
+        name = "two-paths"
+        until = "4000s"
+        agents = [{ count = 10, resources = "cpus:100" }]
+        [[frameworks]]
+        name = "q"
+        role = "r"
+        per_offer = "all"
+        decision = { jobs = 1, per_job = "100ms", per_task = "5ms" }
+        [[frameworks.workloads]]
+        arrivals = { distribution = "constant", rate_per_s = 0.5 }
+        tasks = 10
+        resources = "cpus:1"
+        duration = "1s"
+        [[frameworks.workloads]]
+        arrivals = { distribution = "constant", rate_per_s = 0.01 }
+        resources = "cpus:2"
+        duration = "1s"
+        decision = { per_job = "10s" }
+        "#);
+    assert_close(run.summary().frameworks["q"].busyness, 0.1725, 1e-4);
+}
+
+/// Two frameworks that think for 2 s and 3 s about the only core, and then for as long about the one that is left.
+fn two_thinkers(offers: &str) -> apportion_simulations::Run {
+    let framework = |name: &str, think: u32| {
+        format!(
+            r#"
+            [[roles]]
+            name = "{name}"
+            offers = "{offers}"
+            [[frameworks]]
+            name = "{name}"
+            role = "{name}"
+            decision = {{ per_job = "{think}s" }}
+            jobs = [{{ resources = "cpus:1", duration = "10s" }}]
+            "#
+        )
+    };
+    let agents = r#"agents = [{ resources = "cpus:1" }]"#;
+    run(&format!("schema = 1\nname = \"thinkers\"\n{agents}\n{}{}", framework("a", 2), framework("b", 3)))
+}
+
+#[test]
+fn who_decides_holds_what_it_was_offered_or_meets_conflicts() {
+    let exclusive = two_thinkers("exclusive");
+    let of = |run: &apportion_simulations::Run, name: &str| run.summary().frameworks[name].clone();
+    // It runs from 2 s to 12 s, then b decides until 15 s and runs until 25 s.
+    assert_eq!(exclusive.summary().makespan_s, 25.0);
+    assert_close(of(&exclusive, "a").held_cpus, 2.0 / 25.0, 1e-9);
+    assert_close(of(&exclusive, "b").held_cpus, 3.0 / 25.0, 1e-9);
+    assert_eq!(of(&exclusive, "b").conflict_fraction, 0.0);
+    let optimistic = two_thinkers("optimistic");
+    assert_eq!(of(&optimistic, "a").held_cpus + of(&optimistic, "b").held_cpus, 0.0);
+    // b decides in vain until 3 s.
+    assert_eq!((of(&optimistic, "a").conflict_fraction, of(&optimistic, "b").conflict_fraction), (0.0, 1.0));
+}
+
+#[test]
 fn messages_take_their_time() {
     let text = |latency: &str| {
         format!(

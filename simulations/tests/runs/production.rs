@@ -53,15 +53,16 @@ fn what_specs_can_not_say_is_played_by_the_queue() {
         .frameworks["b"]
             .played_by
     };
-    for (keys, job) in
-        [("", "resources = 'cpus:0.5;mem:1;gpus:1'"), ("placement = 'best-fit'", "resources = 'cpus:1'")]
-    {
+    for (keys, job) in [
+        ("", "resources = 'cpus:0.5;mem:1;gpus:1'"),
+        ("placement = 'best-fit'", "resources = 'cpus:1'"),
+        ("", "resources = 'cpus:1', tasks = 2, gang = true"),
+    ] {
         assert_eq!(batch(keys, job), Player::Batch, "{keys} {job}");
     }
     for (keys, job) in [
         ("policy = 'easy'", "resources = 'cpus:1'"),
         ("placement = 'fgd'", "resources = 'cpus:1'"),
-        ("", "resources = 'cpus:1', tasks = 2, gang = true"),
         ("", "resources = 'cpus:1;licences:1'"),
         ("", "resources = 'cpus:1;mem:0.5'"),
     ] {

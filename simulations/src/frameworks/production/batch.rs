@@ -37,7 +37,7 @@ impl BatchParty {
             needs: Vec::new(),
             count: job.tasks,
             parallel: None,
-            gang: false,
+            gang: job.gang && job.tasks > 1,
             retry: RetryTable { limit: u32::MAX, ..RetryTable::default() },
         };
         let task = task_table(self.workload.class_of(job), number)?;

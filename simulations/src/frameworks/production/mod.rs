@@ -25,17 +25,24 @@ pub use service::ServiceParty;
 use super::options::Placement;
 use super::timer::TIMER;
 use crate::random::Stream;
-use crate::workload::{TaskClass, Workload};
+use crate::workload::{Job, TaskClass, Workload};
 
-/// Whether specs can say what the jobs of a workload need: whole MiB and whole GPUs of any model, and no gangs.
-pub fn can_be_specified(workload: &Workload) -> bool {
+/// Whether specs can say what the jobs of a workload need: whole MiB, whole GPUs of any model, and gangs in the batch framework alone.
+pub fn can_be_specified(workload: &Workload, as_batch: bool) -> bool {
     let is_plain = |class: &TaskClass| class.gpu_models.is_empty() && task_table(class, 0).is_some();
-    workload.jobs.iter().all(|job| (!job.gang || job.tasks == 1) && job.tasks <= MAX_TASKS)
+    let is_gang = |job: &Job| job.gang && job.tasks > 1;
+    workload
+        .jobs
+        .iter()
+        .all(|job| job.tasks <= MAX_TASKS && (!is_gang(job) || as_batch && job.tasks <= MAX_GANG))
         && workload.classes.iter().all(is_plain)
 }
 
 /// So many tasks a job has at most in either framework.
 const MAX_TASKS: u32 = apportion_service::MAX_REPLICAS;
+
+/// So many tasks a gang of the batch framework has at most.
+const MAX_GANG: u32 = 4096;
 
 /// Whether the frameworks of production can place like this.
 pub fn can_place(placement: Placement) -> bool {
