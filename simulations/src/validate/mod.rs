@@ -7,6 +7,8 @@
 mod checks;
 mod fairness;
 mod laws;
+#[cfg(feature = "live")]
+mod live;
 mod packing;
 mod queueing;
 
@@ -21,7 +23,14 @@ use crate::{Progress, Run, Scenario};
 use apportion::spec::{Document, SpecErrors};
 
 /// All rooms of cases.
-const ROOMS: &[&[Case]] = &[fairness::CASES, queueing::CASES, packing::CASES, laws::CASES];
+const ROOMS: &[&[Case]] = &[
+    fairness::CASES,
+    queueing::CASES,
+    packing::CASES,
+    laws::CASES,
+    #[cfg(feature = "live")]
+    live::CASES,
+];
 
 /// Something whose right answer is known.
 #[derive(Clone, Copy, Debug)]
