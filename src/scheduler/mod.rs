@@ -27,7 +27,7 @@ pub use contract::{Ack, Scheduler, Subscription};
 pub use demand::MAX_STATED_SHAPES;
 pub use driver::Driver;
 pub use offer::{MAX_HOLD, Offer, OfferError};
-pub use placement::{Alignment, BestFit, Filter, MaxPer, RandomFit, Score, Spread};
+pub use placement::{Alignment, BestFit, Filter, MaxPer, RandomFit, Score, Spread, Staying};
 pub use planned::{MAX_PASSES, OVERRUN_PAUSE, Planned, UNKNOWN_RECHECK};
 pub use process::{SchedulerInput, SchedulerOutput, SchedulerProcess};
 pub use reconciler::{Plan, Reconciler, TaskRequest};

@@ -6,7 +6,7 @@ use super::TaskRequest;
 use crate::protocol::framework::DEFAULT_REFUSE;
 use crate::protocol::{
     AgentId, Attributes, ExecutorId, ExecutorInfo, OfferId, OfferInfo, OfferMode, OfferSetId, Operation,
-    TaskInfo, Work,
+    TaskInfo, Unavailability, Work,
 };
 use crate::resources::{InsufficientResources, Reservation, ReservationError, Resources, Role};
 use crate::time::Time;
@@ -70,6 +70,11 @@ impl Offer {
     /// The agent's attributes.
     pub fn attributes(&self) -> &Attributes {
         &self.info.attributes
+    }
+
+    /// When the agent will be away, if it is known to be.
+    pub fn unavailability(&self) -> Option<Unavailability> {
+        self.info.unavailability
     }
 
     /// The role that the resources count for.

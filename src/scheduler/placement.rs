@@ -93,6 +93,20 @@ impl Filter for MaxPer {
     }
 }
 
+/// Keeps tasks off agents that are known to be away some time: for tasks that have no end of their own.
+#[derive(Clone, Copy, Debug)]
+pub struct Staying;
+
+impl Filter for Staying {
+    fn name(&self) -> String {
+        "the agent will be away".to_owned()
+    }
+
+    fn allows(&self, _: &TaskRequest, offer: &Offer) -> bool {
+        offer.unavailability().is_none()
+    }
+}
+
 /// Prefers the offer in which the least is left: packs tasks together and keeps large offers whole.
 #[derive(Clone, Copy, Debug)]
 pub struct BestFit;

@@ -5,7 +5,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use apportion::protocol::IdentityKind;
 use apportion::resources::Role;
 use apportion::runtime::{FrameworkConfig, ShutdownHandle, run_scheduler};
-use apportion::scheduler::{Planned, Scheduler};
+use apportion::scheduler::{Planned, Scheduler, Staying};
 use apportion_batch::BatchFramework;
 use apportion_service::ServiceFramework;
 
@@ -40,7 +40,7 @@ pub(super) fn batch_framework(name: &str, roles: &[Role]) -> Planned<BatchFramew
 
 /// The framework of services, of these roles or of any.
 pub(super) fn service_framework(name: &str, roles: &[Role]) -> Planned<ServiceFramework> {
-    Planned::new(ServiceFramework::new(name, roles.to_vec()).numbering_from(first_number()))
+    Planned::new(ServiceFramework::new(name, roles.to_vec()).numbering_from(first_number())).filter(Staying)
 }
 
 /// Numbers that were not used before, by a framework that starts less than one task or run a second: the time.

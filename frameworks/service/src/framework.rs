@@ -4,7 +4,9 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Duration;
 
-use apportion::protocol::{Explanation, FrameworkInfo, RequestId, TaskId, TaskState, TaskStatus};
+use apportion::protocol::{
+    Explanation, FrameworkInfo, InverseOfferInfo, RequestId, TaskId, TaskState, TaskStatus,
+};
 use apportion::resources::Role;
 use apportion::scheduler::{Plan, Reconciler, View};
 use apportion::time::{Time, Timers};
@@ -289,6 +291,16 @@ impl Reconciler for ServiceFramework {
         };
         service.update(now, number, status);
         self.dirty.insert(name.to_owned());
+    }
+
+    /// Instances move elsewhere; the framework stays until the last has.
+    fn inverse_offer(&mut self, _: Time, offer: &InverseOfferInfo, _: &mut Plan) -> bool {
+        for (name, service) in &mut self.services {
+            if service.leave(&offer.agent) {
+                self.dirty.insert(name.clone());
+            }
+        }
+        true
     }
 
     fn request(&mut self, now: Time, request: RequestId, data: &[u8], plan: &mut Plan) {

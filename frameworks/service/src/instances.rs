@@ -36,6 +36,8 @@ pub(crate) struct Instance {
     pub(crate) agent: Option<AgentId>,
     /// Since when it is in its state.
     pub(crate) since: Time,
+    /// Whether its agent will be away: it serves, but is to be replaced.
+    pub(crate) is_leaving: bool,
     /// Whether we asked it to stop. The executor also stops tasks by itself, whose checks failed: that is their failure.
     is_unwanted: bool,
 }
@@ -83,8 +85,14 @@ pub(crate) struct Instances {
 impl Instances {
     /// A new instance, which waits for an offer.
     pub(crate) fn queue(&mut self, now: Time, number: u64, version: u32) {
-        let instance =
-            Instance { version, state: InstanceState::Queued, agent: None, since: now, is_unwanted: false };
+        let instance = Instance {
+            version,
+            state: InstanceState::Queued,
+            agent: None,
+            since: now,
+            is_leaving: false,
+            is_unwanted: false,
+        };
         self.by_number.insert(number, instance);
     }
 
@@ -94,6 +102,17 @@ impl Instances {
             instance.enter(now, InstanceState::Stopping);
             instance.is_unwanted = true;
         }
+    }
+
+    /// An agent will be away. Whether any instance has to leave it.
+    pub(crate) fn leave(&mut self, agent: &AgentId) -> bool {
+        let mut any = false;
+        for instance in self.by_number.values_mut().filter(|instance| instance.agent.as_ref() == Some(agent))
+        {
+            instance.is_leaving = true;
+            any = true;
+        }
+        any
     }
 
     pub(crate) fn get(&self, number: u64) -> Option<&Instance> {

@@ -21,7 +21,7 @@ pub(crate) struct Goal {
     pub(crate) unavailable: u32,
     /// An instance is healthy when it has been ready for so long.
     pub(crate) min_healthy: Duration,
-    /// Whether instances of other versions are left alone.
+    /// Whether instances of other versions, and on agents that will be away, are left alone.
     pub(crate) is_paused: bool,
 }
 
@@ -55,7 +55,7 @@ impl Goal {
         let kept: Vec<(u64, &Instance)> = instances.kept().collect();
         let existing = count(instances.iter());
         let (current, outdated): (Vec<_>, Vec<_>) =
-            kept.iter().partition(|(_, instance)| instance.version == self.version);
+            kept.iter().partition(|(_, instance)| instance.version == self.version && !instance.is_leaving);
         let ceiling = self.replicas.saturating_add(self.surge);
 
         if self.is_paused {
@@ -72,7 +72,7 @@ impl Goal {
         Step { stop, launch }
     }
 
-    /// Instances of other versions that are not needed any more.
+    /// Instances that are to be replaced and not needed any more.
     fn replaced(&self, now: Time, current: &[(u64, &Instance)], outdated: Vec<(u64, &Instance)>) -> Vec<u64> {
         let floor = self.replicas.saturating_sub(self.unavailable);
         let healthy =

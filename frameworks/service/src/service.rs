@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use apportion::protocol::{Obstacle, TaskId, TaskStatus};
+use apportion::protocol::{AgentId, Obstacle, TaskId, TaskStatus};
 use apportion::time::Time;
 
 use crate::backoff::Backoff;
@@ -200,6 +200,12 @@ impl Service {
         if let Some(version) = self.versions.get_mut(&instance.version) {
             version.backoff.failed(now, self.spec.backoff.policy());
         }
+    }
+
+    /// An agent will be away: instances there are replaced as in an update, before they are stopped where the surge allows it.
+    /// Whether there are any.
+    pub(crate) fn leave(&mut self, agent: &AgentId) -> bool {
+        self.instances.leave(agent)
     }
 
     /// Takes the next step.

@@ -125,6 +125,27 @@ fn a_service_comes_up_and_is_scaled() {
 }
 
 #[test]
+fn an_agent_that_will_be_away_is_left_for_another_first() {
+    let mut world = World::new(spec("a", 3, ""));
+    world.settle(|_| true, 10);
+    let agent: AgentId = "a2".parse().unwrap();
+    let here = TaskStatus {
+        agent: Some(agent.clone()),
+        ready: true,
+        ..TaskStatus::new(TaskId::new(world.service.task_name(1, 2)).unwrap(), TaskState::Running, world.now)
+    };
+    world.service.update(world.now, 2, &here);
+    assert!(world.service.leave(&agent) && !world.service.leave(&"a3".parse().unwrap()));
+    world.step();
+    assert_eq!((world.launched.len(), world.ready()), (4, 3), "it serves until the other does");
+    for _ in 0..3 {
+        world.settle(|_| true, 10);
+    }
+    assert_eq!(world.tasks.keys().copied().collect::<Vec<_>>(), [1, 3, 4]);
+    assert_eq!(world.service.phase(), Phase::Succeeded);
+}
+
+#[test]
 fn the_same_spec_changes_nothing() {
     let mut world = World::new(spec("a", 2, ""));
     world.settle(|_| true, 10);
