@@ -99,6 +99,7 @@ async fn a_task_goes_all_the_way_and_operators_see_it() {
         listen: LOOPBACK,
         credentials: admission.credentials(IdentityKind::Master, "master").expect("credentials"),
         admission: Some(admission.clone()),
+        journal: None,
     };
     let master = MasterServer::start(config, DrfAllocator::default(), shutdown.clone()).expect("a master");
     let is_master = Expect::Kind(IdentityKind::Master);

@@ -23,6 +23,7 @@ fn start(folder: &Path, admission: &Arc<Admission>) -> (MasterServer, ShutdownHa
         listen: LOOPBACK,
         credentials: admission.credentials(IdentityKind::Master, "master").expect("credentials"),
         admission: Some(admission.clone()),
+        journal: None,
     };
     let store = RedbStore::open(&folder.join("registry.redb")).expect("a store");
     let master = MasterServer::start_with_store(config, DrfAllocator::default(), store, shutdown);

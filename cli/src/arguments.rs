@@ -8,9 +8,11 @@ use apportion::isolation::IsolationPreference;
 use apportion::protocol::{AgentId, FrameworkId, IdentityKind, Limits, OfferMode, TaskId, Weight};
 use apportion::resources::{Quantities, Resources, Role, Scalar};
 use apportion::runtime::Addresses;
-use apportion::spec::Delay;
+use apportion::spec::{Delay, Memory};
+use apportion_simulations::replay::Setting;
 use apportion_simulations::sweep::{Axis, Shard};
 use apportion_simulations::traces::Format;
+use apportion_simulations::values::Span;
 use clap::{ArgAction, Args, Parser, Subcommand};
 use clap_complete::Shell;
 
@@ -281,6 +283,12 @@ pub(crate) struct MasterArguments {
     /// The cluster's name, part of every identity; kept from the first start on
     #[arg(long, value_name = "NAME", default_value = "apportion")]
     pub(crate) cluster_name: String,
+    /// Write down all that happens to it in this folder, for `apportion sim replay`; tasks' environments are in it
+    #[arg(long, value_name = "FOLDER")]
+    pub(crate) journal: Option<PathBuf>,
+    /// What the journal's folder may hold; files of earlier starts make room, and then recording ends
+    #[arg(long, value_name = "SIZE", default_value = "4GiB", requires = "journal")]
+    pub(crate) journal_max: Memory,
 }
 
 #[derive(Debug, Args)]
@@ -457,6 +465,64 @@ One of four parts: apportion sim sweep s.toml --set seed=1..20 --out results --s
     /// Look at traces of clusters and workloads, and convert them
     #[command(subcommand)]
     Trace(TraceCommand),
+    /// Play a master again from its journal, to the same decisions
+    #[command(after_help = "\
+The journal is what `apportion master --journal FOLDER` writes. What the master decides is compared with what it decided then; ends \
+with exit code 1 at the first difference. It can be stopped at any time, and asked why a task that ran later waited then.
+
+Example: apportion sim replay journal
+Why did it wait: apportion sim replay journal --until 90s --why nightly-1.merge.0.1")]
+    Replay(ReplayArguments),
+    /// Go on from a master's journal with another weight, quota, or more agents
+    #[command(after_help = "\
+The cluster is taken over as it was at a time, with the tasks that ran and those that came later, for as long as they ran. It is \
+simulated as it was and with what is changed; both are printed side by side. Paths lead into the scenario that --scenario prints, \
+with roles by name.
+
+Example: apportion sim whatif journal --set roles.web.weight=2
+More agents, from a time on: apportion sim whatif journal --from 1h --set agents.0.count=20 --out results")]
+    Whatif(WhatIfArguments),
+}
+
+/// Which journal.
+#[derive(Debug, Args)]
+pub(crate) struct JournalArguments {
+    /// The journal's folder, or a file in it
+    #[arg(value_name = "JOURNAL")]
+    pub(crate) path: PathBuf,
+    /// Which start of the master, from 1 [default: the last, or that of the file]
+    #[arg(long, value_name = "N")]
+    pub(crate) start: Option<usize>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ReplayArguments {
+    #[command(flatten)]
+    pub(crate) journal: JournalArguments,
+    /// Stop at this time from the master's start, such as 90s [default: at the end]
+    #[arg(long, value_name = "DURATION")]
+    pub(crate) until: Option<Span>,
+    /// Say why this task did not run then
+    #[arg(long, value_name = "TASK")]
+    pub(crate) why: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct WhatIfArguments {
+    #[command(flatten)]
+    pub(crate) journal: JournalArguments,
+    /// Go on from this time after the master's start [default: from the start]
+    #[arg(long, value_name = "DURATION")]
+    pub(crate) from: Option<Span>,
+    /// What is to be otherwise, such as roles.web.weight=2; may be repeated
+    #[arg(long = "set", value_name = "PATH=VALUE", required_unless_present = "scenario")]
+    pub(crate) settings: Vec<Setting>,
+    /// Write tables and reports of both runs into this folder
+    #[arg(long, value_name = "FOLDER")]
+    pub(crate) out: Option<PathBuf>,
+    /// Print the scenario that is made of the journal, and run nothing
+    #[arg(long, conflicts_with_all = ["settings", "out"])]
+    pub(crate) scenario: bool,
 }
 
 #[derive(Debug, Args)]

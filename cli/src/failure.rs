@@ -7,6 +7,7 @@ use apportion::runtime::{OperatorError, RuntimeError};
 use apportion::spec::SpecErrors;
 use apportion_simulations::engine::RunError;
 use apportion_simulations::output::OutputError;
+use apportion_simulations::replay::{JournalFilesError, ReplayError, TakeoverError, WaitError};
 use apportion_simulations::scenario::ModelError;
 use apportion_simulations::sweep::SweepError;
 use apportion_simulations::traces::TraceError;
@@ -32,6 +33,14 @@ pub(crate) enum Failure {
     Output(#[from] std::io::Error),
     #[error("cannot write the output as JSON: {0}")]
     Json(#[from] serde_json::Error),
+    #[error(transparent)]
+    Journal(#[from] JournalFilesError),
+    #[error(transparent)]
+    Replay(#[from] ReplayError),
+    #[error(transparent)]
+    Wait(#[from] WaitError),
+    #[error(transparent)]
+    Takeover(#[from] TakeoverError),
     #[error(transparent)]
     Sweep(#[from] SweepError),
     #[error(transparent)]
@@ -63,12 +72,16 @@ impl Failure {
             | Failure::NoStateFolder
             | Failure::Spec(_)
             | Failure::Model(_)
+            | Failure::Journal(_)
+            | Failure::Replay(_)
+            | Failure::Takeover(_)
             | Failure::Sweep(_)
             | Failure::Trace(_)
             | Failure::Usage(_) => 2,
             Failure::Unwritable { .. }
             | Failure::Output(_)
             | Failure::Json(_)
+            | Failure::Wait(_)
             | Failure::Simulation(_)
             | Failure::Tables(_)
             | Failure::Operator(_)

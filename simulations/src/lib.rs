@@ -18,6 +18,7 @@
 //! | [`packing`] | where tasks with GPUs go: nodes by device, policies, the FGD paper's experiment |
 //! | [`output`] | summary, manifest, tables |
 //! | [`sweep`] | one scenario for every combination of some values |
+//! | [`replay`] | masters of production, played again from their journals |
 //! | [`validate`] | cases whose right answers are known |
 //! | [`values`], [`random`], [`digest`] | lengths of time and distributions; named random streams; 128-bit hashes |
 //!
@@ -31,6 +32,7 @@ pub mod metrics;
 pub mod output;
 pub mod packing;
 pub mod random;
+pub mod replay;
 mod run;
 pub mod scenario;
 pub mod script;

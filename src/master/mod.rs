@@ -19,6 +19,7 @@
 //! | `registry` | what must not be forgotten, and outputs that wait until it is durable |
 //! | `recovery` | a master that starts anew |
 //! | `operators` | requests of operators, relayed questions, explanations |
+//! | [`journal`] | what a master was told, so that it can be replayed |
 //! | `state` | the cluster as operators see it |
 //!
 //! What the master knows of tasks is soft state: agents tell it again when it starts anew. The rest is in its registry, whose
@@ -28,6 +29,7 @@ mod accept;
 mod agents;
 mod authorisation;
 mod frameworks;
+pub mod journal;
 mod machine;
 mod maintenance;
 mod offers;

@@ -65,6 +65,7 @@ impl LocalCluster {
                 listen: config.listen,
                 credentials: admission.credentials(IdentityKind::Master, "master")?,
                 admission: Some(admission.clone()),
+                journal: None,
             },
             DrfAllocator::default(),
             agents_shutdown.clone(),

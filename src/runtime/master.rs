@@ -15,8 +15,9 @@ use rustc_hash::FxHashMap;
 use serde::de::DeserializeOwned;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot, watch};
 
+use super::journal::Recorder;
 use super::pace::Pace;
-use super::{Admission, Clock, RuntimeError, Shutdown};
+use super::{Admission, Clock, JournalConfig, RuntimeError, Shutdown};
 use crate::allocator::Allocator;
 use crate::master::{Input, Master, Output};
 use crate::net::{
@@ -28,6 +29,7 @@ use crate::protocol::{
     SchedulerEvent,
 };
 use crate::store::{Store, StoreError, Writer};
+use crate::time::Time;
 
 /// How many batches of one connection may wait for the master at a time.
 const BATCHES_IN_FLIGHT: usize = 4;
@@ -47,6 +49,8 @@ pub struct MasterConfig {
     pub credentials: Credentials,
     /// Lets newcomers join, when this master holds the cluster's authority.
     pub admission: Option<Arc<Admission>>,
+    /// Where to write down all that it is told, so that it can be replayed.
+    pub journal: Option<JournalConfig>,
 }
 
 /// A running master.
@@ -64,6 +68,8 @@ pub(super) struct Term {
     pub(super) endpoint: Arc<Endpoint>,
     pub(super) admission: Option<Arc<Admission>>,
     pub(super) machine: Master,
+    /// Writes its journal, where one is wanted.
+    pub(super) recorder: Option<Recorder>,
     pub(super) clock: Clock,
     pub(super) store: Option<Box<dyn Store>>,
     /// Whether this master still leads: nothing leaves it when it does not.
@@ -105,10 +111,11 @@ impl MasterServer {
         allocator: impl Allocator + 'static,
         shutdown: Shutdown,
     ) -> Result<Self, RuntimeError> {
-        let (endpoint, admission) = listen(config)?;
         let (machine, clock) = (Master::new(allocator), Clock::start());
+        let recorder = Recorder::start_if_asked(config.journal.as_ref(), clock.now(), Epoch::FIRST, None)?;
+        let (endpoint, admission) = listen(config)?;
         let leads = Box::new(|| true);
-        Self::serve(Term { endpoint, admission, machine, clock, store: None, leads }, shutdown)
+        Self::serve(Term { endpoint, admission, machine, recorder, clock, store: None, leads }, shutdown)
     }
 
     /// Starts a master that keeps its registry in `store`, and goes on with what is there. It ends when the store fails.
@@ -121,20 +128,18 @@ impl MasterServer {
         mut store: impl Store + 'static,
         shutdown: Shutdown,
     ) -> Result<Self, RuntimeError> {
+        let journal = config.journal.clone();
         let (endpoint, admission) = listen(config)?;
         let clock = Clock::start();
         let epoch = store.begin_term()?;
-        let machine = restored(allocator, epoch, clock, &mut store)?;
-        let leads = Box::new(|| true);
-        Self::serve(
-            Term { endpoint, admission, machine, clock, store: Some(Box::new(store)), leads },
-            shutdown,
-        )
+        let (machine, recorder) = restored(allocator, epoch, clock, &mut store, journal.as_ref())?;
+        let (store, leads): (Option<Box<dyn Store>>, _) = (Some(Box::new(store)), Box::new(|| true));
+        Self::serve(Term { endpoint, admission, machine, recorder, clock, store, leads }, shutdown)
     }
 
     /// Takes connections at an endpoint until the term ends.
     pub(super) fn serve(term: Term, shutdown: Shutdown) -> Result<Self, RuntimeError> {
-        let Term { endpoint, admission, machine: master, clock, store, leads } = term;
+        let Term { endpoint, admission, machine: master, recorder, clock, store, leads } = term;
         let address = endpoint.local_address();
         let (machine, inbox) = channel::unbounded();
         let report = machine.clone();
@@ -150,6 +155,7 @@ impl MasterServer {
         let (publish_rules, rules) = watch::channel(master.rules().clone());
         let driver = MachineDriver {
             machine: master,
+            recorder,
             clock,
             writer,
             leads,
@@ -227,16 +233,19 @@ fn listen(config: MasterConfig) -> Result<(Arc<Endpoint>, Option<Arc<Admission>>
     Ok((Arc::new(endpoint), config.admission))
 }
 
-/// A master of this epoch that goes on with what is in the store.
+/// A master of this epoch that goes on with what is in the store, and what writes its journal, where one is wanted.
 pub(super) fn restored(
     allocator: impl Allocator + 'static,
     epoch: Epoch,
     clock: Clock,
     store: &mut impl Store,
-) -> Result<Master, StoreError> {
+    journal: Option<&JournalConfig>,
+) -> Result<(Master, Option<Recorder>), RuntimeError> {
     let mut records = store.load()?;
     records.retain(|record| !record.is_of_admission());
-    Ok(Master::new(allocator).in_epoch(epoch).with_registry(clock.now(), records))
+    let now = clock.now();
+    let recorder = Recorder::start_if_asked(journal, now, epoch, Some(&records))?;
+    Ok((Master::new(allocator).in_epoch(epoch).with_registry(now, records), recorder))
 }
 
 async fn accept_connections(endpoint: Arc<Endpoint>, shared: Arc<Shared>, mut shutdown: Shutdown) {
@@ -439,6 +448,7 @@ async fn fresh_state(shared: &Shared) -> Arc<ClusterState> {
 /// The master's thread.
 struct MachineDriver {
     machine: Master,
+    recorder: Option<Recorder>,
     clock: Clock,
     writer: Option<Writer>,
     leads: Box<dyn Fn() -> bool + Send>,
@@ -475,15 +485,29 @@ impl MachineDriver {
             }
             let now = self.clock.now();
             if self.machine.next_deadline().is_some_and(|deadline| deadline <= now) {
-                self.machine.handle(now, Input::Tick, &mut self.outputs);
+                self.handle(now, Input::Tick);
             }
             if !(self.leads)() {
                 return Err(self.give_up(StoreError::Deposed));
             }
             self.carry_out();
+            if let Some(recorder) = &mut self.recorder {
+                recorder.flush();
+            }
             if publish {
                 self.publish.send_replace(Arc::new(self.machine.cluster_state(now)));
             }
+        }
+    }
+
+    fn handle(&mut self, now: Time, input: Input) {
+        let start = self.outputs.len();
+        if let Some(recorder) = &mut self.recorder {
+            recorder.input(now, &input);
+        }
+        self.machine.handle(now, input, &mut self.outputs);
+        if let Some(recorder) = &mut self.recorder {
+            recorder.outputs(&self.outputs[start..]);
         }
     }
 
@@ -492,19 +516,19 @@ impl MachineDriver {
         match message {
             ToMachine::Connected { connection, peer, outbox, link } => {
                 self.peers.insert(connection, (outbox, link));
-                self.machine.handle(now, Input::Connected { connection, peer }, &mut self.outputs);
+                self.handle(now, Input::Connected { connection, peer });
             }
             ToMachine::Disconnected(connection) => {
                 self.peers.remove(&connection);
-                self.machine.handle(now, Input::Disconnected { connection }, &mut self.outputs);
+                self.handle(now, Input::Disconnected { connection });
             }
             ToMachine::Inputs { inputs, .. } => {
                 for input in inputs {
-                    self.machine.handle(now, input, &mut self.outputs);
+                    self.handle(now, input);
                 }
             }
             ToMachine::Stored(Ok(number)) => {
-                self.machine.handle(now, Input::Stored { number }, &mut self.outputs);
+                self.handle(now, Input::Stored { number });
             }
             ToMachine::Stored(Err(_)) | ToMachine::Publish | ToMachine::Stop => {}
         }

@@ -303,7 +303,7 @@ mod tests {
         let authority = CertificateAuthority::create("test").unwrap();
         let (_stop, shutdown) = ShutdownHandle::new();
         let credentials = issue(&authority, IdentityKind::Master);
-        let config = MasterConfig { listen: LOOPBACK, credentials, admission: None };
+        let config = MasterConfig { listen: LOOPBACK, credentials, admission: None, journal: None };
         let master = MasterServer::start(config, DrfAllocator::default(), shutdown).unwrap();
         let operator = issue(&authority, IdentityKind::Operator);
         let client = OperatorClient::connect(master.address(), &operator).await.unwrap();

@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use apportion::allocator::DrfAllocator;
 use apportion::protocol::IdentityKind;
-use apportion::runtime::{Admission, MasterConfig, MasterServer, RuntimeError, ShutdownHandle};
+use apportion::runtime::{
+    Admission, JournalConfig, MasterConfig, MasterServer, RuntimeError, ShutdownHandle,
+};
 use apportion::store::RedbStore;
 use serde_json::json;
 
@@ -32,6 +34,10 @@ pub(crate) async fn run(arguments: &MasterArguments, json: bool) -> Result<(), F
         listen: arguments.listen,
         credentials: admission.credentials(IdentityKind::Master, "master")?,
         admission: Some(admission.clone()),
+        journal: arguments
+            .journal
+            .clone()
+            .map(|folder| JournalConfig { folder, max_bytes: u64::from(arguments.journal_max.mib()) << 20 }),
     };
     let mut master = MasterServer::start_with_store(config, DrfAllocator::default(), store, shutdown)?;
     let operator = admission.credentials(IdentityKind::Operator, "operator")?;

@@ -10,6 +10,7 @@ mod logs;
 mod master;
 mod run;
 mod sim;
+mod sim_replay;
 mod sim_sweep;
 mod sim_trace;
 mod sim_validate;
@@ -87,6 +88,8 @@ pub(crate) fn execute(Arguments { global, command }: Arguments) -> Result<(), Fa
         Command::Sim(SimCommand::Run(arguments)) => sim::run(&arguments, &global),
         Command::Sim(SimCommand::Check { scenarios }) => sim::check(&scenarios),
         Command::Sim(SimCommand::Validate(arguments)) => sim_validate::validate(&arguments, &global),
+        Command::Sim(SimCommand::Replay(arguments)) => sim_replay::replay(&arguments, &global),
+        Command::Sim(SimCommand::Whatif(arguments)) => sim_replay::whatif(&arguments, &global),
         Command::Sim(SimCommand::Sweep(arguments)) => sim_sweep::sweep(&arguments, &global),
         Command::Sim(SimCommand::Trace(TraceCommand::Info(trace))) => sim_trace::info(&trace, json),
         Command::Sim(SimCommand::Trace(TraceCommand::Convert { trace, out, skip_malformed })) => {

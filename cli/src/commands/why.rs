@@ -17,7 +17,8 @@ pub(crate) async fn why(context: &Context, task: String, json: bool) -> Result<(
     if json { print_json(&explanation) } else { print(&told(&explanation)) }
 }
 
-fn told(explanation: &Explanation) -> String {
+/// An explanation as text.
+pub(super) fn told(explanation: &Explanation) -> String {
     let mut text = explanation.task.clone().unwrap_or_default();
     if let Some((role, wanted)) = &explanation.wants {
         // Writing to a string can't fail.

@@ -12,16 +12,19 @@ use std::fmt::Debug;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
+use apportion::master::Input;
+use apportion::master::journal::{Entry, HEADER, JournalReader, OutputsHash};
 use apportion::net::JoinToken;
-use apportion::protocol::codec;
+use apportion::protocol::codec::{self, encode_frame};
 use apportion::protocol::operator::{OperatorAnswer, OperatorRequest};
 use apportion::protocol::{
-    AgentCall, AgentEvent, ExecutorCall, ExecutorEvent, Identity, Limits, Pattern, Rules, SchedulerCall,
-    SchedulerEvent,
+    AgentCall, AgentEvent, ConnectionId, Epoch, ExecutorCall, ExecutorEvent, Identity, Limits, Pattern,
+    Rules, SchedulerCall, SchedulerEvent,
 };
 use apportion::resources::{Quantities, Resources, Role, Scalar};
 use apportion::spec::{Delay, Document, Memory};
 use apportion::store::Record;
+use apportion::time::Time;
 use apportion_batch::BatchSpec;
 use apportion_service::ServiceSpec;
 use apportion_simulations::scenario::Scenario;
@@ -107,6 +110,24 @@ fn records_of_the_registry() {
         Ok(())
     };
     runner().run(&damaged(samples), check).unwrap_or_else(|failure| panic!("{failure}"));
+}
+
+#[test]
+fn journals_of_masters() {
+    let mut sample = HEADER.to_vec();
+    encode_frame(&Entry::begin(Time::ZERO, Epoch::FIRST, true), &mut sample).expect("a sample");
+    for call in samples::scheduler_calls() {
+        let input = Input::Scheduler { connection: ConnectionId(1), call };
+        encode_frame(&Entry::input(Time::from_secs(1), &input), &mut sample).expect("a sample");
+        encode_frame(&Entry::Outputs(OutputsHash::of(&[])), &mut sample).expect("a sample");
+    }
+    let check = |bytes: Vec<u8>| {
+        if let Ok(mut reader) = JournalReader::new(bytes.as_slice()) {
+            while let Ok(Some(_)) = reader.next_entry() {}
+        }
+        Ok(())
+    };
+    runner().run(&damaged(vec![sample]), check).unwrap_or_else(|failure| panic!("{failure}"));
 }
 
 /// Damages texts and has them read.

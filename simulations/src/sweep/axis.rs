@@ -54,7 +54,7 @@ impl FromStr for Axis {
 }
 
 /// Numbers and truth values as such, all else as text.
-fn value(text: &str) -> Value {
+pub(crate) fn value(text: &str) -> Value {
     match serde_json::from_str(text) {
         Ok(value @ (Value::Number(_) | Value::Bool(_))) => value,
         _ => Value::String(text.to_owned()),
@@ -65,7 +65,7 @@ fn value(text: &str) -> Value {
 ///
 /// # Errors
 /// When the path leads nowhere.
-pub(super) fn set(document: &mut Value, path: &str, value: Value) -> Result<(), AxisError> {
+pub(crate) fn set(document: &mut Value, path: &str, value: Value) -> Result<(), AxisError> {
     let nowhere = |part: &str, at: &Value| AxisError::Path {
         path: path.to_owned(),
         part: part.to_owned(),

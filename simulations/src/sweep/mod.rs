@@ -10,5 +10,6 @@ mod estimate;
 mod grid;
 
 pub use axis::{Axis, AxisError};
+pub(crate) use axis::{set, value};
 pub use estimate::Estimate;
 pub use grid::{Cell, Shard, Sweep, SweepError, SweepResult, Values};
