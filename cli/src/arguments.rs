@@ -9,6 +9,7 @@ use apportion::protocol::{AgentId, FrameworkId, IdentityKind, Limits, OfferMode,
 use apportion::resources::{Quantities, Resources, Role, Scalar};
 use apportion::runtime::Addresses;
 use apportion::spec::{Delay, Memory};
+use apportion::store::etcd::{DEFAULT_LEASE, EtcdLocation};
 use apportion_simulations::replay::Setting;
 use apportion_simulations::sweep::{Axis, Shard};
 use apportion_simulations::traces::Format;
@@ -274,6 +275,19 @@ pub(crate) struct RunArguments {
 
 #[derive(Debug, Args)]
 pub(crate) struct MasterArguments {
+    /// Share the registry with other masters in etcd, where they elect one to lead: etcd://HOST:PORT[,HOST:PORT...]/PREFIX. Whoever
+    /// reads what is there can be anyone in the cluster
+    #[arg(long, value_name = "LOCATION")]
+    pub(crate) store: Option<EtcdLocation>,
+    /// Where others reach this master, if it listens on all of its machine's addresses
+    #[arg(long, value_name = "ADDRESS", requires = "store")]
+    pub(crate) advertise: Option<SocketAddr>,
+    /// Where the other masters are, for operator.toml to name them too
+    #[arg(long, value_name = "ADDRESS[,...]", requires = "store")]
+    pub(crate) peers: Option<Addresses>,
+    /// After how many seconds without a sign of life another master takes the lead; 2 at least
+    #[arg(long, value_name = "SECONDS", requires = "store", default_value_t = DEFAULT_LEASE.as_secs(), value_parser = clap::value_parser!(u64).range(2..))]
+    pub(crate) lease: u64,
     /// Where to listen; port 0 takes any free one
     #[arg(long, value_name = "ADDRESS", default_value = DEFAULT_LISTEN)]
     pub(crate) listen: SocketAddr,

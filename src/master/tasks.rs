@@ -207,7 +207,8 @@ impl Master {
         }
     }
 
-    /// Answers what is known of tasks; of all when none is named.
+    /// Answers what is known of tasks; of all when none is named. Of a task that nobody can know of before its agent is back nothing is
+    /// said: whoever asked asks again.
     pub(super) fn reconcile(
         &mut self,
         now: Time,
@@ -221,22 +222,27 @@ impl Master {
         for (task, agent) in asked {
             let known = self.frameworks.get(id).and_then(|framework| framework.tasks.get(&task));
             let status = match known {
-                Some(known) => known.status.clone(),
+                Some(known) => Some(known.status.clone()),
                 None => self.status_of_unknown(now, task, agent),
             };
-            self.tell(id, SchedulerEvent::Update(status), out);
+            if let Some(status) = status {
+                self.tell(id, SchedulerEvent::Update(status), out);
+            }
         }
     }
 
-    fn status_of_unknown(&self, now: Time, task: TaskId, agent: Option<AgentId>) -> TaskStatus {
+    fn status_of_unknown(&self, now: Time, task: TaskId, agent: Option<AgentId>) -> Option<TaskStatus> {
         let known = agent.as_ref().and_then(|agent| self.agents.get(agent));
         let (state, message) = match known {
             Some(agent) if agent.unreachable.is_some() => {
                 (TaskState::Unreachable, "its agent can't be reached")
             }
+            // It may well have it.
+            Some(agent) if agent.connection.is_none() => return None,
             Some(_) => (TaskState::Gone, "its agent does not have it"),
             None => (TaskState::Unknown, "nobody knows this task"),
         };
-        TaskStatus { agent, ..TaskStatus::new(task, state, now).because(Reason::Reconciliation, message) }
+        let status = TaskStatus::new(task, state, now).because(Reason::Reconciliation, message);
+        Some(TaskStatus { agent, ..status })
     }
 }

@@ -8,7 +8,7 @@ use crate::{
     net::{
         connection::Connection,
         endpoint::within,
-        error::NetError,
+        error::{CloseCode, NetError},
         join::JoinRequest,
         link::{self, Link},
         settings::Settings,
@@ -59,14 +59,33 @@ impl Incoming {
     /// [`NetError::JoinsNotTaken`], [`NetError::Codec`], [`NetError::TimedOut`], or the connection's end. All of them concern this
     /// connection alone.
     pub async fn establish(self) -> Result<Accepted, NetError> {
-        let Self { quinn, listening } = self;
+        let listening = self.listening.clone();
         within(&listening.settings, async {
-            let near = quinn.remote_address().ip().to_canonical().is_loopback();
-            let config = if near { &listening.loopback } else { &listening.network };
-            let connection = quinn.accept_with(config.clone())?.await?;
+            let connection = self.shake_hands().await?;
             welcome(&connection, &listening).await.inspect_err(|error| link::fail(&connection, error))
         })
         .await
+    }
+
+    /// Ends the connection as a master that does not lead, and names the one that does, if that is known.
+    ///
+    /// # Errors
+    /// When the handshake fails, so that the peer can't be told.
+    pub async fn turn_away(self, leader: Option<SocketAddr>) -> Result<(), NetError> {
+        let listening = self.listening.clone();
+        within(&listening.settings, async {
+            let reason = leader.map(|leader| leader.to_string()).unwrap_or_default();
+            self.shake_hands().await?.close(CloseCode::NotLeader.into(), reason.as_bytes());
+            Ok(())
+        })
+        .await
+    }
+
+    async fn shake_hands(self) -> Result<quinn::Connection, NetError> {
+        let Self { quinn, listening } = self;
+        let near = quinn.remote_address().ip().to_canonical().is_loopback();
+        let config = if near { &listening.loopback } else { &listening.network };
+        Ok(quinn.accept_with(config.clone())?.await?)
     }
 }
 

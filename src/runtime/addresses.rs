@@ -27,6 +27,14 @@ impl Addresses {
         &self.0
     }
 
+    /// These addresses, and those that are only in `others`.
+    #[must_use]
+    pub fn and(mut self, others: &Addresses) -> Self {
+        let new: Vec<_> = others.0.iter().filter(|other| !self.0.contains(other)).copied().collect();
+        self.0.extend(new);
+        self
+    }
+
     /// The first address.
     pub fn first(&self) -> SocketAddr {
         // There is one, by construction.

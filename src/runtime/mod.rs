@@ -6,6 +6,8 @@
 pub mod addresses;
 pub mod admission;
 pub mod agent;
+#[cfg(feature = "etcd")]
+pub mod candidate;
 pub mod clock;
 pub mod error;
 pub mod executor;
@@ -23,6 +25,8 @@ pub use admission::Admission;
 pub use agent::{
     AgentConfig, ExecutorLauncher, ExecutorProgram, InProgram, machine_parts, machine_resources, run_agent,
 };
+#[cfg(feature = "etcd")]
+pub use candidate::{Candidate, CandidateConfig};
 pub use clock::Clock;
 pub use error::RuntimeError;
 pub use executor::{ExecutorConfig, Reporter, run_command_executor, run_executor};

@@ -25,6 +25,12 @@ pub enum StoreError {
         /// Why it failed.
         reason: String,
     },
+    /// The store can't be reached for now.
+    #[error("the registry can't be reached: {reason}")]
+    Unreachable {
+        /// What the last try came to.
+        reason: String,
+    },
     /// Another master leads: what this one writes is refused.
     #[error("this master leads no more: its lease has ended, or another master leads")]
     Deposed,

@@ -1,7 +1,8 @@
 //! What a master must not forget: the registry, and where it is kept.
 //!
 //! A [`Record`] is one thing that the master knows (an agent, a framework, a role's weight) under a [`Key`]; a [`Change`] puts or
-//! deletes one. A [`Store`] keeps records: [`RedbStore`] in a file, [`MemoryStore`] for tests and simulations. The
+//! deletes one. A [`Store`] keeps records: [`RedbStore`] in a file, `etcd` (a feature)
+//! where several masters share them, [`MemoryStore`] for tests and simulations. The
 //! [`Master`](crate::master::Master) hands out changes as outputs and holds back whatever follows until it hears that they are
 //! durable; a [`Writer`] makes them so on a thread of its own, all that wait in one commit.
 //!
@@ -10,6 +11,8 @@
 #[cfg(feature = "runtime")]
 mod embedded;
 mod error;
+#[cfg(feature = "etcd")]
+pub mod etcd;
 mod gate;
 mod memory;
 mod record;
@@ -41,9 +44,9 @@ pub trait Store: Send {
     /// When the store can't be read, or holds what this version does not know.
     fn load(&mut self) -> Result<Vec<Record>, StoreError>;
 
-    /// Applies the changes in order, all or none. They are durable when this returns.
+    /// Applies the changes in order. They are durable when this returns.
     ///
     /// # Errors
-    /// When that is not certain.
+    /// When that is not certain. All, none, or only the first of them may then be there.
     fn commit(&mut self, changes: &[Change]) -> Result<(), StoreError>;
 }

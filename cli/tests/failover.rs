@@ -1,0 +1,138 @@
+//! Several masters as processes of their own, over a real etcd.
+
+mod common;
+#[path = "../../tests/etcd/mod.rs"]
+mod etcd;
+
+use std::path::{Path, PathBuf};
+
+use common::{Background, printed, wait_until};
+use etcd::EtcdCluster;
+
+/// Everything that a test starts, as one operator sees it.
+struct Cluster {
+    folder: tempfile::TempDir,
+    etcd: EtcdCluster,
+    masters: Vec<Option<Background>>,
+    addresses: Vec<String>,
+}
+
+impl Cluster {
+    /// Three masters, of which the first leads. `None` where there is no etcd.
+    fn start() -> Option<Self> {
+        let etcd = EtcdCluster::start(3)?;
+        let folder = tempfile::tempdir().expect("a folder");
+        let mut cluster = Cluster { folder, etcd, masters: Vec::new(), addresses: Vec::new() };
+        cluster.add_master("127.0.0.1:0");
+        wait_until("the first master leads", || {
+            common::apportion(&cluster.state(), &["status"]).status.success()
+        });
+        cluster.add_master("127.0.0.1:0");
+        cluster.add_master("127.0.0.1:0");
+        Some(cluster)
+    }
+
+    fn add_master(&mut self, listen: &str) {
+        let state = self.master_state(self.masters.len());
+        let location = self.etcd.location();
+        let arguments = ["master", "--store", &location, "--listen", listen, "--lease", "2"];
+        let mut master = Background::start(&state, &arguments);
+        self.addresses.push(master.master().to_string());
+        self.masters.push(Some(master));
+        // The operator knows all of them.
+        let credentials = std::fs::read(state.join("operator.pem")).expect("the operator's credentials");
+        std::fs::create_dir_all(self.state()).expect("a folder");
+        std::fs::write(self.state().join("operator.pem"), credentials).expect("it can be written");
+        let context = format!("master = {:?}\ncredentials = \"operator.pem\"\n", self.addresses.join(","));
+        std::fs::write(self.state().join("operator.toml"), context).expect("it can be written");
+    }
+
+    fn state(&self) -> PathBuf {
+        self.folder.path().join("state")
+    }
+
+    fn master_state(&self, number: usize) -> PathBuf {
+        self.folder.path().join(format!("master{number}"))
+    }
+
+    fn kill_master(&mut self, number: usize) {
+        // Dropping a process kills it with -9.
+        drop(self.masters[number].take().expect("it runs"));
+    }
+
+    fn batch(&self, name: &str, count: u32, line: &str) -> String {
+        let text = format!(
+            "schema = 1\nkind = \"batch\"\nid = \"/{name}\"\nrole = \"research\"\n[[step]]\nname = \"work\"\n\
+             count = {count}\ncpus = 0.1\nmemory = \"16MiB\"\nshell = '''{line}'''\n"
+        );
+        let file = self.folder.path().join(format!("{name}.toml"));
+        std::fs::write(&file, text).expect("it can be written");
+        file.to_string_lossy().into_owned()
+    }
+
+    fn is_complete(&self) -> bool {
+        let status = common::apportion(&self.state(), &["status"]);
+        String::from_utf8_lossy(&status.stdout).contains("2 connected of 2")
+    }
+}
+
+/// Lines in a file that tasks write to.
+fn lines(file: &Path) -> usize {
+    std::fs::read_to_string(file).unwrap_or_default().lines().count()
+}
+
+#[test]
+fn tasks_run_on_and_offers_flow_when_the_leading_master_is_killed() {
+    let Some(mut cluster) = Cluster::start() else { return };
+    let state = cluster.state();
+    let agent = |name: &str| {
+        let name_and_size = ["agent", "--name", name, "--resources", "cpus:2;mem:256"];
+        Background::start(&state, &name_and_size)
+    };
+    let agents = [agent("a1"), agent("a2")];
+    let batch = Background::start(&state, &["batch"]);
+    wait_until("the agents register", || cluster.is_complete());
+    wait_until("the framework subscribes", || printed(&state, &["frameworks"]).contains("batch"));
+
+    // Each task tells once that it has begun, and in the end that it was never disturbed.
+    let (begun, ended) = (cluster.folder.path().join("begun"), cluster.folder.path().join("ended"));
+    let go = cluster.folder.path().join("go");
+    let line = format!(
+        "echo $INDEX >> {}; while [ ! -e {} ]; do sleep 0.05; done; echo $INDEX >> {}",
+        begun.display(),
+        go.display(),
+        ended.display()
+    );
+    printed(&state, &["run", &cluster.batch("lasting", 6, &line), "--detach"]);
+    wait_until("all tasks run", || lines(&begun) == 6);
+    // A token that is used up stays so under the next master.
+    let token = printed(&state, &["token", "create", "agent"]);
+
+    // Etcd loses a member, perhaps its leader, at the worst moment.
+    cluster.etcd.signal(2, "-STOP");
+    cluster.kill_master(0);
+    wait_until("the agents are back at another master", || cluster.is_complete());
+    wait_until("the framework is back too", || {
+        common::apportion(&state, &["run", &cluster.batch("after", 3, "true")]).status.success()
+    });
+    let by_token =
+        ["agent", "--master", &cluster.addresses.join(","), "--token", token.trim(), "--name", "a3"];
+    let joined = Background::start(&cluster.folder.path().join("a3"), &by_token);
+    wait_until("the token holds under another master", || {
+        printed(&state, &["status"]).contains("3 connected of 3")
+    });
+    joined.end("-INT");
+
+    // The next one goes in order: whoever is left takes over without waiting for the lease.
+    let second = cluster.masters[1].take().expect("it runs");
+    second.end("-TERM");
+    wait_until("the last master has all agents", || cluster.is_complete());
+    printed(&state, &["run", &cluster.batch("at-last", 3, "true")]);
+
+    assert_eq!((lines(&begun), lines(&ended)), (6, 0), "no task was started twice or ended");
+    std::fs::write(&go, "").expect("it can be written");
+    wait_until("all tasks end", || lines(&ended) == 6);
+    assert_eq!(lines(&begun), 6);
+    batch.end("-INT");
+    agents.into_iter().for_each(|agent| agent.end("-INT"));
+}

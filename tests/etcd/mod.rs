@@ -1,0 +1,89 @@
+//! Real etcd clusters for tests, on this machine.
+
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use tempfile::TempDir;
+
+/// How long a cluster may take to elect its own leader.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Members of one etcd cluster, which end with it.
+pub(crate) struct EtcdCluster {
+    members: Vec<Child>,
+    /// Where the members take clients.
+    pub(crate) addresses: Vec<SocketAddr>,
+    _folder: TempDir,
+}
+
+impl EtcdCluster {
+    /// A cluster of so many members; `None` where etcd is not installed, which is said. In CI it must be.
+    pub(crate) fn start(members: usize) -> Option<Self> {
+        if Command::new("etcd").arg("--version").stdout(Stdio::null()).status().is_err() {
+            assert!(std::env::var_os("CI").is_none(), "etcd is not installed: run .ci/install-etcd");
+            eprintln!("skipped: etcd is not installed; .ci/install-etcd installs it");
+            return None;
+        }
+        let folder = tempfile::tempdir().expect("a folder");
+        let (clients, peers) = (free_addresses(members), free_addresses(members));
+        let named = peers.iter().enumerate().map(|(number, peer)| format!("m{number}=http://{peer}"));
+        let initial = named.collect::<Vec<_>>().join(",");
+        let start = |number: usize| {
+            let (name, client, peer) = (format!("m{number}"), clients[number], peers[number]);
+            let (client, peer) = (format!("http://{client}"), format!("http://{peer}"));
+            Command::new("etcd")
+                .args(["--name", &name, "--initial-cluster", &initial, "--logger", "zap"])
+                .args(["--listen-client-urls", &client, "--advertise-client-urls", &client])
+                .args(["--listen-peer-urls", &peer, "--initial-advertise-peer-urls", &peer])
+                .arg("--data-dir")
+                .arg(folder.path().join(&name))
+                .stdout(Stdio::null())
+                .stderr(Stdio::null())
+                .spawn()
+                .expect("etcd starts")
+        };
+        let cluster =
+            EtcdCluster { members: (0..members).map(start).collect(), addresses: clients, _folder: folder };
+        let begun = Instant::now();
+        while !cluster.addresses.iter().all(|address| TcpStream::connect(address).is_ok()) {
+            assert!(begun.elapsed() < PATIENCE, "etcd does not listen");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        Some(cluster)
+    }
+
+    /// As `apportion master --store` takes it.
+    pub(crate) fn location(&self) -> String {
+        location(&self.addresses)
+    }
+
+    /// Sends a member a signal, such as `-STOP`.
+    pub(crate) fn signal(&self, member: usize, signal: &str) {
+        let id = self.members[member].id().to_string();
+        assert!(Command::new("kill").args([signal, &id]).status().expect("kill runs").success());
+    }
+}
+
+impl Drop for EtcdCluster {
+    fn drop(&mut self) {
+        for member in &mut self.members {
+            // It may have ended already.
+            let _ = member.kill();
+            let _ = member.wait();
+        }
+    }
+}
+
+/// Members at these addresses, and the prefix that the tests use.
+pub(crate) fn location(addresses: &[SocketAddr]) -> String {
+    let hosts: Vec<String> = addresses.iter().map(SocketAddr::to_string).collect();
+    format!("etcd://{}/test", hosts.join(","))
+}
+
+/// Addresses that nobody listens at now. etcd must be told its own beforehand.
+fn free_addresses(number: usize) -> Vec<SocketAddr> {
+    let listeners: Vec<TcpListener> =
+        (0..number).map(|_| TcpListener::bind("127.0.0.1:0").expect("a free port")).collect();
+    listeners.iter().map(|listener| listener.local_addr().expect("it is bound")).collect()
+}
