@@ -13,6 +13,9 @@
 //! turn of its own for as long as its last one took. A gang gets no turn while all agents together, empty, could not hold it, or its
 //! role's limits leave too little.
 //!
+//! A turn does not change who is how far below its fair share: a gang that needs more than its framework's share waits for as long as
+//! others want theirs.
+//!
 //! So gangs can't deadlock: whatever is kept while something is missing is kept by one gang, which waits for no other gang, and not
 //! for longer than a turn; and every gang that waits has its turn after at most one of each other. (Compare the hoarding of offers by
 //! schedulers of two-level systems, in Schwarzkopf et al., EuroSys 2013.)

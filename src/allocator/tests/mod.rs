@@ -1,6 +1,8 @@
 //! What dominant-resource fairness promises, and what allocators of Mesos' kind do, as scenarios and laws.
 
 mod equivalence;
+mod gangs;
+mod guarantees;
 mod reference;
 
 use std::time::Duration;

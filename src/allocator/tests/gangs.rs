@@ -1,0 +1,113 @@
+//! Gangs do not deadlock: whatever competes, each gets its set whole, and in time.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use proptest::prelude::*;
+
+use super::{agent, framework, role};
+use crate::allocator::{
+    AgentProfile, Allocation, Allocator, DemandGroup, DrfAllocator, DrfOptions, FrameworkProfile, OfferSet,
+};
+use crate::resources::Resources;
+use crate::time::Time;
+
+const HOLD: Duration = Duration::from_secs(10);
+
+/// As long as that, someone takes whatever it is offered. It may have its fair share for ever, and a gang that needs more than its
+/// own has to wait for that.
+const GREEDY_UNTIL: u64 = 60;
+
+/// A cluster of equal agents, gangs that want some of it each, and a framework that takes whatever it is offered for some seconds.
+#[derive(Clone, Debug)]
+struct Crowd {
+    agents: u32,
+    /// Sizes, cpus of a task, and for how long they run.
+    gangs: Vec<(u32, u32, u64)>,
+    greedy_for: u64,
+}
+
+const CPUS: u32 = 4;
+
+fn crowd() -> impl Strategy<Value = Crowd> {
+    let gang = (1..9_u32, 1..=CPUS, 1..20_u64);
+    (1..4_u32, prop::collection::vec(gang, 1..5), 1..30_u64).prop_map(|(agents, mut gangs, greedy_for)| {
+        for (size, cpus, _) in &mut gangs {
+            *size = (*size).min(agents * (CPUS / *cpus));
+        }
+        Crowd { agents, gangs, greedy_for }
+    })
+}
+
+/// The crowd, second by second. What is in use comes back at its time.
+struct World {
+    allocator: DrfAllocator,
+    second: u64,
+    in_use: BTreeMap<u64, Vec<Allocation>>,
+    served: Vec<String>,
+}
+
+impl World {
+    fn new(crowd: &Crowd) -> Self {
+        let mut allocator = DrfAllocator::new(DrfOptions { gang_hold: HOLD, ..DrfOptions::default() });
+        for number in 0..crowd.agents {
+            let total = Resources::cpus_mem(CPUS * 1000, 1024);
+            allocator.add_agent(&agent(&format!("a{number}")), &AgentProfile::default(), &total, &[]);
+        }
+        allocator.add_framework(&framework("greedy"), &FrameworkProfile::new(&[role("greedy")]));
+        for (number, (size, cpus, _)) in crowd.gangs.iter().enumerate() {
+            let name = format!("g{number}");
+            allocator.add_framework(&framework(&name), &FrameworkProfile::new(&[role(&name)]));
+            let gang = DemandGroup::new(*size, Resources::cpus_mem(cpus * 1000, 0).quantities());
+            let gang = gang.starting_together(*size);
+            allocator.set_demand(&framework(&name), &role(&name), Some(&[gang]));
+        }
+        World { allocator, second: 0, in_use: BTreeMap::new(), served: Vec::new() }
+    }
+
+    fn pass(&mut self, crowd: &Crowd) -> Result<(), TestCaseError> {
+        self.second += 1;
+        let now = Time::from_secs(self.second);
+        if self.second == GREEDY_UNTIL {
+            self.allocator.suppress(&framework("greedy"), &[]);
+        }
+        for back in self.in_use.remove(&self.second).into_iter().flatten() {
+            self.allocator.recover(now, &back, None);
+        }
+        let (mut offers, mut sets) = (Vec::new(), Vec::new());
+        self.allocator.allocate(now, &mut offers);
+        self.allocator.offer_sets(&mut sets);
+        self.in_use.entry(self.second + crowd.greedy_for).or_default().extend(offers);
+        for set in sets {
+            self.start(crowd, set)?;
+        }
+        self.allocator.check_invariants().map_err(|wrong| TestCaseError::fail(wrong.to_string()))
+    }
+
+    fn start(&mut self, crowd: &Crowd, set: OfferSet) -> Result<(), TestCaseError> {
+        let name = set.allocations[0].framework.to_string();
+        let (size, cpus, runs_for) = crowd.gangs[name[1..].parse::<usize>().unwrap()];
+        let offered: i64 = set.allocations.iter().map(|part| part.resources.cpus().milli()).sum();
+        prop_assert_eq!(offered, i64::from(size * cpus * 1000), "a set is whole");
+        prop_assert!(!self.served.contains(&name), "and offered once");
+        self.allocator.set_demand(&framework(&name), &role(&name), Some(&[]));
+        self.in_use.entry(self.second + runs_for).or_default().extend(set.allocations);
+        self.served.push(name);
+        Ok(())
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(300) })]
+
+    #[test]
+    fn every_gang_is_served_in_time(crowd in crowd()) {
+        let mut world = World::new(&crowd);
+        // In each round everyone has a turn, and rests for as long.
+        let most = GREEDY_UNTIL + 30 + 2 * crowd.gangs.len() as u64 * (HOLD.as_secs() + 20);
+        while world.served.len() < crowd.gangs.len() {
+            world.pass(&crowd)?;
+            prop_assert!(world.second < most, "only {:?} were served in {most} s", world.served);
+        }
+    }
+}
