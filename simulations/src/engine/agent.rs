@@ -36,12 +36,28 @@ pub(super) struct TimerAgent {
     id: AgentId,
     running: FxHashMap<RunId, Running>,
     by_task: FxHashMap<(FrameworkId, TaskId), RunId>,
+    /// It has failed: it hears nothing.
+    is_down: bool,
 }
 
 impl TimerAgent {
     /// An agent with nothing running.
     pub(super) fn new(id: AgentId) -> Self {
-        TimerAgent { id, running: FxHashMap::default(), by_task: FxHashMap::default() }
+        TimerAgent { id, running: FxHashMap::default(), by_task: FxHashMap::default(), is_down: false }
+    }
+
+    /// It fails; returns what ran on it.
+    pub(super) fn fail(&mut self) -> Vec<RunId> {
+        self.is_down = true;
+        self.by_task.clear();
+        let mut lost: Vec<RunId> = self.running.drain().map(|(run, _)| run).collect();
+        lost.sort_unstable_by_key(|run| run.0);
+        lost
+    }
+
+    /// It can be used again.
+    pub(super) fn repair(&mut self) {
+        self.is_down = false;
     }
 
     /// What it says first.
@@ -58,6 +74,9 @@ impl TimerAgent {
 
     /// Takes note of what the master says.
     pub(super) fn handle(&mut self, now: Time, event: AgentEvent, out: &mut Vec<Deed>) {
+        if self.is_down {
+            return;
+        }
         match event {
             AgentEvent::Launch { framework, tasks, .. } => {
                 for task in tasks {

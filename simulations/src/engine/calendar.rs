@@ -10,6 +10,8 @@ use apportion::time::Time;
 pub enum Class {
     /// Tasks end.
     End,
+    /// Machines fail, are known to have failed, or are repaired.
+    Failure,
     /// Jobs arrive.
     Arrival,
     /// Messages arrive.

@@ -11,7 +11,7 @@
 //! Time is a whole number of nanoseconds. Events are handled in the order of
 //!
 //! 1. their time;
-//! 2. their class: tasks end, jobs arrive, messages arrive, frameworks have decided or their timers are due;
+//! 2. their class: tasks end, machines fail or are repaired, jobs arrive, messages arrive, frameworks have decided or their timers are due;
 //! 3. the order in which they were caused. Arrivals are caused in the order of the scenario's frameworks, and within one
 //!    framework in the order of its jobs: those of a trace that arrive together, in the order of their names (numbers by value).
 //!
@@ -26,6 +26,8 @@
 
 mod agent;
 mod calendar;
+mod contention;
+mod failures;
 mod placement;
 mod post;
 mod record;

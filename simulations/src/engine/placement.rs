@@ -94,14 +94,19 @@ impl PlacementCluster {
     }
 
     pub(super) fn add_agent(&mut self, model: &AgentModel) {
+        self.introduce(model);
+        self.places.insert(model.id.clone(), self.machines.len() as u32);
+        self.machines.push(Machine { id: model.id.clone(), attributes: model.attributes.clone() });
+    }
+
+    /// A machine comes, for the first time or again, with nothing on it.
+    pub(super) fn introduce(&mut self, model: &AgentModel) {
         let profile = AgentProfile {
             hostname: model.id.to_string(),
             attributes: model.attributes.clone(),
             ..AgentProfile::default()
         };
         self.allocator.add_agent(&model.id, &profile, &model.resources, &[]);
-        self.places.insert(model.id.clone(), self.machines.len() as u32);
-        self.machines.push(Machine { id: model.id.clone(), attributes: model.attributes.clone() });
     }
 
     /// A framework, which has not subscribed yet.
@@ -217,7 +222,15 @@ impl PlacementCluster {
         refuse: Duration,
         out: &mut Vec<Effect>,
     ) {
-        let Some(mut pooled) = self.pool(offers) else { return };
+        let Some(mut pooled) = self.pool(offers) else {
+            // They went with their machine.
+            for task in operations.iter().flat_map(Operation::tasks) {
+                let status = TaskStatus::new(task.id.clone(), TaskState::Dropped, now)
+                    .because(Reason::InvalidOffer, "the offers are not valid any more");
+                out.push(Effect::Tell(framework, SchedulerEvent::Update(status)));
+            }
+            return;
+        };
         let Some(agent) = self.places.get(&pooled.allocation.agent).copied() else { return };
         let Some((mut rest, conversions)) = apply(&pooled.allocation.resources, &operations) else {
             self.give_back(now, &pooled, Some(refuse));
@@ -268,6 +281,42 @@ impl PlacementCluster {
         match offer.mode {
             OfferMode::Exclusive => self.allocator.recover(now, &offer.allocation, refuse),
             OfferMode::Optimistic => self.allocator.withdraw(now, &offer.allocation, refuse),
+        }
+    }
+
+    /// What runs on a machine.
+    pub(super) fn runs_on(&self, machine: u32) -> Vec<RunId> {
+        let id = &self.machines[machine as usize].id;
+        let here = self.running.iter().filter(|(_, running)| running.allocation.agent == *id);
+        let mut runs: Vec<RunId> = here.map(|(run, _)| *run).collect();
+        runs.sort_unstable_by_key(|run| run.0);
+        runs
+    }
+
+    /// A machine is gone, with all that is on it.
+    pub(super) fn fail(&mut self, now: Time, machine: u32, out: &mut Vec<Effect>) {
+        let id = self.machines[machine as usize].id.clone();
+        let mut offers: Vec<OfferId> =
+            self.offers.iter().filter(|(_, offer)| offer.allocation.agent == id).map(|(id, _)| *id).collect();
+        offers.sort_unstable();
+        for offer in offers {
+            let Some(gone) = self.offers.remove(&offer) else { continue };
+            self.give_back(now, &gone, None);
+            if let Some(framework) = self.by_framework.get(&gone.allocation.framework) {
+                out.push(Effect::Tell(*framework, SchedulerEvent::Rescind(vec![offer])));
+            }
+        }
+        let mut lost: Vec<Running> =
+            self.runs_on(machine).into_iter().filter_map(|run| self.running.remove(&run)).collect();
+        self.allocator.remove_agent(&id);
+        lost.sort_unstable_by(|a, b| {
+            (&a.allocation.framework, &a.task).cmp(&(&b.allocation.framework, &b.task))
+        });
+        for Running { framework, task, .. } in lost {
+            let status = TaskStatus::new(task.clone(), TaskState::Lost, now)
+                .because(Reason::AgentGone, "its agent has left the cluster");
+            self.by_task.remove(&(framework, task));
+            out.push(Effect::Tell(framework, SchedulerEvent::Update(status)));
         }
     }
 

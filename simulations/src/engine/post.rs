@@ -4,6 +4,7 @@ use apportion::time::Time;
 use rustc_hash::FxHashMap;
 
 use crate::random::Stream;
+use crate::scenario::LatencyModel;
 use crate::values::{Length, Span};
 
 /// One direction between the master and another party.
@@ -18,19 +19,25 @@ pub(super) enum Edge {
 /// How long messages take.
 #[derive(Debug)]
 pub(super) struct Post {
-    latency: Length,
+    latency: LatencyModel,
     seed: u64,
     edges: FxHashMap<Edge, (Stream, Time)>,
 }
 
 impl Post {
-    pub(super) fn new(latency: Length, seed: u64) -> Self {
+    pub(super) fn new(latency: LatencyModel, seed: u64) -> Self {
         Post { latency, seed, edges: FxHashMap::default() }
     }
 
     /// When a message that is sent now arrives; `None` when it does at once.
     pub(super) fn arrival(&mut self, now: Time, edge: Edge) -> Option<Time> {
-        match &self.latency {
+        let latency = match edge {
+            Edge::FromAgent(_) => &self.latency.from_agents,
+            Edge::ToAgent(_) => &self.latency.to_agents,
+            Edge::FromFramework(_) => &self.latency.from_frameworks,
+            Edge::ToFramework(_) => &self.latency.to_frameworks,
+        };
+        match latency {
             Length::Same(Span::ZERO) => None,
             Length::Same(span) => Some(now + span.duration()),
             drawn => {
@@ -53,7 +60,7 @@ mod tests {
     #[test]
     fn messages_of_an_edge_keep_their_order() {
         let latency: Length = serde_json::from_str(r#"{"distribution":"exponential","mean":"1s"}"#).unwrap();
-        let mut post = Post::new(latency, 1);
+        let mut post = Post::new(LatencyModel::uniform(&latency), 1);
         let mut last = Time::ZERO;
         for second in 0..1000 {
             let sent = Time::from_nanos(second * 100_000_000);

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use apportion::protocol::{OfferMode, SchedulerCall, SchedulerEvent};
+use apportion::protocol::{OfferInfo, OfferMode, SchedulerCall, SchedulerEvent};
 use apportion::resources::Kind;
 use apportion::scheduler::{SchedulerInput, SchedulerOutput};
 use apportion::time::Time;
@@ -52,9 +52,27 @@ impl Seat {
     /// Tells the framework something, at once or when it has decided. Appends what it says at once.
     pub(super) fn tell(&mut self, now: Time, input: SchedulerInput, said: &mut Vec<SchedulerCall>) {
         if self.is_deciding() {
-            self.inbox.push_back((now, input));
+            self.keep(now, input);
         } else {
             self.hear(now, now, input, said);
+        }
+    }
+
+    /// Keeps what it is told while it decides. Optimistic offers it looks at together when it decides next: all that is free then, as
+    /// Omega's schedulers do.
+    fn keep(&mut self, now: Time, input: SchedulerInput) {
+        let SchedulerInput::Event(SchedulerEvent::Offers(mut offers)) = input else {
+            return self.inbox.push_back((now, input));
+        };
+        let is_optimistic =
+            |offers: &[OfferInfo]| offers.iter().all(|offer| offer.mode == OfferMode::Optimistic);
+        let waiting = self.inbox.iter_mut().find_map(|(_, waiting)| match waiting {
+            SchedulerInput::Event(SchedulerEvent::Offers(waiting)) if is_optimistic(waiting) => Some(waiting),
+            _ => None,
+        });
+        match waiting {
+            Some(waiting) if is_optimistic(&offers) => waiting.append(&mut offers),
+            _ => self.inbox.push_back((now, SchedulerInput::Event(SchedulerEvent::Offers(offers)))),
         }
     }
 

@@ -16,6 +16,8 @@ use rustc_hash::FxHashMap;
 
 use super::agent::{Deed, RunId, TimerAgent};
 use super::calendar::{Calendar, Class};
+use super::contention::Contention;
+use super::failures::Failures;
 use super::placement::{Effect, PlacementCluster};
 use super::post::{Edge, Post};
 use super::record::{Ending, Outcome, Record, TaskRun};
@@ -41,9 +43,15 @@ const PROGRESS_EVERY: u64 = 4096;
 
 /// Something that happens at a time.
 #[derive(Debug)]
-enum Event {
+pub(super) enum Event {
     /// A task's time is over.
     End(RunId),
+    /// A machine fails, at random or as it is said.
+    Failure { machine: u32, repair_after: Option<Span>, drawn: bool },
+    /// The master gets to know of it.
+    Detected(u32),
+    /// The machine is repaired.
+    Repair { machine: u32, drawn: bool },
     /// The framework's next job arrives.
     Arrival(u32),
     /// A message arrives.
@@ -56,7 +64,7 @@ enum Event {
 
 /// What is said, by whom it is said to.
 #[derive(Debug)]
-enum Message {
+pub(super) enum Message {
     Master(Input),
     Agent(u32, AgentEvent),
     Framework(u32, SchedulerEvent),
@@ -67,7 +75,7 @@ enum Message {
 }
 
 /// What is between frameworks and tasks.
-enum Core {
+pub(super) enum Core {
     /// As in production.
     Full { master: Box<Master>, agents: Vec<TimerAgent> },
     /// The allocator alone.
@@ -115,19 +123,19 @@ pub enum RunError {
 
 /// A cluster in virtual time.
 pub struct Simulation {
-    now: Time,
+    pub(super) now: Time,
     events: u64,
     events_at_once: u64,
     cycles: u64,
     digester: Digester,
-    calendar: Calendar<Event>,
+    pub(super) calendar: Calendar<Event>,
     /// Messages that take no time.
     instant: VecDeque<Message>,
     post: Post,
     batch: Batch,
     /// How far batches of offers are apart; 0 when nothing waits for them.
     interval_ns: u64,
-    core: Core,
+    pub(super) core: Core,
     seats: Vec<Seat>,
     workloads: Vec<std::sync::Arc<crate::workload::Workload>>,
     by_name: FxHashMap<FrameworkId, u32>,
@@ -143,7 +151,13 @@ pub struct Simulation {
     active_at: Time,
     outputs: Vec<Output>,
     deeds: Vec<Deed>,
-    effects: Vec<Effect>,
+    pub(super) effects: Vec<Effect>,
+    pub(super) failures: Failures,
+    contention: Option<Contention>,
+    /// Ends that contention has moved, and are to be noted.
+    moved: Vec<(RunId, Time)>,
+    /// Frameworks' names, by place.
+    names: Vec<FrameworkId>,
 }
 
 impl Simulation {
@@ -182,6 +196,10 @@ impl Simulation {
             outputs: Vec::new(),
             deeds: Vec::new(),
             effects: Vec::new(),
+            failures: Failures::new(model),
+            contention: model.slowdown.map(Contention::new),
+            moved: Vec::new(),
+            names: Vec::new(),
         };
         simulation.connect(OPERATOR, IdentityKind::Operator, "simulation")?;
         for role in &model.roles {
@@ -196,6 +214,7 @@ impl Simulation {
             let stream = Stream::named(model.seed, &format!("framework/{}/placement", framework.id));
             simulation.add_framework(framework, &largest, stream)?;
         }
+        simulation.expect_failures();
         Ok(simulation)
     }
 
@@ -288,6 +307,7 @@ impl Simulation {
         if let Core::Placement(cluster) = &mut self.core {
             cluster.add_framework(id.clone());
         }
+        self.names.push(id.clone());
         self.by_name.insert(id, place);
         self.seats.push(Seat::new(party, decision));
         self.workloads.push(std::sync::Arc::default());
@@ -399,7 +419,10 @@ impl Simulation {
     fn step_calendar(&mut self) -> bool {
         let Some(event) = self.calendar.pop_due(self.now) else { return false };
         match event {
-            Event::End(run) => self.end(run, Outcome::Finished),
+            Event::End(run) => self.time_is_over(run),
+            Event::Failure { machine, repair_after, drawn } => self.fail(machine, repair_after, drawn),
+            Event::Detected(machine) => self.detect(machine),
+            Event::Repair { machine, drawn } => self.repair(machine, drawn),
             Event::Arrival(framework) => self.arrive(framework),
             Event::Message(message) => self.deliver(*message),
             Event::Decided(framework) => {
@@ -444,7 +467,7 @@ impl Simulation {
     }
 
     /// Adds an event to the hash of the run.
-    fn note(&mut self, tag: u64, who: u32, what: u64) {
+    pub(super) fn note(&mut self, tag: u64, who: u32, what: u64) {
         self.digester.add([self.now.as_nanos(), tag << 32 | u64::from(who), what]);
     }
 
@@ -463,6 +486,15 @@ impl Simulation {
     }
 
     /// A task's run ends by itself; nothing happens when it has ended before.
+    fn time_is_over(&mut self, run: RunId) {
+        // Others on its machine may have moved its end.
+        if self.contention.as_ref().is_none_or(|contention| contention.is_due(self.now, run))
+            && let Some(outcome) = self.failures.outcome(run)
+        {
+            self.end(run, outcome);
+        }
+    }
+
     fn end(&mut self, run: RunId, outcome: Outcome) {
         let agent = self.tasks[run.0 as usize].agent;
         let state = if outcome == Outcome::Finished { TaskState::Finished } else { TaskState::Failed };
@@ -482,10 +514,10 @@ impl Simulation {
         self.send(Edge::FromAgent(agent), Message::Master(Input::Agent { connection, call }));
     }
 
-    fn close(&mut self, run: RunId, outcome: Outcome) {
+    pub(super) fn close(&mut self, run: RunId, outcome: Outcome) {
         let task = &mut self.tasks[run.0 as usize];
         (task.end, task.outcome) = (self.now, outcome);
-        let framework = task.framework as usize;
+        let (framework, machine) = (task.framework as usize, task.agent);
         let job = self.workloads[framework].jobs.get(task.job as usize);
         let ends = job.is_some_and(|job| job.lengths.of(task.index).is_some());
         self.running -= u64::from(ends);
@@ -494,6 +526,10 @@ impl Simulation {
         }
         self.active_at = self.now;
         self.note(2, run.0, outcome as u64);
+        if let Some(contention) = &mut self.contention {
+            contention.end(self.now, machine, run, &mut self.moved);
+            self.move_ends();
+        }
     }
 
     fn deliver(&mut self, message: Message) {
@@ -547,7 +583,7 @@ impl Simulation {
         }
     }
 
-    fn carry_out_effects(&mut self) {
+    pub(super) fn carry_out_effects(&mut self) {
         let mut effects = std::mem::take(&mut self.effects);
         for effect in effects.drain(..) {
             match effect {
@@ -556,6 +592,10 @@ impl Simulation {
                 }
                 Effect::Start { framework, agent, task, role } => {
                     let run = self.begin(agent, framework, &task);
+                    if self.failures.is_down(agent) {
+                        // The master does not know it yet.
+                        self.lose(run);
+                    }
                     if let Core::Placement(cluster) = &mut self.core {
                         cluster.started(run, framework, agent, role, task);
                     }
@@ -598,14 +638,28 @@ impl Simulation {
             end: Time::MAX,
             outcome: Outcome::Running,
         });
-        if let Some(length) = length {
-            self.calendar.push(self.now + length.duration(), Class::End, Event::End(run));
+        let name = self.names[framework as usize].as_str();
+        let lasts = self.failures.cut((framework, name), run, length.map(Span::duration));
+        match (&mut self.contention, lasts) {
+            (Some(contention), lasts) => {
+                contention.start(self.now, agent, run, lasts, &mut self.moved);
+                self.move_ends();
+            }
+            (None, Some(lasts)) => self.calendar.push(self.now + lasts, Class::End, Event::End(run)),
+            (None, None) => {}
         }
         self.running += u64::from(known.is_some() && length.is_some());
         self.active_at = self.now;
         self.note(4, framework, u64::from(job) << 32 | u64::from(index));
         self.digester.add([u64::from(agent)]);
         run
+    }
+
+    /// Notes the ends that contention has moved.
+    fn move_ends(&mut self) {
+        for (run, at) in self.moved.drain(..) {
+            self.calendar.push(at, Class::End, Event::End(run));
+        }
     }
 
     fn tell_master(&mut self, input: Input) {
@@ -673,7 +727,7 @@ impl Simulation {
         }
     }
 
-    fn send(&mut self, edge: Edge, message: Message) {
+    pub(super) fn send(&mut self, edge: Edge, message: Message) {
         match self.post.arrival(self.now, edge) {
             None => self.instant.push_back(message),
             Some(at) => self.calendar.push(at, Class::Message, Event::Message(Box::new(message))),
@@ -713,7 +767,7 @@ fn framework_of(connection: ConnectionId) -> Option<u32> {
     (!connection.0.is_multiple_of(2)).then_some((connection.0 / 2) as u32)
 }
 
-fn agent_connection(place: u32) -> ConnectionId {
+pub(super) fn agent_connection(place: u32) -> ConnectionId {
     ConnectionId(u64::from(place) * 2 + 2)
 }
 

@@ -16,6 +16,9 @@ pub(super) fn mistakes(scenario: &Scenario, document: &Document) -> Vec<SpecErro
     }
     check.cluster(scenario);
     check.roles(scenario);
+    if !(scenario.contention.slowdown >= 0.0 && scenario.contention.slowdown.is_finite()) {
+        check.wrong(&["contention", "slowdown"], "a slowdown is a number of at least 0");
+    }
     if scenario.frameworks.is_empty() {
         check.wrong(&["frameworks"], "without a framework nothing happens: add [[frameworks]]");
     }

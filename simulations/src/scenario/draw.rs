@@ -16,7 +16,7 @@ use compact_str::{CompactString, format_compact};
 use super::model::{GPU_COUNT, GPU_MODEL};
 use super::{
     AgentModel, ArrivalProcess, Arrivals, Fidelity, FrameworkModel, FrameworkTable, InputFile, JobTable,
-    Kind, Model, ModelError, Player, RoleModel, Scenario, Until, WorkloadTable,
+    Kind, LatencyModel, Model, ModelError, Player, RoleModel, Scenario, Until, WorkloadTable,
 };
 use crate::digest::Digest;
 use crate::frameworks::production::{can_be_specified, can_place};
@@ -44,7 +44,8 @@ impl Scenario {
             workloads.push(self.draw_workload(table, until, &mut inputs)?);
         }
         let gpus_are_shared = workloads.iter().any(WorkloadBuilder::shares_gpus);
-        let agents = machines.into_iter().map(|machine| machine.finish(gpus_are_shared));
+        let agents: Vec<AgentModel> =
+            machines.into_iter().map(|machine| machine.finish(gpus_are_shared)).collect();
         let frameworks = self
             .frameworks
             .iter()
@@ -56,17 +57,20 @@ impl Scenario {
             Some(RoleModel { role: table.name.clone(), weight: table.weight()?, quota, offers: table.offers })
         };
         let echo = serde_json::to_vec(self).unwrap_or_default();
+        let failures = self.draw_failures(&agents, &mut inputs)?;
         Ok(Model {
             name: self.name.clone(),
             seed: self.seed,
             until,
             fidelity: self.fidelity,
             latency: match self.fidelity {
-                Fidelity::Full => self.latency.clone(),
-                Fidelity::Placement => Length::Same(Span::ZERO),
+                Fidelity::Full => self.latencies.over(&self.latency),
+                Fidelity::Placement => LatencyModel::uniform(&Length::Same(Span::ZERO)),
             },
+            failures,
+            slowdown: Some(self.contention.slowdown).filter(|slowdown| *slowdown > 0.0),
             allocator: self.allocator,
-            agents: agents.collect(),
+            agents,
             roles: self.roles.iter().filter_map(role).collect(),
             frameworks: frameworks.collect::<Result<_, _>>()?,
             output: self.output,

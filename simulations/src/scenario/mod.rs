@@ -6,6 +6,7 @@
 mod check;
 mod cluster;
 mod draw;
+mod failures;
 mod framework;
 mod model;
 mod workload;
@@ -19,9 +20,11 @@ use apportion::spec::{Document, SpecErrors};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 pub use cluster::{AgentGroup, ClusterTable, NodeFile};
+pub use failures::{AgentFailures, ContentionTable, FailureTable, LatencyTable, Outage, TaskFailures};
 pub use framework::{Decision, FrameworkTable, Kind, PerOffer};
 pub use model::{
-    AgentModel, FrameworkModel, GPU_COUNT, GPU_MODEL, InputFile, Model, ModelError, Player, RoleModel,
+    AgentModel, FailureModel, FrameworkModel, GPU_COUNT, GPU_MODEL, InputFile, LatencyModel, Model,
+    ModelError, OutageModel, Player, RoleModel,
 };
 pub use workload::{ArrivalProcess, Arrivals, JobDecision, JobTable, WorkloadTable};
 
@@ -77,6 +80,15 @@ pub struct Scenario {
     /// How long each message takes.
     #[serde(default = "no_latency")]
     pub latency: Length,
+    /// How long messages of some directions take instead.
+    #[serde(default)]
+    pub latencies: LatencyTable,
+    /// What fails.
+    #[serde(default)]
+    pub failures: FailureTable,
+    /// How tasks on one machine slow each other down.
+    #[serde(default)]
+    pub contention: ContentionTable,
     /// What decides who is offered what.
     #[serde(default)]
     pub allocator: AllocatorTable,

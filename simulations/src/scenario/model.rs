@@ -6,7 +6,9 @@ use std::sync::Arc;
 use apportion::allocator::Quota;
 use apportion::protocol::{AgentId, Attributes, FrameworkId, OfferMode, Weight};
 use apportion::resources::{Resources, Role};
+use apportion::time::Time;
 
+use super::failures::AgentFailures;
 use super::{AllocatorTable, Decision, Fidelity, OutputTable, Scenario};
 use crate::digest::Digest;
 use crate::frameworks::QueueOptions;
@@ -26,7 +28,11 @@ pub struct Model {
     /// How much of production is simulated.
     pub fidelity: Fidelity,
     /// How long each message takes.
-    pub latency: Length,
+    pub latency: LatencyModel,
+    /// What fails.
+    pub failures: FailureModel,
+    /// By how much tasks on one machine slow each other down; `None` for not at all.
+    pub slowdown: Option<f64>,
     /// What decides who is offered what.
     pub allocator: AllocatorTable,
     /// The machines, in the order in which they register.
@@ -43,6 +49,59 @@ pub struct Model {
     pub scenario: Scenario,
     /// The files that were read.
     pub inputs: Vec<InputFile>,
+}
+
+/// How long messages take, by who sends and who gets them.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LatencyModel {
+    /// From the master to an agent.
+    pub to_agents: Length,
+    /// From an agent to the master.
+    pub from_agents: Length,
+    /// From the master to a framework.
+    pub to_frameworks: Length,
+    /// From a framework to the master.
+    pub from_frameworks: Length,
+}
+
+impl LatencyModel {
+    /// The same for all.
+    pub fn uniform(latency: &Length) -> Self {
+        let [to_agents, from_agents, to_frameworks, from_frameworks] =
+            std::array::from_fn(|_| latency.clone());
+        LatencyModel { to_agents, from_agents, to_frameworks, from_frameworks }
+    }
+}
+
+/// What fails.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct FailureModel {
+    /// How often machines fail at random.
+    pub agents: Option<AgentFailures>,
+    /// After so long runs of tasks fail.
+    pub tasks: Option<Length>,
+    /// Machines that fail at given times.
+    pub outages: Vec<OutageModel>,
+    /// How long it takes until the master knows.
+    pub detection: Span,
+}
+
+impl FailureModel {
+    /// Whether any machine ever fails.
+    pub(crate) fn are_of_machines(&self) -> bool {
+        self.agents.is_some() || !self.outages.is_empty()
+    }
+}
+
+/// A machine that fails at a given time.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct OutageModel {
+    /// The machine's place.
+    pub machine: u32,
+    /// When.
+    pub at: Time,
+    /// After so long it is repaired.
+    pub repair_after: Option<Span>,
 }
 
 /// A machine.

@@ -3,9 +3,11 @@
 mod backfill;
 mod decisions;
 mod determinism;
+mod failures;
 mod fairness;
 mod fidelity;
 mod packing;
+mod papers;
 mod production;
 mod queues;
 mod scenarios;

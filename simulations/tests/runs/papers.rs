@@ -1,0 +1,111 @@
+//! Experiments of papers that are quick enough to be tests; their pages are in `papers/`.
+
+use apportion::spec::Document;
+use apportion_simulations::{Progress, Run, Scenario};
+
+use crate::assert_close;
+
+fn paper(name: &str) -> Run {
+    let path = format!("{}/papers/{name}", env!("CARGO_MANIFEST_DIR"));
+    let scenario = Scenario::parse(&Document::new(&path, std::fs::read_to_string(&path).unwrap()));
+    scenario.unwrap().resolve().unwrap().run(&mut Progress::silent()).unwrap()
+}
+
+/// What part of the cluster the tasks of a framework hold on average between two times: of cores and of memory.
+fn shares(run: &Run, framework: u32, from_s: u64, to_s: u64) -> (f64, f64) {
+    let nanos = |seconds: u64| seconds * 1_000_000_000;
+    let workload = &run.model().frameworks[framework as usize].workload;
+    let total = |kind: &str| {
+        run.model().agents.iter().map(|agent| amount(&agent.resources.quantities(), kind)).sum::<f64>()
+    };
+    let held = |kind: &str| {
+        let tasks = run.record().tasks.iter().filter(|task| task.framework == framework);
+        let time = |task: &apportion_simulations::engine::TaskRun| {
+            let (start, end) =
+                (task.start.as_nanos().max(nanos(from_s)), task.end.as_nanos().min(nanos(to_s)));
+            end.saturating_sub(start) as f64 / 1e9
+        };
+        tasks
+            .map(|task| {
+                amount(&workload.class_of(&workload.jobs[task.job as usize]).amounts, kind) * time(task)
+            })
+            .sum::<f64>()
+    };
+    let share = |kind: &str| held(kind) / ((to_s - from_s) as f64 * total(kind));
+    (share("cpus"), share("mem"))
+}
+
+fn amount(amounts: &apportion::resources::Quantities, kind: &str) -> f64 {
+    amounts.iter().find(|(known, _)| known.as_str() == kind).map_or(0.0, |(_, amount)| amount.as_f64())
+}
+
+#[test]
+fn jobs_with_changing_demands_share_dynamically() {
+    let run = paper("drf/dynamic.toml");
+    // Job 1 wants memory and job 2 cores: 48 tasks of 10 of 14 GB, and 3 of 4 cores.
+    let (first, second) = (shares(&run, 0, 30, 120), shares(&run, 1, 30, 120));
+    println!("0-2 min: {} of the memory and {} of the cores", first.1, second.0);
+    assert_close(first.1, 10.0 / 14.0, 0.02);
+    assert_close(second.0, 0.75, 0.02);
+    // Both want cores, and all are used. Job 1 gets less than half: it needs pairs, and single ones become free.
+    let (first, second) = (shares(&run, 0, 150, 240).0, shares(&run, 1, 150, 240).0);
+    println!("2-4 min: {first} and {second} of the cores");
+    assert_close(first, 0.386, 0.01);
+    assert!(first + second > 0.9, "{second}");
+    // Both want memory: no node is filled by one of each.
+    let (first, second) = (shares(&run, 0, 270, 360).1, shares(&run, 1, 270, 360).1);
+    println!("4-6 min: {first} and {second} of the memory");
+    assert!(first > 0.3 && second > 0.3 && first + second > 0.7, "{first} {second}");
+}
+
+/// How many tasks of each of two users fit: what one task of each takes of a cluster.
+struct Users {
+    total: [f64; 2],
+    each: [[f64; 2]; 2],
+}
+
+impl Users {
+    fn fits(&self, tasks: [f64; 2]) -> bool {
+        (0..2).all(|kind| {
+            (0..2).map(|user| tasks[user] * self.each[user][kind]).sum::<f64>() <= self.total[kind] + 1e-9
+        })
+    }
+
+    /// Asset fairness: whoever has the smallest sum of shares of all kinds gets the next task.
+    fn asset_fair(&self) -> [f64; 2] {
+        let assets = |user: usize| (0..2).map(|kind| self.each[user][kind] / self.total[kind]).sum::<f64>();
+        let mut tasks = [0.0; 2];
+        loop {
+            let next = usize::from(tasks[0] * assets(0) > tasks[1] * assets(1) + 1e-12);
+            let mut more = tasks;
+            more[next] += 1.0;
+            if !self.fits(more) {
+                return tasks;
+            }
+            tasks = more;
+        }
+    }
+
+    /// Competitive equilibrium from equal incomes: the product of what both have is the largest (Nash).
+    fn equilibrium(&self) -> [f64; 2] {
+        let second = |first: f64| {
+            let left =
+                (0..2).map(|kind| (self.total[kind] - first * self.each[0][kind]) / self.each[1][kind]);
+            left.fold(f64::MAX, f64::min).max(0.0)
+        };
+        let steps = (0..=1_000_000).map(|step| self.total[0] / self.each[0][0] * f64::from(step) / 1e6);
+        let best = steps.max_by(|a, b| (a * second(*a)).total_cmp(&(b * second(*b)))).unwrap();
+        [best, second(best)]
+    }
+}
+
+#[test]
+fn asset_fairness_and_equal_incomes_give_what_the_paper_says() {
+    // Under asset fairness the second user has fewer tasks (12) than on half of the cluster (15); DRF gives him 15.
+    let users = Users { total: [30.0, 30.0], each: [[1.0, 3.0], [1.0, 1.0]] };
+    assert_eq!(users.asset_fair(), [6.0, 12.0]);
+    let users = Users { total: [9.0, 18.0], each: [[1.0, 4.0], [3.0, 1.0]] };
+    let [first, second] = users.equilibrium();
+    assert_close(first, 45.0 / 11.0, 1e-4);
+    assert_close(second, 18.0 / 11.0, 1e-4);
+}
