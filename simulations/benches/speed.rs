@@ -27,8 +27,12 @@ fn play(model: Model) -> Run {
 
 /// W100k's machines, with a framework for each role; `of_each` is said of each framework.
 fn w100k_model(workload: W100k, fidelity: &str, of_each: &str) -> Model {
+    // Replaced by the workload.
+    let placeholder = "jobs = [{ resources = \"cpus:1\", duration = \"1s\" }]";
     let frameworks: String = (0..W100k::ROLES)
-        .map(|role| format!("[[frameworks]]\nname = \"f{role}\"\nrole = \"r{role}\"\n{of_each}\n"))
+        .map(|role| {
+            format!("[[frameworks]]\nname = \"f{role}\"\nrole = \"r{role}\"\n{of_each}\n{placeholder}\n")
+        })
         .collect();
     let mut model = support::model(&format!(
         "schema = 1\nname = \"w100k\"\nfidelity = \"{fidelity}\"\nagents = [{{ count = {}, resources = \"{}\" }}]\n{frameworks}",

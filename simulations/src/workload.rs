@@ -7,7 +7,7 @@ use rustc_hash::FxHashMap;
 
 use crate::gpus::with_gpus;
 use crate::scenario::JobDecision;
-use crate::traces::GpuRequest;
+use crate::traces::{GpuRequest, TraceJob};
 use crate::values::Span;
 
 /// What all tasks of a class need. Classes are numbered by their first appearance in a workload.
@@ -116,6 +116,22 @@ impl WorkloadBuilder {
         if job.tasks > 0 {
             self.workload.jobs.push(job);
         }
+    }
+
+    /// Adds a job as its trace has it; one whose run time the trace does not say runs for ever.
+    pub fn push_traced(&mut self, job: &TraceJob) {
+        let class = self.class(&job.resources(), job.gpus, &job.gpu_models);
+        self.push(Job {
+            id: job.id.as_str().into(),
+            at: Time::from_nanos(job.submit.nanos()),
+            tasks: job.tasks,
+            class,
+            lengths: job.runtime.map_or(Lengths::Forever, Lengths::Same),
+            limit: job.limit,
+            gang: job.gang,
+            priority: 0,
+            decision: None,
+        });
     }
 
     /// Whether any task asks for a part of a GPU.

@@ -4,6 +4,13 @@
 //! each scheduler, against agents whose tasks are timers. They exchange the protocol's own messages. Everything runs on one
 //! thread; nothing reads a clock or draws a random number that is not of a named stream.
 //!
+//! Agents are timers, not the production [`Agent`](apportion::agent::Agent): that one supervises executors, and has with each of
+//! them a conversation of its own about every task (start, registration, launch, updates, acknowledgements), which would be most of
+//! the events of a run. None of it decides who is offered what or where a task goes. What the timers say to the master is what an
+//! agent says.
+//!
+//! With fidelity `placement` the allocator and the frameworks work on a model of the machines instead, without master and messages.
+//!
 //! Agents are not pinged: their connections tell when they are gone, and answers that always come would be most of the events.
 //!
 //! # The order of events

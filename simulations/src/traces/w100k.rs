@@ -5,11 +5,10 @@
 //! memory (1, 2, 4 or 8 GiB) and its role (r0 to r3).
 
 use apportion::resources::Scalar;
-use apportion::time::Time;
 
 use super::{GpuRequest, TraceJob};
 use crate::values::Span;
-use crate::workload::{Job, Lengths, Workload, WorkloadBuilder};
+use crate::workload::{Workload, WorkloadBuilder};
 
 /// The workload.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,18 +68,7 @@ impl W100k {
         let queue = role.map(|role| format!("r{role}"));
         let mut builder = WorkloadBuilder::default();
         for job in self.jobs().iter().filter(|job| queue.as_ref().is_none_or(|queue| job.queue == *queue)) {
-            let class = builder.class(&job.resources(), job.gpus, &[]);
-            builder.push(Job {
-                id: job.id.as_str().into(),
-                at: Time::from_nanos(job.submit.nanos()),
-                tasks: job.tasks,
-                class,
-                lengths: job.runtime.map_or(Lengths::Forever, Lengths::Same),
-                limit: None,
-                gang: false,
-                priority: 0,
-                decision: None,
-            });
+            builder.push_traced(job);
         }
         builder.finish(false)
     }

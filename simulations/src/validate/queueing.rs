@@ -6,7 +6,8 @@ use apportion::spec::Document;
 
 use super::{Case, CaseError, Checks, Pace, run};
 use crate::scenario::Model;
-use crate::traces::W100k;
+use crate::traces::{Format, Malformed, TraceFile, W100k};
+use crate::workload::{Workload, WorkloadBuilder};
 use crate::{Progress, Run, Scenario};
 
 pub(super) const CASES: &[Case] = &[
@@ -22,6 +23,7 @@ pub(super) const CASES: &[Case] = &[
         pace: Pace::Slow,
         play: w100k_hot,
     },
+    Case { number: "24", title: "Batsim's medium_late, backfilled", pace: Pace::Slow, play: backfilling },
 ];
 
 /// Poisson arrivals, exponential service of 1 s in the mean.
@@ -214,12 +216,20 @@ fn one_queue(workload: W100k, allocator: &str) -> Result<Run, CaseError> {
         [[frameworks]]
         name = "q"
         role = "r"
+        jobs = [{{ resources = "cpus:1", duration = "1s" }}]
         "#,
         W100k::MACHINES,
         W100k::MACHINE
     );
-    let mut model: Model = Scenario::parse(&Document::new("case.toml", &text))?.resolve()?;
-    model.frameworks[0].workload = Arc::new(workload.workload(None));
+    with_workload(&text, workload.workload(None))
+}
+
+/// Runs a scenario whose only framework has this workload instead of the jobs that it names.
+fn with_workload(text: &str, workload: Workload) -> Result<Run, CaseError> {
+    let mut model: Model = Scenario::parse(&Document::new("case.toml", text))?.resolve()?;
+    if let [framework] = model.frameworks.as_mut_slice() {
+        framework.workload = Arc::new(workload);
+    }
     Ok(model.run(&mut Progress::silent())?)
 }
 
@@ -243,6 +253,43 @@ fn w100k_hot(checks: &mut Checks) -> Result<(), CaseError> {
         let run = one_queue(W100k::HOT, allocator)?;
         checks.close(&format!("makespan, s, {what}"), makespan, run.summary().makespan_s, 0.0);
         checks.close(&format!("mean wait, s, {what}"), wait, run.summary().wait_s.mean, 0.0005);
+    }
+    Ok(())
+}
+
+/// 801 jobs on 32 hosts, against what Batsim's own schedulers made of them.
+fn backfilling(checks: &mut Checks) -> Result<(), CaseError> {
+    const JOBS: &[u8] = include_bytes!("../../papers/batsim/medium_late.csv");
+    let trace = TraceFile::from_bytes("medium_late.csv", JOBS).jobs(Format::Csv, Malformed::Refuse)?;
+    for (policy, mean, most) in [("easy", 9.516_326, 316.742_718), ("conservative", 9.852_251, 319.138_649)] {
+        let mut builder = WorkloadBuilder::default();
+        trace.rows.iter().for_each(|job| builder.push_traced(job));
+        let text = format!(
+            r#"
+            schema = 1
+            name = "batsim"
+            fidelity = "placement"
+            agents = [{{ count = 32, resources = "cpus:1" }}]
+            [[frameworks]]
+            name = "q"
+            role = "r"
+            policy = "{policy}"
+            jobs = [{{ resources = "cpus:1", duration = "1s" }}]
+            "#
+        );
+        let run = with_workload(&text, builder.finish(false))?;
+        let summary = run.summary();
+        checks.same(&format!("{policy}: jobs that finished"), 801, summary.jobs_finished);
+        checks.close(&format!("{policy}: mean wait, s"), mean, summary.wait_s.mean, 1e-5);
+        checks.close(&format!("{policy}: longest wait, s"), most, summary.wait_s.max, 1e-5);
+        if policy == "easy" {
+            checks.close("easy: makespan, s", 16_088.510, summary.makespan_s, 1e-3);
+            let slowdown =
+                |job: &crate::metrics::JobTimes| Some(job.jct_s()? / (job.jct_s()? - job.wait_s()?));
+            let slowdowns: Vec<f64> = run.jobs().iter().filter_map(slowdown).collect();
+            let mean = slowdowns.iter().sum::<f64>() / slowdowns.len().max(1) as f64;
+            checks.close("easy: mean slowdown", 1.391_621, mean, 1e-5);
+        }
     }
     Ok(())
 }
