@@ -141,6 +141,7 @@ fn cluster(folder: &Path) -> Result<LocalCluster, Failed> {
         listen: SocketAddr::from(([127, 0, 0, 1], 0)),
         state_dir: folder.to_owned(),
         isolation: IsolationPreference::Auto,
+        recovery_timeout: None,
         launcher: ExecutorLauncher::InProgram(executors),
     })?)
 }

@@ -160,6 +160,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         state_dir: folder.path().to_owned(),
         isolation: IsolationPreference::Plain,
         // Of commands, which this framework has none of.
+        recovery_timeout: None,
         launcher: ExecutorLauncher::Processes(ExecutorProgram { program, arguments: Vec::new() }),
     };
     let mut cluster = LocalCluster::start(config)?;

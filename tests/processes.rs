@@ -77,6 +77,7 @@ impl Scene {
             listen: LOOPBACK,
             state_dir: folder.to_owned(),
             isolation: IsolationPreference::Auto,
+            recovery_timeout: None,
             launcher: ExecutorLauncher::InProgram(InProgram::commands()),
         };
         let mut cluster = LocalCluster::start(config).expect("a cluster");

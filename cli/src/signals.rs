@@ -8,6 +8,15 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 /// What the shell reports for a program that Ctrl-C ended.
 const INTERRUPTED: i32 = 130;
 
+/// What a signal asks for. Only agents tell the two apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Asked {
+    /// Ctrl-C: end, with all that runs.
+    ToEnd,
+    /// SIGTERM, as service managers send it: make room for the next start.
+    ToStepAside,
+}
+
 /// The signals that ask a program to end.
 pub(crate) struct Signals {
     interrupt: Signal,
@@ -24,13 +33,14 @@ impl Signals {
     }
 
     /// Waits for the first one. From then on another one ends the program at once.
-    pub(crate) async fn asked_to_end(mut self) {
-        self.next().await;
+    pub(crate) async fn asked_to_end(mut self) -> Asked {
+        let asked = self.next().await;
         eprintln!("ending; once more to end at once");
         tokio::spawn(async move {
             self.next().await;
             std::process::exit(INTERRUPTED);
         });
+        asked
     }
 
     /// Drives a party until it ends by itself, or has ended because a signal asked it to.
@@ -42,17 +52,20 @@ impl Signals {
         let mut party = std::pin::pin!(party);
         tokio::select! {
             ended = &mut party => ended,
-            () = self.asked_to_end() => {
-                stop.stop();
+            asked = self.asked_to_end() => {
+                match asked {
+                    Asked::ToEnd => stop.stop(),
+                    Asked::ToStepAside => stop.step_aside(),
+                }
                 party.await
             }
         }
     }
 
-    async fn next(&mut self) {
+    async fn next(&mut self) -> Asked {
         tokio::select! {
-            _ = self.interrupt.recv() => {}
-            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => Asked::ToEnd,
+            _ = self.terminate.recv() => Asked::ToStepAside,
         }
     }
 }

@@ -1,11 +1,13 @@
 //! The real binary with real agents, executors and tasks.
 
 mod common;
+mod tasks;
 
 use std::path::Path;
 use std::process::Stdio;
 
 use common::{Background, apportion, command, printed, wait_until};
+use tasks::{processes_with, write};
 
 /// A spec of batch work whose tasks can be told from others on this machine.
 fn batch(folder: &Path, name: &str, count: u32, line: &str) -> String {
@@ -14,19 +16,6 @@ fn batch(folder: &Path, name: &str, count: u32, line: &str) -> String {
          [[step]]\nname = \"work\"\ncount = {count}\ncpus = 0.1\nmemory = \"16MiB\"\nshell = '''{line}'''\n"
     );
     write(folder, name, &text)
-}
-
-fn write(folder: &Path, name: &str, text: &str) -> String {
-    let file = folder.join(format!("{name}.toml"));
-    std::fs::write(&file, text).expect("it can be written");
-    file.to_string_lossy().into_owned()
-}
-
-/// Whether a process with this text among its arguments is there.
-fn is_running(marker: &str) -> bool {
-    let processes = std::fs::read_dir("/proc").expect("procfs").flatten();
-    let arguments = processes.filter_map(|process| std::fs::read(process.path().join("cmdline")).ok());
-    arguments.into_iter().any(|text| String::from_utf8_lossy(&text).contains(marker))
 }
 
 /// The tasks that go on, as the master tells them.
@@ -83,9 +72,9 @@ fn a_cluster_on_this_machine_runs_work_and_leaves_nothing_behind() {
     let why = printed(state, &["why", &format!("{}.work.0.1", huge.trim())]);
     assert!(why.contains("cpus"), "{why}");
 
-    assert!(is_running(&marker));
+    assert!(!processes_with(&marker).is_empty());
     cluster.end("-INT");
-    assert!(!is_running(&marker));
+    assert!(processes_with(&marker).is_empty());
 }
 
 #[test]
@@ -125,5 +114,5 @@ fn the_same_cluster_from_processes_of_their_own() {
     again.end("-INT");
     near.end("-INT");
     master.end("-INT");
-    assert!(!is_running(&marker));
+    assert!(processes_with(&marker).is_empty());
 }

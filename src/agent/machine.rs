@@ -230,7 +230,9 @@ impl Agent {
             AgentInput::MasterDisconnected => {
                 self.master_connected = false;
                 // The next registration makes up for it.
-                self.records.retain(|output| !matches!(output, AgentOutput::ToMaster(_)));
+                self.records.retain(|output| {
+                    !matches!(output, AgentOutput::ToMaster(_) | AgentOutput::RefuseMaster(_))
+                });
             }
             AgentInput::Master(event) if self.master_connected => self.master_event(now, event, out),
             // Of a master that was refused.

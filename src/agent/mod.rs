@@ -16,6 +16,7 @@
 //! Each message costs a few look-ups by id; only the end of an executor or of a connection costs by the number of tasks.
 
 mod checkpoint;
+mod encoding;
 mod executors;
 mod machine;
 #[cfg(test)]
@@ -25,5 +26,8 @@ mod tasks;
 mod tests;
 
 pub use checkpoint::{Checkpoint, Record};
+pub use encoding::RecordsError;
+#[cfg(feature = "runtime")]
+pub(crate) use encoding::encode as encode_records;
 pub use executors::{EXECUTOR_IDLE_TIMEOUT, EXECUTOR_REGISTRATION_TIMEOUT, EXECUTOR_STOP_MARGIN};
 pub use machine::{Agent, AgentInput, AgentOutput};

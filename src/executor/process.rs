@@ -11,8 +11,8 @@ use crate::protocol::{
 };
 use crate::time::{Time, Timers};
 
-/// How long an executor waits for its agent to come back before it ends, unless it is told otherwise.
-pub const DEFAULT_RECOVERY_TIMEOUT: Duration = Duration::from_secs(15);
+/// How long an executor waits for an agent that keeps checkpoints before it ends, with its tasks, unless it is told otherwise.
+pub const DEFAULT_RECOVERY_TIMEOUT: Duration = Duration::from_secs(15 * 60);
 
 /// What happens to an executor.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -319,7 +319,7 @@ mod tests {
         step(&mut process, 0, ExecutorInput::Agent(ExecutorEvent::Launch(vec![task()])));
         step(&mut process, 0, ExecutorInput::Disconnected);
         step(&mut process, 1, ExecutorInput::Tick);
-        let out = step(&mut process, 15, ExecutorInput::Tick);
+        let out = step(&mut process, DEFAULT_RECOVERY_TIMEOUT.as_secs(), ExecutorInput::Tick);
         assert!(out.contains(&ExecutorOutput::Stop), "{out:?}");
     }
 

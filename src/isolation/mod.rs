@@ -17,6 +17,7 @@
 //! | `spec` | what to start |
 //! | `spawn` | from the spec to the running process, and what failures mean |
 //! | `error` | what may go wrong before the program runs |
+//! | `found` | processes that an earlier life of this program started |
 //! | `process` | the running process: signals, reaping, the exit |
 //! | `user` | as whom a process runs |
 //! | `sys` | the `clone3` launch and the `waitid` with usage: all of the unsafe code |
@@ -53,6 +54,7 @@
 mod backend;
 mod cgroups;
 mod error;
+mod found;
 mod process;
 mod spawn;
 mod spec;
@@ -62,6 +64,8 @@ mod user;
 pub use backend::{Isolation, IsolationKind, IsolationPreference};
 pub use cgroups::CleanUp;
 pub use error::{IsolationError, SpawnError};
+pub use found::FoundProcess;
+pub(crate) use found::kill_processes_with;
 pub use process::{Exit, Process, Status, Usage};
 pub use spec::{Limits, Output, ProcessSpec};
 pub use user::{User, UserError};

@@ -3,6 +3,7 @@
 use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -54,7 +55,7 @@ pub struct Usage {
 /// All methods take `&self` and may be called from several threads; a pid is never signalled after it was reaped.
 ///
 /// Dropping a process that still runs kills it, with everything in its group and cgroup, and reaps it in the background. To let it
-/// live, [`detach`](Self::detach) it.
+/// live, [`detach`](Self::detach) it, or have it [outlive](Self::outlive_us) us.
 #[derive(Debug)]
 pub struct Process {
     shared: Arc<Shared>,
@@ -67,6 +68,8 @@ struct Shared {
     /// Our peak of memory at the launch.
     floor_kib: i64,
     state: Mutex<State>,
+    /// Whether it runs on when it is dropped.
+    outlives: AtomicBool,
 }
 
 #[derive(Debug)]
@@ -79,7 +82,15 @@ enum State {
 impl Process {
     pub(super) fn new(pid: i32, pidfd: OwnedFd, floor_kib: i64, lease: Option<Lease>) -> Self {
         let pid = Pid::from_raw(pid).expect("clone3 returns zero only in the child");
-        Self { shared: Arc::new(Shared { pid, pidfd, floor_kib, state: Mutex::new(State::Running(lease)) }) }
+        Self {
+            shared: Arc::new(Shared {
+                pid,
+                pidfd,
+                floor_kib,
+                state: Mutex::new(State::Running(lease)),
+                outlives: AtomicBool::new(false),
+            }),
+        }
     }
 
     /// The process' id, which is also its group's and its session's.
@@ -138,6 +149,11 @@ impl Process {
         self.shared.kill_all()
     }
 
+    /// Has the process run on when it is dropped, as a detached one does; until then nothing changes.
+    pub fn outlive_us(&self) {
+        self.shared.outlives.store(true, Ordering::Relaxed);
+    }
+
     /// Lets the process go: it runs on when we end, and becomes its adopter's child. Until then we stay its parent, and it is
     /// nobody's to reap.
     ///
@@ -155,7 +171,9 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
-        if !matches!(*self.shared.state.lock(), State::Running(_)) {
+        if self.shared.outlives.load(Ordering::Relaxed)
+            || !matches!(*self.shared.state.lock(), State::Running(_))
+        {
             return;
         }
         if let Err(error) = self.shared.kill_all() {

@@ -18,6 +18,9 @@ pub enum RuntimeError {
     /// The registry.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// An agent's records can't be made durable.
+    #[error("cannot keep checkpoints: {0}; tasks run on, and wait for the agent to be started again")]
+    Checkpoint(String),
     /// A name that can't be part of an identity.
     #[error(transparent)]
     Identity(#[from] IdentityError),

@@ -34,6 +34,9 @@ pub struct LocalConfig {
     pub state_dir: PathBuf,
     /// How tasks are contained.
     pub isolation: IsolationPreference,
+    /// For how long tasks outlive their agent's death; see [`AgentConfig::recovery_timeout`]. They end with the cluster all the same, unless it is
+    /// killed: then a next one on the same `state_dir` would not know their frameworks. `None` is the usual choice.
+    pub recovery_timeout: Option<Duration>,
     /// How executors are started.
     pub launcher: ExecutorLauncher,
 }
@@ -83,6 +86,7 @@ impl LocalCluster {
                 domain: None,
                 attributes: Attributes::new(),
                 isolation: config.isolation,
+                recovery_timeout: config.recovery_timeout,
                 launcher: config.launcher.clone(),
             };
             agents.push(tokio::spawn(run_agent(agent, agents_shutdown.clone())));

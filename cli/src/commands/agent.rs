@@ -51,6 +51,7 @@ pub(crate) async fn agent(
         attributes: arguments.attributes.into_iter().collect(),
         domain: arguments.region.zip(arguments.zone).map(|(region, zone)| FaultDomain { region, zone }),
         isolation: arguments.isolation,
+        recovery_timeout: (!arguments.no_checkpoints).then(|| arguments.recovery_timeout.into()),
         launcher: this_program()?,
     };
     let (stop, shutdown) = ShutdownHandle::new();

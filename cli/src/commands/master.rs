@@ -58,7 +58,7 @@ async fn alone(
     let operator = admission.credentials(IdentityKind::Operator, "operator")?;
     tell(folder, master.address().into(), &operator, json)?;
     let outcome = tokio::select! {
-        () = signals.asked_to_end() => Ok(()),
+        _ = signals.asked_to_end() => Ok(()),
         error = master.failed() => Err(RuntimeError::from(error).into()),
     };
     stop.stop();

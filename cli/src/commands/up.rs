@@ -66,7 +66,7 @@ pub(crate) async fn run_local(
     };
     let outcome = tokio::select! {
         outcome = super::run::run(&context, work, false, global) => outcome,
-        () = signals.asked_to_end() => Err(Failure::Unsuccessful("it was interrupted".to_owned())),
+        _ = signals.asked_to_end() => Err(Failure::Unsuccessful("it was interrupted".to_owned())),
     };
     cluster.stop().await?;
     if outcome.is_err() {
@@ -86,7 +86,8 @@ async fn start(
         .map_err(|error| Failure::Unwritable { file: state_dir.clone(), error })?;
     let parts = machine_parts(&state_dir, agents)?;
     let launcher = this_program()?;
-    let config = LocalConfig { agents: parts.clone(), listen, state_dir, isolation, launcher };
+    let config =
+        LocalConfig { agents: parts.clone(), listen, state_dir, isolation, recovery_timeout: None, launcher };
     let mut cluster = LocalCluster::start(config)?;
     cluster.run_framework(apportion_batch::KIND, batch_framework(apportion_batch::KIND, &[]))?;
     cluster.run_framework(apportion_service::KIND, service_framework(apportion_service::KIND, &[]))?;

@@ -108,6 +108,7 @@ fn config(folder: &Path) -> Result<LocalConfig, Failed> {
         listen: SocketAddr::from(([127, 0, 0, 1], 0)),
         state_dir: folder.to_owned(),
         isolation: IsolationPreference::Auto,
+        recovery_timeout: None,
         launcher: ExecutorLauncher::Processes(ExecutorProgram {
             program,
             arguments: vec!["executor".to_owned()],

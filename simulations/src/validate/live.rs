@@ -214,6 +214,7 @@ async fn live(
         listen: ([127, 0, 0, 1], 0).into(),
         state_dir: folder.to_owned(),
         isolation: IsolationPreference::Plain,
+        recovery_timeout: None,
         launcher: ExecutorLauncher::InProgram(InProgram::new(|config, _| {
             run_executor(Timers::default(), config, |(), _| {})
         })),

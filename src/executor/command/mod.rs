@@ -35,6 +35,8 @@ use crate::protocol::{Reason, StopPolicy, TaskId, TaskInfo, TaskState, TaskStatu
 
 pub use action::{CheckKind, CommandAction, CommandEvent, ProbePlan, ProcessLimits, ProcessPlan};
 pub use plan::DEFAULT_PATH;
+#[cfg(feature = "runtime")]
+pub(crate) use plan::SANDBOX_VARIABLE;
 
 /// Runs tasks as processes.
 #[derive(Debug)]

@@ -11,6 +11,9 @@ use crate::spec::{ExpandError, expand, port_variable};
 /// The `PATH` of a task that does not set its own.
 pub const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
+/// Tells a task its sandbox, and whose a process is.
+pub(crate) const SANDBOX_VARIABLE: &str = "APPORTION_SANDBOX";
+
 /// Bytes in a MiB, the unit of `mem`.
 const MIB: u64 = 1 << 20;
 
@@ -91,7 +94,7 @@ fn environment(
     let mut env = BTreeMap::from([
         ("PATH".to_owned(), DEFAULT_PATH.to_owned()),
         ("HOME".to_owned(), sandbox.clone()),
-        ("APPORTION_SANDBOX".to_owned(), sandbox),
+        (SANDBOX_VARIABLE.to_owned(), sandbox),
         ("APPORTION_TASK_ID".to_owned(), task.id.to_string()),
     ]);
     if let Some(first) = ports.first() {

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use super::launcher::ExecutorLauncher;
 use crate::isolation::IsolationPreference;
@@ -32,6 +33,9 @@ pub struct AgentConfig {
     pub domain: Option<FaultDomain>,
     /// How tasks are contained.
     pub isolation: IsolationPreference,
+    /// For how long tasks outlive the agent's death, if at all: so long executors wait for its next life, which finds what it must know
+    /// on disk, in `work_dir`. `None`: nothing is kept there, and executors end soon after their agent.
+    pub recovery_timeout: Option<Duration>,
     /// How executors are started.
     pub launcher: ExecutorLauncher,
 }

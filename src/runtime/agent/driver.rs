@@ -7,12 +7,13 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 
 use super::AgentConfig;
+use super::checkpoints::Checkpoints;
 use super::executors::take_executors;
 use super::launcher::Launches;
 use super::logs::take_operators;
 use super::work_dir::WorkDir;
 use crate::agent::{Agent, AgentInput, AgentOutput};
-use crate::net::{CertificateAuthority, CloseCode, Endpoint, Expect, Link, Outbox, Settings};
+use crate::net::{CloseCode, Credentials, Endpoint, Expect, Link, Outbox, Settings};
 use crate::protocol::{
     AgentCall, AgentEvent, AgentInfo, ConnectionId, ExecutorCall, ExecutorEvent, ExecutorId, FrameworkId,
     Identity, IdentityKind, TaskId,
@@ -59,30 +60,30 @@ pub(super) enum Event {
     },
 }
 
-/// Runs an agent until the signal is given; then it ends its executors, with their tasks, and returns when all have ended.
+/// Runs an agent until the signal is given; then it ends its executors, with their tasks, and returns when all have ended. One that
+/// is to [step aside](crate::runtime::ShutdownHandle::step_aside), and keeps checkpoints, returns at once and leaves them running.
 ///
 /// # Errors
 /// When the folder or an address can't be used, or the master refuses the agent before it was ever connected. Later refusals
-/// are logged and leave the tasks running.
+/// are logged and leave the tasks running. When checkpoints can't be written: then it leaves them running, too.
 pub async fn run_agent(config: AgentConfig, mut shutdown: Shutdown) -> Result<(), RuntimeError> {
     let work_dir = WorkDir::open(&config.work_dir)?;
     let identity = config.credentials.identity().clone();
+    let id = crate::protocol::AgentId::new(identity.name())
+        .expect("a certificate's names are a subset of the valid ids");
     let operators = Endpoint::server(config.listen, &config.credentials, Settings::default())?;
-    let authority = CertificateAuthority::create(identity.name())?;
-    let executors = Endpoint::server(FOR_EXECUTORS, &authority.issue(&identity)?, Settings::default())?;
-    let (events, mut inbox) = mpsc::channel(EVENTS_WAITING);
     let address =
         config.advertise.unwrap_or_else(|| reachable(operators.local_address(), config.master.first()));
     tracing::info!(agent = identity.name(), %address, "agent serves logs");
-    let launches = Launches::new(
-        config.launcher,
-        authority,
-        &identity,
-        executors.local_address(),
-        work_dir.clone(),
-        config.isolation,
-        events.clone(),
-    );
+    let authority = work_dir.authority(identity.name())?;
+    let executors = listen_for_executors(&work_dir, &authority.issue(&identity)?)?;
+    let (events, mut inbox) = mpsc::channel(EVENTS_WAITING);
+    let launches =
+        Launches::new(&config, authority, executors.local_address(), work_dir.clone(), events.clone());
+    let mut peer = Peer::seek(&config.master, Expect::Kind(IdentityKind::Master), &config.credentials)?;
+    let mut listening = JoinSet::new();
+    listening.spawn(take_operators(operators, work_dir.clone(), events.clone()));
+    listening.spawn(take_executors(executors, events));
     let info = AgentInfo {
         hostname: hostname(),
         address: Some(address),
@@ -90,25 +91,45 @@ pub async fn run_agent(config: AgentConfig, mut shutdown: Shutdown) -> Result<()
         attributes: config.attributes,
         domain: config.domain,
     };
-    let id = crate::protocol::AgentId::new(identity.name())
-        .expect("a certificate's names are a subset of the valid ids");
-    let mut peer = Peer::seek(&config.master, Expect::Kind(IdentityKind::Master), &config.credentials)?;
-    let mut listening = JoinSet::new();
-    listening.spawn(take_operators(operators, work_dir, events.clone()));
-    listening.spawn(take_executors(executors, events));
+    let clock = Clock::start();
+    let mut outputs = Vec::new();
+    let (machine, checkpoints) = if config.recovery_timeout.is_some() {
+        let (checkpoints, found) = Checkpoints::open(&work_dir.checkpoint(), &id)?;
+        (Agent::recovered(clock.now(), id, info, found, &mut outputs), Some(checkpoints))
+    } else {
+        work_dir.forget_checkpoint()?;
+        (Agent::new(id, info), None)
+    };
     let mut driver = Driver {
-        machine: Agent::new(id, info),
-        clock: Clock::start(),
-        outputs: Vec::new(),
+        machine,
+        clock,
+        outputs,
         master: None,
         executors: FxHashMap::default(),
         launches,
+        checkpoints,
         was_connected: false,
         ended: false,
     };
+    driver.carry_out();
     let outcome = driver.run(&mut peer, &mut inbox, &mut shutdown).await;
     peer.end(driver.master.take().map(|(outbox, _)| outbox)).await;
     outcome
+}
+
+/// Takes executors where the agent's last life did, if it can: there those that it started look for it.
+fn listen_for_executors(work_dir: &WorkDir, credentials: &Credentials) -> Result<Endpoint, RuntimeError> {
+    let again = work_dir.executors_address().map(|address| {
+        Endpoint::server(address, credentials, Settings::default()).inspect_err(|error| {
+            tracing::error!(%error, "executors that outlived the agent will not find it");
+        })
+    });
+    let endpoint = match again {
+        Some(Ok(endpoint)) => endpoint,
+        Some(Err(_)) | None => Endpoint::server(FOR_EXECUTORS, credentials, Settings::default())?,
+    };
+    work_dir.save_executors_address(endpoint.local_address())?;
+    Ok(endpoint)
 }
 
 struct Driver {
@@ -118,6 +139,8 @@ struct Driver {
     master: Option<(Outbox<AgentCall>, Link)>,
     executors: FxHashMap<ConnectionId, (Outbox<ExecutorEvent>, Link)>,
     launches: Launches,
+    /// `None`: the agent keeps no records.
+    checkpoints: Option<Checkpoints>,
     was_connected: bool,
     ended: bool,
 }
@@ -135,9 +158,13 @@ impl Driver {
             tokio::select! {
                 event = peer.next() => self.master_event(event)?,
                 Some(event) = inbox.recv() => self.event(event),
+                durable = progress(&mut self.checkpoints) => self.handle(AgentInput::Stored(durable?)),
                 () = sleep_or_forever(wait) => {}
                 () = shutdown.stopped(), if !ending => {
                     ending = true;
+                    if self.checkpoints.is_some() && shutdown.is_stepping_aside() {
+                        return Ok(());
+                    }
                     self.handle(AgentInput::Shutdown);
                 }
             }
@@ -233,8 +260,14 @@ impl Driver {
                 AgentOutput::StartExecutor { framework, executor, info } => {
                     self.launches.start(framework, executor, info);
                 }
-                // Only of agents that keep records.
-                AgentOutput::Store { .. } | AgentOutput::AdoptExecutor { .. } => {}
+                AgentOutput::Store { number, records } => {
+                    if let Some(checkpoints) = &self.checkpoints {
+                        checkpoints.write(number, records);
+                    }
+                }
+                AgentOutput::AdoptExecutor { framework, executor } => {
+                    self.launches.adopt(framework, executor);
+                }
                 AgentOutput::StopExecutor { framework, executor } => {
                     self.launches.kill(&framework, &executor);
                 }
@@ -249,6 +282,14 @@ impl Driver {
             // What was not sent is told again on the next connection, which begins when this one has no sender.
             self.master = None;
         }
+    }
+}
+
+/// Waits until more records are durable; for ever when none are kept.
+async fn progress(checkpoints: &mut Option<Checkpoints>) -> Result<u64, RuntimeError> {
+    match checkpoints {
+        Some(checkpoints) => checkpoints.progress().await,
+        None => std::future::pending().await,
     }
 }
 

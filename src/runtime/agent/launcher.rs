@@ -4,22 +4,29 @@ use std::fmt;
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use rustc_hash::FxHashMap;
 use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
 
+use super::AgentConfig;
 use super::driver::Event;
 use super::work_dir::WorkDir;
-use crate::executor::command::DEFAULT_PATH;
-use crate::isolation::{Isolation, IsolationPreference, Output, Process, ProcessSpec};
+use crate::executor::command::{DEFAULT_PATH, SANDBOX_VARIABLE};
+use crate::isolation::{
+    FoundProcess, Isolation, IsolationPreference, Output, Process, ProcessSpec, kill_processes_with,
+};
 use crate::net::{CertificateAuthority, Credentials, NetError};
 use crate::protocol::{Command, ExecutorId, ExecutorInfo, FrameworkId, Identity, IdentityKind};
 use crate::runtime::RuntimeError;
-use crate::runtime::executor::{CGROUP_ROOT, ExecutorConfig, environment, run_command_executor};
+use crate::runtime::executor::{CGROUP_ROOT, CREDENTIALS, ExecutorConfig, environment, run_command_executor};
+
+/// How long executors wait for an agent that keeps no checkpoints: as long as a lost connection may take to come back.
+const ORPHAN_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// How an agent starts executors.
 #[derive(Clone, Debug)]
@@ -81,6 +88,8 @@ impl fmt::Debug for InProgram {
 /// Where an executor runs.
 enum Handle {
     Process(Arc<Process>),
+    /// Started by an earlier life of the agent.
+    Found(Arc<FoundProcess>),
     Task(AbortHandle),
 }
 
@@ -93,6 +102,8 @@ pub(super) struct Launches {
     agent: SocketAddr,
     work_dir: WorkDir,
     isolation: IsolationPreference,
+    /// For how long executors outlive the agent, if they are to.
+    recovery_timeout: Option<Duration>,
     events: mpsc::Sender<Event>,
     running: FxHashMap<(FrameworkId, ExecutorId), Handle>,
 }
@@ -111,18 +122,25 @@ enum LaunchError {
 }
 
 impl Launches {
+    /// Nothing runs yet.
     pub(super) fn new(
-        launcher: ExecutorLauncher,
+        config: &AgentConfig,
         authority: CertificateAuthority,
-        identity: &Identity,
         agent: SocketAddr,
         work_dir: WorkDir,
-        isolation: IsolationPreference,
         events: mpsc::Sender<Event>,
     ) -> Self {
-        let cluster = identity.cluster().to_owned();
-        let running = FxHashMap::default();
-        Launches { launcher, authority, cluster, agent, work_dir, isolation, events, running }
+        Launches {
+            launcher: config.launcher.clone(),
+            authority,
+            cluster: config.credentials.identity().cluster().to_owned(),
+            agent,
+            work_dir,
+            isolation: config.isolation,
+            recovery_timeout: config.recovery_timeout,
+            events,
+            running: FxHashMap::default(),
+        }
     }
 
     /// Starts an executor. Its end is reported, also when it could not be started.
@@ -137,9 +155,46 @@ impl Launches {
                 self.running.insert((framework, executor), handle);
             }
             Err(error) => {
-                let (events, message) = (self.events.clone(), format!("it could not be started: {error}"));
-                tokio::spawn(report(events, framework, executor, message));
+                let report = self.report(&framework, &executor);
+                tokio::spawn(report.send(format!("it could not be started: {error}")));
             }
+        }
+    }
+
+    /// Watches an executor that an earlier life of the agent started. Its end is reported, also when it is not there any more.
+    pub(super) fn adopt(&mut self, framework: FrameworkId, executor: ExecutorId) {
+        let credentials = self.work_dir.credentials(&framework, &executor);
+        let report = self.report(&framework, &executor);
+        match FoundProcess::leader_with(CREDENTIALS, &credentials.to_string_lossy()) {
+            Ok(Some(process)) => {
+                tracing::info!(%framework, %executor, pid = process.pid(), "an executor has outlived its agent");
+                let process = Arc::new(process);
+                self.running.insert((framework, executor), Handle::Found(process.clone()));
+                tokio::spawn(async move {
+                    report
+                        .send(match process.ended().await {
+                            Ok(()) => "its process ended".to_owned(),
+                            Err(error) => format!("its process was lost sight of: {error}"),
+                        })
+                        .await;
+                });
+            }
+            Ok(None) => {
+                let message = "its process was gone when the agent came back: it had ended, or the machine was restarted";
+                tokio::spawn(report.send(message.to_owned()));
+            }
+            Err(error) => {
+                tokio::spawn(report.send(format!("it can't be looked for: {error}")));
+            }
+        }
+    }
+
+    fn report(&self, framework: &FrameworkId, executor: &ExecutorId) -> Report {
+        Report {
+            events: self.events.clone(),
+            framework: framework.clone(),
+            executor: executor.clone(),
+            sandboxes: (*executor == ExecutorId::command()).then(|| self.work_dir.sandboxes(framework)),
         }
     }
 
@@ -148,11 +203,8 @@ impl Launches {
         match self.running.get(&(framework.clone(), executor.clone())) {
             None => {}
             Some(Handle::Task(task)) => task.abort(),
-            Some(Handle::Process(process)) => {
-                if let Err(error) = process.kill_all() {
-                    tracing::error!(%framework, %executor, %error, "cannot kill an executor");
-                }
-            }
+            Some(Handle::Process(process)) => tell_failure(framework, executor, process.kill_all()),
+            Some(Handle::Found(process)) => tell_failure(framework, executor, process.kill_all()),
         }
     }
 
@@ -170,7 +222,7 @@ impl Launches {
         let name = format!("{framework}/{executor}");
         let identity = Identity::new(self.cluster.as_str(), IdentityKind::Executor, name)?;
         let credentials = self.authority.issue(&identity)?;
-        let (events, framework, executor) = (self.events.clone(), framework.clone(), executor.clone());
+        let report = self.report(framework, executor);
         match &self.launcher {
             ExecutorLauncher::InProgram(InProgram(run)) => {
                 let config = ExecutorConfig {
@@ -178,9 +230,9 @@ impl Launches {
                     credentials,
                     framework: framework.clone(),
                     executor: executor.clone(),
-                    sandboxes: self.work_dir.sandboxes(&framework),
+                    sandboxes: self.work_dir.sandboxes(framework),
                     isolation: self.isolation,
-                    recovery_timeout: crate::executor::DEFAULT_RECOVERY_TIMEOUT,
+                    recovery_timeout: self.recovery_timeout.unwrap_or(ORPHAN_TIMEOUT),
                 };
                 let task = tokio::spawn(run(config, info));
                 let handle = task.abort_handle();
@@ -190,20 +242,20 @@ impl Launches {
                         Ok(Err(error)) => error.to_string(),
                         Err(error) => error.to_string(),
                     };
-                    report(events, framework, executor, message).await;
+                    report.send(message).await;
                 });
                 Ok(Handle::Task(handle))
             }
             ExecutorLauncher::Processes(program) => {
                 let process =
-                    Arc::new(self.spawn(program, &framework, &executor, info.as_deref(), &credentials)?);
+                    Arc::new(self.spawn(program, framework, executor, info.as_deref(), &credentials)?);
                 let handle = Handle::Process(process.clone());
                 tokio::spawn(async move {
                     let message = match process.wait().await {
                         Ok(exit) => format!("its process ended: {:?}", exit.status),
                         Err(error) => format!("its process was lost sight of: {error}"),
                     };
-                    report(events, framework, executor, message).await;
+                    report.send(message).await;
                 });
                 Ok(handle)
             }
@@ -221,7 +273,7 @@ impl Launches {
         let folder = self.work_dir.executor(framework, executor);
         std::fs::create_dir_all(&folder)
             .map_err(|error| LaunchError::Folder { path: folder.clone(), error })?;
-        let credentials_file = folder.join("credentials.pem");
+        let credentials_file = self.work_dir.credentials(framework, executor);
         credentials.save(&credentials_file)?;
         let (argv, own_env) = match info.map(|info| (&info.command, &info.env)) {
             None => {
@@ -241,6 +293,7 @@ impl Launches {
             executor,
             &self.work_dir.sandboxes(framework),
             self.isolation,
+            self.recovery_timeout.unwrap_or(ORPHAN_TIMEOUT),
         );
         let logging = std::env::var("RUST_LOG").ok().map(|filter| ("RUST_LOG", filter));
         let spec = ProcessSpec::new(argv, &folder)
@@ -250,16 +303,47 @@ impl Launches {
             .envs(told)
             .stdout(Output::Append("stdout".into()))
             .stderr(Output::Append("stderr".into()));
-        Ok(Isolation::plain().spawn(&spec)?)
+        let process = Isolation::plain().spawn(&spec)?;
+        if self.recovery_timeout.is_some() {
+            process.outlive_us();
+        }
+        Ok(process)
     }
 }
 
-async fn report(events: mpsc::Sender<Event>, framework: FrameworkId, executor: ExecutorId, message: String) {
-    // What an executor that died left behind in cgroups is of nobody.
-    let cleaned = tokio::task::spawn_blocking(|| Isolation::clean_up(CGROUP_ROOT)).await;
-    if let Ok(Err(error)) = cleaned {
-        tracing::warn!(%framework, %executor, %error, "cannot clean up after an executor");
+fn tell_failure(framework: &FrameworkId, executor: &ExecutorId, killed: io::Result<bool>) {
+    if let Err(error) = killed {
+        tracing::error!(%framework, %executor, %error, "cannot kill an executor");
     }
-    // Fails when the agent has ended, which needs to know nothing more.
-    let _ = events.send(Event::ExecutorExited { framework, executor, message }).await;
+}
+
+/// Tells of an executor's end.
+struct Report {
+    events: mpsc::Sender<Event>,
+    framework: FrameworkId,
+    executor: ExecutorId,
+    /// Of the command executor: those of its tasks.
+    sandboxes: Option<PathBuf>,
+}
+
+impl Report {
+    /// Tells of it once what the executor may have left behind is gone.
+    async fn send(self, message: String) {
+        let Report { events, framework, executor, sandboxes } = self;
+        let cleaned = tokio::task::spawn_blocking(move || clean_up_after(sandboxes.as_deref()));
+        if let Ok(Err(error)) = cleaned.await {
+            tracing::warn!(%framework, %executor, error, "cannot clean up after an executor");
+        }
+        // Fails when the agent has ended, which needs to know nothing more.
+        let _ = events.send(Event::ExecutorExited { framework, executor, message }).await;
+    }
+}
+
+fn clean_up_after(sandboxes: Option<&Path>) -> Result<(), String> {
+    if let Some(sandboxes) = sandboxes {
+        // Without cgroups, what a task has started is known by its environment alone.
+        let start = format!("{}/", sandboxes.display());
+        kill_processes_with(SANDBOX_VARIABLE, &start).map_err(|error| error.to_string())?;
+    }
+    Isolation::clean_up(CGROUP_ROOT).map(drop).map_err(|error| error.to_string())
 }

@@ -2,6 +2,7 @@
 //!
 //! | file | its idea |
 //! | --- | --- |
+//! | `checkpoints` | an agent's records on disk |
 //! | `config` | what an agent needs to run |
 //! | `driver` | the task that owns the machine |
 //! | `executors` | executors' connections |
@@ -14,6 +15,7 @@
 //! Executors come to one on the loopback interface, with certificates that the agent makes for them: an executor can
 //! prove to its agent who it is, and to nobody else.
 
+mod checkpoints;
 mod config;
 mod driver;
 mod executors;

@@ -1,20 +1,36 @@
 //! Where everything of an agent lies on disk.
 
+use std::fs::File;
+use std::io::ErrorKind;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
+use crate::net::CertificateAuthority;
 use crate::protocol::{ExecutorId, FrameworkId, TaskId};
 use crate::runtime::RuntimeError;
+
+/// Where executors come to, in the agent's folder.
+const EXECUTORS_ADDRESS: &str = "executors.address";
 
 /// An agent's folder.
 ///
 /// ```text
 /// tasks/<framework>/<task>/            a task's sandbox, with its stdout and stderr
 /// executors/<framework>/<executor>/    an executor's folder: credentials.pem, stdout, stderr
+/// checkpoint                           what the agent must not forget
+/// authority.pem                        with which it signs its executors' certificates
+/// executors.address                    where it takes executors
+/// lock                                 held while the agent runs
 /// ```
 ///
 /// Ids are valid file names by construction.
 #[derive(Clone, Debug)]
-pub(super) struct WorkDir(PathBuf);
+pub(super) struct WorkDir {
+    path: PathBuf,
+    /// Two agents on one folder would each take the other's tasks for lost.
+    _lock: Arc<File>,
+}
 
 impl WorkDir {
     /// The folder, made if need be.
@@ -22,12 +38,61 @@ impl WorkDir {
         let file = |error| RuntimeError::File { action: "create", path: path.to_owned(), error };
         std::fs::create_dir_all(path).map_err(file)?;
         // Sandboxes become processes' working directories, wherever ours is.
-        Ok(WorkDir(path.canonicalize().map_err(file)?))
+        let path = path.canonicalize().map_err(file)?;
+        let lock = File::create(path.join("lock")).map_err(file)?;
+        lock.try_lock().map_err(|error| RuntimeError::File {
+            action: "use, since an agent that runs does,",
+            path: path.clone(),
+            error: error.into(),
+        })?;
+        Ok(WorkDir { path, _lock: Arc::new(lock) })
+    }
+
+    /// The file with the agent's records.
+    pub(super) fn checkpoint(&self) -> PathBuf {
+        self.path.join("checkpoint")
+    }
+
+    /// Has a later life not go on with what an earlier one knew.
+    pub(super) fn forget_checkpoint(&self) -> Result<(), RuntimeError> {
+        let path = self.checkpoint();
+        match std::fs::remove_file(&path) {
+            Err(error) if error.kind() != ErrorKind::NotFound => {
+                Err(RuntimeError::File { action: "remove", path, error })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// The agent's authority for its executors' certificates; made when there is none.
+    pub(super) fn authority(&self, name: &str) -> Result<CertificateAuthority, RuntimeError> {
+        let file = self.path.join("authority.pem");
+        if file.exists() {
+            return Ok(CertificateAuthority::load(&file)?);
+        }
+        let authority = CertificateAuthority::create(name)?;
+        authority.save(&file)?;
+        Ok(authority)
+    }
+
+    /// Where the agent's last life took executors, if there was one.
+    pub(super) fn executors_address(&self) -> Option<SocketAddr> {
+        std::fs::read_to_string(self.path.join(EXECUTORS_ADDRESS)).ok()?.trim().parse().ok()
+    }
+
+    /// Takes note of where executors are taken now.
+    pub(super) fn save_executors_address(&self, address: SocketAddr) -> Result<(), RuntimeError> {
+        let path = self.path.join(EXECUTORS_ADDRESS);
+        std::fs::write(&path, format!("{address}\n")).map_err(|error| RuntimeError::File {
+            action: "write",
+            path,
+            error,
+        })
     }
 
     /// The sandboxes of a framework's tasks.
     pub(super) fn sandboxes(&self, framework: &FrameworkId) -> PathBuf {
-        self.0.join("tasks").join(framework.as_str())
+        self.path.join("tasks").join(framework.as_str())
     }
 
     /// A task's sandbox.
@@ -37,6 +102,11 @@ impl WorkDir {
 
     /// An executor's folder.
     pub(super) fn executor(&self, framework: &FrameworkId, executor: &ExecutorId) -> PathBuf {
-        self.0.join("executors").join(framework.as_str()).join(executor.as_str())
+        self.path.join("executors").join(framework.as_str()).join(executor.as_str())
+    }
+
+    /// An executor's credentials.
+    pub(super) fn credentials(&self, framework: &FrameworkId, executor: &ExecutorId) -> PathBuf {
+        self.executor(framework, executor).join("credentials.pem")
     }
 }

@@ -6,7 +6,6 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
 
-use crate::executor::DEFAULT_RECOVERY_TIMEOUT;
 use crate::isolation::IsolationPreference;
 use crate::net::Credentials;
 use crate::protocol::{ExecutorId, FrameworkId};
@@ -17,11 +16,12 @@ pub const CGROUP_ROOT: &str = "apportion";
 
 // The environment in which an agent starts an executor.
 const AGENT: &str = "APPORTION_AGENT";
-const CREDENTIALS: &str = "APPORTION_CREDENTIALS";
+pub(in crate::runtime) const CREDENTIALS: &str = "APPORTION_CREDENTIALS";
 const FRAMEWORK: &str = "APPORTION_FRAMEWORK";
 const EXECUTOR: &str = "APPORTION_EXECUTOR";
 const SANDBOXES: &str = "APPORTION_SANDBOXES";
 const ISOLATION: &str = "APPORTION_ISOLATION";
+const RECOVERY_TIMEOUT: &str = "APPORTION_RECOVERY_TIMEOUT";
 
 /// What an executor needs to run.
 #[derive(Debug)]
@@ -44,7 +44,8 @@ pub struct ExecutorConfig {
 
 impl ExecutorConfig {
     /// What the agent that started this process says: in the environment variables `APPORTION_AGENT`, `APPORTION_CREDENTIALS` (a
-    /// file), `APPORTION_FRAMEWORK`, `APPORTION_EXECUTOR`, `APPORTION_SANDBOXES` and `APPORTION_ISOLATION`.
+    /// file), `APPORTION_FRAMEWORK`, `APPORTION_EXECUTOR`, `APPORTION_SANDBOXES`, `APPORTION_ISOLATION` and
+    /// `APPORTION_RECOVERY_TIMEOUT` (whole seconds).
     ///
     /// # Errors
     /// [`RuntimeError::Environment`] naming the variable; whatever is wrong with the credentials.
@@ -56,7 +57,7 @@ impl ExecutorConfig {
             executor: parsed(EXECUTOR)?,
             sandboxes: variable(SANDBOXES)?.into(),
             isolation: parsed(ISOLATION)?,
-            recovery_timeout: DEFAULT_RECOVERY_TIMEOUT,
+            recovery_timeout: Duration::from_secs(parsed(RECOVERY_TIMEOUT)?),
         })
     }
 }
@@ -69,7 +70,8 @@ pub(in crate::runtime) fn environment(
     executor: &ExecutorId,
     sandboxes: &Path,
     isolation: IsolationPreference,
-) -> [(&'static str, OsString); 6] {
+    recovery_timeout: Duration,
+) -> [(&'static str, OsString); 7] {
     [
         (AGENT, agent.to_string().into()),
         (CREDENTIALS, credentials.into()),
@@ -77,6 +79,7 @@ pub(in crate::runtime) fn environment(
         (EXECUTOR, executor.as_str().into()),
         (SANDBOXES, sandboxes.into()),
         (ISOLATION, isolation.to_string().into()),
+        (RECOVERY_TIMEOUT, recovery_timeout.as_secs().to_string().into()),
     ]
 }
 

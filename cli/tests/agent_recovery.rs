@@ -1,0 +1,147 @@
+//! Agents that die, or step aside: their tasks go on, and nothing is told twice or lost.
+
+mod common;
+mod tasks;
+
+use std::path::Path;
+use std::process::Stdio;
+
+use common::{Background, command, printed, wait_until};
+use tasks::{processes_with, write};
+
+/// A master, an agent that keeps its tasks, and the framework for batch jobs.
+struct Cluster<'a> {
+    state: &'a Path,
+    master: Background,
+    agent: Option<Background>,
+    batch: Background,
+}
+
+/// What lasts for as long as a test, and not much longer if it fails.
+const RECOVERY: [&str; 2] = ["--recovery-timeout", "60s"];
+
+impl<'a> Cluster<'a> {
+    fn start(state: &'a Path) -> Self {
+        let mut master = Background::start(state, &["master", "--listen", "127.0.0.1:0"]);
+        master.master();
+        let agent = Some(Cluster::agent(state, &RECOVERY));
+        let batch = Background::start(state, &["batch"]);
+        wait_until("all are there", || {
+            printed(state, &["status"]).contains("1 connected of 1")
+                && printed(state, &["frameworks"]).contains("batch")
+        });
+        Cluster { state, master, agent, batch }
+    }
+
+    fn agent(state: &Path, more: &[&str]) -> Background {
+        let arguments = ["agent", "--name", "a1", "--resources", "cpus:4;mem:1024;disk:1024"];
+        Background::start(state, &[&arguments, more].concat())
+    }
+
+    fn kill_agent(&mut self) {
+        // Dropping it kills it with SIGKILL.
+        self.agent = None;
+    }
+
+    fn start_agent(&mut self) {
+        self.agent = Some(Cluster::agent(self.state, &RECOVERY));
+    }
+
+    /// Ends everything in order.
+    fn end(self) {
+        self.batch.end("-INT");
+        if let Some(agent) = self.agent {
+            agent.end("-INT");
+        }
+        self.master.end("-INT");
+    }
+}
+
+/// A job whose tasks append a line to a file when they begin and another when they end, once the file `go` is there.
+fn job(folder: &Path, tasks: u32) -> String {
+    let shown = folder.display();
+    let line = format!(
+        "echo begun $INDEX >> {shown}/lines; until [ -e {shown}/go ]; do sleep 0.05; done; \
+         echo ended $INDEX >> {shown}/lines"
+    );
+    let text = format!(
+        "schema = 1\nkind = \"batch\"\nid = \"/job\"\nrole = \"research\"\n\
+         [[step]]\nname = \"work\"\ncount = {tasks}\ncpus = 0.1\nmemory = \"16MiB\"\nshell = '''{line}'''\n"
+    );
+    write(folder, "job", &text)
+}
+
+fn lines(folder: &Path, start: &str) -> Vec<String> {
+    let text = std::fs::read_to_string(folder.join("lines")).unwrap_or_default();
+    let mut lines: Vec<_> = text.lines().filter(|line| line.starts_with(start)).map(str::to_owned).collect();
+    lines.sort();
+    lines
+}
+
+const TASKS: u32 = 6;
+
+#[test]
+fn tasks_never_notice_that_their_agent_was_killed() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let state = &folder.path().join("state");
+    let mut cluster = Cluster::start(state);
+    let mut follower = command(state, &["run", &job(folder.path(), TASKS)]);
+    let follower = follower.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the binary runs");
+    wait_until("all have begun", || lines(folder.path(), "begun").len() == TASKS as usize);
+    let before = processes_with(&folder.path().join("go").to_string_lossy());
+    assert!(before.len() >= TASKS as usize);
+
+    // They go on without it, and with its next life.
+    cluster.kill_agent();
+    cluster.start_agent();
+    wait_until("it is back", || printed(state, &["status"]).contains("1 connected of 1"));
+    assert!(before.is_subset(&processes_with(&folder.path().join("go").to_string_lossy())));
+
+    // They end while it is away.
+    cluster.kill_agent();
+    std::fs::write(folder.path().join("go"), "").expect("it can be written");
+    wait_until("all have ended", || lines(folder.path(), "ended").len() == TASKS as usize);
+    cluster.start_agent();
+    let told = follower.wait_with_output().expect("it ends with its job");
+    assert!(told.status.success(), "what was missed is delivered: {told:?}");
+    assert_eq!(lines(folder.path(), "begun").len(), TASKS as usize, "nothing ran twice");
+    cluster.end();
+    assert!(processes_with(&state.display().to_string()).is_empty(), "executors end with their agent");
+}
+
+#[test]
+fn an_agent_that_steps_aside_leaves_its_tasks_to_the_next() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let state = &folder.path().join("state");
+    let mut cluster = Cluster::start(state);
+    printed(state, &["run", &job(folder.path(), TASKS), "--detach"]);
+    wait_until("all have begun", || lines(folder.path(), "begun").len() == TASKS as usize);
+    cluster.agent.take().expect("it runs").end("-TERM");
+    cluster.start_agent();
+    wait_until("it is back", || printed(state, &["status"]).contains("1 connected of 1"));
+    std::fs::write(folder.path().join("go"), "").expect("it can be written");
+    wait_until("all have ended", || lines(folder.path(), "ended").len() == TASKS as usize);
+    assert_eq!(lines(folder.path(), "begun").len(), TASKS as usize);
+    cluster.end();
+}
+
+#[test]
+fn executors_that_nobody_takes_over_end_with_their_tasks() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let state = &folder.path().join("state");
+    let mut cluster = Cluster::start(state);
+    cluster.agent.take().expect("it runs").end("-INT");
+    cluster.agent = Some(Cluster::agent(state, &["--recovery-timeout", "1s"]));
+    printed(state, &["run", &job(folder.path(), TASKS), "--detach"]);
+    wait_until("all have begun", || lines(folder.path(), "begun").len() == TASKS as usize);
+    cluster.kill_agent();
+    let mark = folder.path().display();
+    let executors = format!("{}/agents/a1/executors", state.display());
+    wait_until("tasks and executor end", || {
+        processes_with(&format!("{mark}/go")).is_empty() && processes_with(&executors).is_empty()
+    });
+    // Then the agent says so.
+    cluster.start_agent();
+    wait_until("they are lost", || printed(state, &["tasks"]).contains("lost"));
+    cluster.end();
+}
