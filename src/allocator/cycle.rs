@@ -245,6 +245,10 @@ impl DrfAllocator {
                 offers.push(Allocation { framework, role, agent: agent.id.clone(), resources });
             }
         }
+        // What is offered optimistically is still there for the framework's gang.
+        if self.gangs.holder_at(leaf).is_some() {
+            self.waiting.add(slot);
+        }
         if let Some(membership) = framework.membership_at(leaf) {
             membership.held_on += usize::from(change.is_first_or_last);
         }
