@@ -91,8 +91,8 @@ Example: apportion master --listen 0.0.0.0:7450")]
     /// Be an agent: give this machine to a cluster, until it is asked to end
     #[command(after_help = "\
 It offers what this machine has, runs tasks, and serves what they write. It keeps its credentials for the next start, so that a \
-token is needed once. Ctrl-C ends it with its tasks, and the cluster forgets it. SIGTERM, a crash or kill -9 end it alone: tasks run \
-on, and the next start with the same name takes them over, which is how to upgrade it. (systemd: KillMode=process.)
+token is needed once. Ctrl-C ends it with its tasks, and the cluster forgets it. With --recovery-timeout SIGTERM, a crash or kill -9 \
+end it alone: tasks run on, and the next start with the same name takes them over, which is how to upgrade it. (systemd: KillMode=process.)
 
 Example: apportion agent --master 10.0.0.1:7450 --token $(ssh 10.0.0.1 apportion token create agent)
 Beside the master: apportion agent")]
@@ -353,12 +353,9 @@ pub(crate) struct AgentArguments {
     /// How tasks are contained: auto (cgroups if they may be used), cgroups or plain
     #[arg(long, default_value_t)]
     pub(crate) isolation: IsolationPreference,
-    /// How long tasks wait for an agent that died, or stepped aside, to be started again, before they are stopped
-    #[arg(long, value_name = "DURATION", default_value = "15m")]
-    pub(crate) recovery_timeout: Delay,
-    /// Keep nothing on disk for another start: tasks end with the agent, however it ends
-    #[arg(long, conflicts_with = "recovery_timeout")]
-    pub(crate) no_checkpoints: bool,
+    /// Keep checkpoints: how long tasks wait for an agent that died, or stepped aside, to be started again [default: they end with it]
+    #[arg(long, value_name = "DURATION")]
+    pub(crate) recovery_timeout: Option<Delay>,
 }
 
 #[derive(Debug, Args)]

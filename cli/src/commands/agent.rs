@@ -51,7 +51,7 @@ pub(crate) async fn agent(
         attributes: arguments.attributes.into_iter().collect(),
         domain: arguments.region.zip(arguments.zone).map(|(region, zone)| FaultDomain { region, zone }),
         isolation: arguments.isolation,
-        recovery_timeout: (!arguments.no_checkpoints).then(|| arguments.recovery_timeout.into()),
+        recovery_timeout: arguments.recovery_timeout.map(Into::into),
         launcher: this_program()?,
     };
     let (stop, shutdown) = ShutdownHandle::new();
