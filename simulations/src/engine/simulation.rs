@@ -262,6 +262,7 @@ impl Simulation {
             name: model.id.as_str().to_owned(),
             role: model.role.clone(),
             placement: model.options.placement,
+            own: model.own_placement.clone(),
             per_offer: model.options.per_offer,
             workload: model.workload.clone(),
             largest: largest.clone(),
@@ -271,9 +272,9 @@ impl Simulation {
             Player::Batch => Box::new(BatchParty::new(blueprint)),
             Player::Service => Box::new(ServiceParty::new(blueprint)),
             Player::Queue => {
-                let Blueprint { name, role, workload, largest, stream, .. } = blueprint;
+                let Blueprint { name, role, own, workload, largest, stream, .. } = blueprint;
                 let queue = QueueFramework::new(&name, role, model.options, workload, largest, stream);
-                Box::new(SchedulerProcess::new(queue))
+                Box::new(SchedulerProcess::new(queue.placing_by(own)))
             }
         };
         let place = self.plug(model.id.clone(), party, model.decision)?;

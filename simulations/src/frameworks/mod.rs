@@ -14,6 +14,7 @@ mod devices;
 mod fair;
 mod line;
 mod options;
+mod own;
 mod party;
 mod plan;
 pub mod production;
@@ -23,6 +24,7 @@ mod shelf;
 mod timer;
 
 pub use options::{Placement, QueueOptions, QueuePolicy};
+pub use own::OwnPlacement;
 pub use party::{Effort, Party, Plugged};
 pub use queue::QueueFramework;
 pub use timer::TimerTask;

@@ -20,6 +20,7 @@ use super::devices::DeviceBook;
 use super::fair::FairShares;
 use super::line::{Entry, Line};
 use super::options::{QueueOptions, QueuePolicy};
+use super::own::OwnPlacement;
 use super::party::Effort;
 use super::refusals::Refusals;
 use super::shelf::{Chooser, ClassRequest, Shelf, Spot};
@@ -102,6 +103,7 @@ impl QueueFramework {
         let shares = FairShares::new(&workload, &largest);
         let chooser = Chooser {
             placement: options.placement,
+            own: None,
             typical: typical(&demands, TYPICAL),
             alignment: Alignment::new(largest),
             stream,
@@ -133,6 +135,13 @@ impl QueueFramework {
             jobs_left: u32::MAX,
             going_on: None,
         }
+    }
+
+    /// With a placement policy of one's own instead of the one in its options.
+    #[must_use]
+    pub fn placing_by(mut self, own: Option<OwnPlacement>) -> Self {
+        self.chooser.own = own;
+        self
     }
 
     /// How much it has decided so far.

@@ -6,6 +6,7 @@ use apportion::scheduler::{Alignment, BestFit, Offer, Score, Spread, TaskRequest
 
 use super::devices::{DeviceBook, has_gpus};
 use super::options::Placement;
+use super::own::OwnPlacement;
 use crate::packing::{Demand, Node, TypicalDemand};
 use crate::random::Stream;
 use crate::scenario::GPU_MODEL;
@@ -15,6 +16,8 @@ use crate::workload::TaskClass;
 #[derive(Debug)]
 pub(super) struct Chooser {
     pub(super) placement: Placement,
+    /// Goes before the placement.
+    pub(super) own: Option<OwnPlacement>,
     pub(super) typical: Vec<TypicalDemand>,
     pub(super) alignment: Alignment,
     pub(super) stream: Stream,
@@ -169,6 +172,12 @@ impl Slot {
     }
 
     fn score(&self, class: &ClassRequest, offer: &Offer, chooser: &Chooser) -> (f64, Vec<usize>) {
+        if let Some(own) = &chooser.own {
+            let by_device =
+                |node: &Node| chooser.placement.by_device().score(node, &class.demand, &chooser.typical);
+            let devices = self.node.as_ref().map_or_else(Vec::new, |node| by_device(node).devices);
+            return (own.score(&class.request, offer), devices);
+        }
         if let Some(node) = &self.node {
             let choice = chooser.placement.by_device().score(node, &class.demand, &chooser.typical);
             return (choice.score, choice.devices);

@@ -212,6 +212,7 @@ fn framework(table: &FrameworkTable, workload: Arc<Workload>) -> Result<Framewor
             states_demand: table.states_demand,
             jobs_per_decision: table.decision.jobs.map_or(u32::MAX, std::num::NonZeroU32::get),
         },
+        own_placement: None,
         decision: table.decision,
         workload,
     })

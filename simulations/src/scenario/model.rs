@@ -6,12 +6,13 @@ use std::sync::Arc;
 use apportion::allocator::Quota;
 use apportion::protocol::{AgentId, Attributes, FrameworkId, OfferMode, Weight};
 use apportion::resources::{Resources, Role};
+use apportion::scheduler::Score;
 use apportion::time::Time;
 
 use super::failures::AgentFailures;
 use super::{AllocatorTable, Decision, Fidelity, OutputTable, Scenario};
 use crate::digest::Digest;
-use crate::frameworks::QueueOptions;
+use crate::frameworks::{OwnPlacement, Placement, QueueOptions};
 use crate::traces::TraceError;
 use crate::values::{Length, Span};
 use crate::workload::Workload;
@@ -49,6 +50,21 @@ pub struct Model {
     pub scenario: Scenario,
     /// The files that were read.
     pub inputs: Vec<InputFile>,
+}
+
+impl Model {
+    /// Lets all frameworks place their tasks by a policy of one's own. Of a machine with GPUs, tasks get the devices that best fit
+    /// gives them.
+    #[must_use]
+    pub fn placing_by(mut self, score: impl Score + Send + Sync + 'static) -> Self {
+        let own = OwnPlacement::new(score);
+        for framework in &mut self.frameworks {
+            // It has a choice only where it sees all that fits.
+            framework.options.placement = Placement::BestFit;
+            framework.own_placement = Some(own.clone());
+        }
+        self
+    }
 }
 
 /// How long messages take, by who sends and who gets them.
@@ -147,6 +163,8 @@ pub struct FrameworkModel {
     pub player: Player,
     /// How it queues and places.
     pub options: QueueOptions,
+    /// A placement policy that goes before that of the options.
+    pub own_placement: Option<OwnPlacement>,
     /// How long it takes to decide.
     pub decision: Decision,
     /// What it runs.

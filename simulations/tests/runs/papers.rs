@@ -6,8 +6,14 @@ use apportion_simulations::{Progress, Run, Scenario};
 use crate::assert_close;
 
 fn paper(name: &str) -> Run {
+    changed_paper(name, |text| text)
+}
+
+/// An experiment whose scenario is changed before it is read.
+fn changed_paper(name: &str, change: impl FnOnce(String) -> String) -> Run {
     let path = format!("{}/papers/{name}", env!("CARGO_MANIFEST_DIR"));
-    let scenario = Scenario::parse(&Document::new(&path, std::fs::read_to_string(&path).unwrap()));
+    let text = change(std::fs::read_to_string(&path).unwrap());
+    let scenario = Scenario::parse(&Document::new(&path, text));
     scenario.unwrap().resolve().unwrap().run(&mut Progress::silent()).unwrap()
 }
 
@@ -44,17 +50,14 @@ fn jobs_with_changing_demands_share_dynamically() {
     let run = paper("drf/dynamic.toml");
     // Job 1 wants memory and job 2 cores: 48 tasks of 10 of 14 GB, and 3 of 4 cores.
     let (first, second) = (shares(&run, 0, 30, 120), shares(&run, 1, 30, 120));
-    println!("0-2 min: {} of the memory and {} of the cores", first.1, second.0);
     assert_close(first.1, 10.0 / 14.0, 0.02);
     assert_close(second.0, 0.75, 0.02);
     // Both want cores, and all are used. Job 1 gets less than half: it needs pairs, and single ones become free.
     let (first, second) = (shares(&run, 0, 150, 240).0, shares(&run, 1, 150, 240).0);
-    println!("2-4 min: {first} and {second} of the cores");
     assert_close(first, 0.386, 0.01);
     assert!(first + second > 0.9, "{second}");
     // Both want memory: no node is filled by one of each.
     let (first, second) = (shares(&run, 0, 270, 360).1, shares(&run, 1, 270, 360).1);
-    println!("4-6 min: {first} and {second} of the memory");
     assert!(first > 0.3 && second > 0.3 && first + second > 0.7, "{first} {second}");
 }
 
@@ -108,4 +111,24 @@ fn asset_fairness_and_equal_incomes_give_what_the_paper_says() {
     let [first, second] = users.equilibrium();
     assert_close(first, 45.0 / 11.0, 1e-4);
     assert_close(second, 18.0 / 11.0, 1e-4);
+}
+
+/// The mean wait of batch jobs and the busyness of the service scheduler, when that decides for so long, in so many seconds.
+fn omega(architecture: &str, decision: &str, until: &str) -> (f64, f64) {
+    let run = changed_paper(&format!("omega/{architecture}.toml"), |text| {
+        let text = text.replace("until = \"7200s\"", &format!("until = \"{until}\""));
+        let at = text.rfind("per_job = \"100ms\"").unwrap();
+        format!("{}{}", &text[..at], text[at..].replacen("100ms", decision, 1))
+    });
+    let of = |name: &str| run.summary().frameworks[name].clone();
+    (of("batch").wait_s.mean, of("service").busyness)
+}
+
+#[test]
+fn optimistic_offers_remove_the_weakness_of_two_levels() {
+    // A service job is decided on for 30 s; what there is to decide makes the scheduler busy for 30 % of the time.
+    let (batch, _) = omega("two-level", "30s", "1800s");
+    assert!(batch > 5.0, "whoever decides keeps the other waiting: {batch}");
+    let (batch, service) = omega("two-level-optimistic", "30s", "1800s");
+    assert!(batch < 0.2 && service < 0.9, "{batch} {service}");
 }

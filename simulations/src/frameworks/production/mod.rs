@@ -23,6 +23,7 @@ pub use batch::BatchParty;
 pub use service::ServiceParty;
 
 use super::options::Placement;
+use super::own::OwnPlacement;
 use super::timer::TIMER;
 use crate::random::Stream;
 use crate::workload::{Job, TaskClass, Workload};
@@ -91,6 +92,8 @@ pub struct Blueprint {
     pub role: Role,
     /// Where tasks go.
     pub placement: Placement,
+    /// A policy that goes before that.
+    pub own: Option<OwnPlacement>,
     /// How many tasks are launched on an offer before the rest is given back.
     pub per_offer: u32,
     /// Its jobs.
@@ -106,6 +109,7 @@ impl Blueprint {
     fn scheduler<R: Reconciler>(mut self, reconciler: R) -> Planned<R> {
         let planned = Planned::new(reconciler);
         let planned = match self.placement {
+            _ if self.own.is_some() => self.own.into_iter().fold(planned, Planned::score),
             Placement::BestFit => planned.score(BestFit),
             Placement::WorstFit => planned.score(Spread),
             Placement::Random => planned.score(RandomFit { seed: self.stream.bits() }),
