@@ -32,7 +32,10 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 }
 
 /// The name, the mean wait and the fragmentation of each policy.
-fn compare(machines: u32, pods: u32) -> Result<Vec<(String, f64, f64)>, Box<dyn std::error::Error>> {
+type Results = Vec<(String, f64, f64)>;
+
+/// Plays all policies.
+fn compare(machines: u32, pods: u32) -> Result<Results, Box<dyn std::error::Error>> {
     let policies = ["first-fit", "best-fit", "worst-fit", "dot-product", "fgd", "own"];
     let run = |policy: &str| {
         let placement = if policy == "own" { "best-fit" } else { policy };
