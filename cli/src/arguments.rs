@@ -10,6 +10,7 @@ use apportion::resources::{Quantities, Resources, Role, Scalar};
 use apportion::runtime::Addresses;
 use apportion::spec::{Delay, Memory};
 use apportion::store::etcd::{DEFAULT_LEASE, EtcdLocation};
+use apportion_simulations::output::PlotFormat;
 use apportion_simulations::replay::Setting;
 use apportion_simulations::sweep::{Axis, Shard};
 use apportion_simulations::traces::Format;
@@ -440,7 +441,8 @@ Example: apportion rules set rules.toml")]
 pub(crate) enum SimCommand {
     /// Run a scenario, print what came out, and write tables of it
     #[command(after_help = "\
-Into the folder of --out go summary.json, manifest.json, jobs.csv, tasks.csv, roles.csv and agents.csv. The same scenario and \
+Into the folder of --out go summary.json, manifest.json, jobs.csv, tasks.csv, roles.csv, agents.csv and report.html; on request, \
+events.jsonl, the tables as Parquet, and the figures as files. The same scenario and \
 seed give the same tables and the same hash of events, on any machine.
 
 Example: apportion sim run examples/scenarios/drf.toml --json
@@ -475,10 +477,11 @@ Those that take no time: apportion sim validate --quick")]
     /// Run a scenario for every combination of some values, in parallel
     #[command(after_help = "\
 Runs that differ in their seed alone are replicates of one cell: cells.csv tells means and 95 % confidence intervals, runs.csv \
-every run. Interrupted, the sweep goes on where it was when it is started again.
+every run, and sweep.html shows the cells side by side. Interrupted, the sweep goes on where it was when it is started again.
 
 Example: apportion sim sweep s.toml --set frameworks.0.placement=best-fit,fgd --set seed=1..20 --out results
-One of four parts: apportion sim sweep s.toml --set seed=1..20 --out results --shard 2/4")]
+One of four parts: apportion sim sweep s.toml --set seed=1..20 --out part2 --shard 2/4
+All of them: apportion sim sweep s.toml --set seed=1..20 --out results --merge part1 part2 part3 part4")]
     Sweep(SweepArguments),
     /// Look at traces of clusters and workloads, and convert them
     #[command(subcommand)]
@@ -556,6 +559,9 @@ pub(crate) struct SweepArguments {
     /// Run only this part, such as 3/16
     #[arg(long, default_value = "1/1")]
     pub(crate) shard: Shard,
+    /// Take over what is kept in these folders of the same sweep, such as those of its shards on other machines
+    #[arg(long, value_name = "FOLDER", num_args = 1..)]
+    pub(crate) merge: Vec<PathBuf>,
     /// Run so many at a time [default: one per core]
     #[arg(long, value_name = "N")]
     pub(crate) jobs: Option<usize>,
@@ -566,7 +572,7 @@ pub(crate) enum TraceCommand {
     /// Say what a trace holds, and which of its lines can't be read
     #[command(after_help = "Example: apportion sim trace info log.swf.gz")]
     Info(TraceArguments),
-    /// Convert a trace to the table that the simulator documents
+    /// Convert a trace to the table that the simulator documents, as CSV or, for a file that ends with .parquet, as Parquet
     #[command(after_help = "Example: apportion sim trace convert log.swf.gz --out jobs.csv --skip-malformed")]
     Convert {
         #[command(flatten)]
@@ -596,9 +602,18 @@ pub(crate) struct SimRunArguments {
     /// Seed random numbers with this instead of the scenario's seed
     #[arg(long)]
     pub(crate) seed: Option<u64>,
-    /// Write summary, manifest and tables into this folder
+    /// Write summary, manifest, tables and a report into this folder
     #[arg(long, value_name = "FOLDER")]
     pub(crate) out: Option<PathBuf>,
+    /// Write events.jsonl too: what happened to jobs and tasks, a line each
+    #[arg(long, requires = "out")]
+    pub(crate) events: bool,
+    /// Write the tables as Parquet too
+    #[arg(long, requires = "out")]
+    pub(crate) parquet: bool,
+    /// Write each figure of the report as a file too: svg or png
+    #[arg(long, value_name = "FORMAT", requires = "out", value_parser = plot_format)]
+    pub(crate) plot: Option<PlotFormat>,
 }
 
 /// What `sim validate` plays.
@@ -630,6 +645,14 @@ fn attribute(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {
         Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
         _ => Err("an attribute is of the form NAME=VALUE".to_owned()),
+    }
+}
+
+fn plot_format(text: &str) -> Result<PlotFormat, String> {
+    match text {
+        "svg" => Ok(PlotFormat::Svg),
+        "png" => Ok(PlotFormat::Png),
+        _ => Err("it is 'svg' or 'png'".to_owned()),
     }
 }
 

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use apportion::runtime::{OperatorError, RuntimeError};
 use apportion::spec::SpecErrors;
+use apportion_simulations::columnar::ColumnarError;
 use apportion_simulations::engine::RunError;
 use apportion_simulations::output::OutputError;
 use apportion_simulations::replay::{JournalFilesError, ReplayError, TakeoverError, WaitError};
@@ -43,6 +44,8 @@ pub(crate) enum Failure {
     Takeover(#[from] TakeoverError),
     #[error(transparent)]
     Sweep(#[from] SweepError),
+    #[error("cannot write the table {0}")]
+    Columnar(#[from] ColumnarError),
     #[error(transparent)]
     Trace(#[from] TraceError),
     #[error(transparent)]
@@ -76,6 +79,7 @@ impl Failure {
             | Failure::Replay(_)
             | Failure::Takeover(_)
             | Failure::Sweep(_)
+            | Failure::Columnar(_)
             | Failure::Trace(_)
             | Failure::Usage(_) => 2,
             Failure::Unwritable { .. }

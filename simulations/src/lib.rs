@@ -24,6 +24,9 @@
 //!
 //! A [`Scenario`] is resolved to a model, which is [run](scenario::Model::run) to a [`Run`], which has a summary and writes tables.
 
+mod charts;
+#[cfg(feature = "parquet")]
+pub mod columnar;
 pub mod digest;
 pub mod engine;
 pub mod frameworks;

@@ -4,6 +4,7 @@ use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
+use apportion_simulations::output::Extras;
 use apportion_simulations::script::Script;
 use apportion_simulations::{Progress, Scenario};
 use indicatif::{ProgressBar, ProgressStyle};
@@ -33,7 +34,8 @@ pub(crate) fn run(arguments: &SimRunArguments, global: &Global) -> Result<(), Fa
     }))?;
     bar.finish_and_clear();
     if let Some(folder) = &arguments.out {
-        run.write(folder)?;
+        let (events, parquet, plots) = (arguments.events, arguments.parquet, arguments.plot);
+        run.write_with(folder, Extras { events, parquet, plots })?;
     }
     if global.json { print_json(run.summary()) } else { print(&run.summary().to_string()) }
 }

@@ -21,6 +21,7 @@ pub(crate) fn sweep(arguments: &SweepArguments, global: &Global) -> Result<(), F
     if global.quiet {
         bar.set_draw_target(ProgressDrawTarget::hidden());
     }
+    sweep.gather(&arguments.out, &arguments.merge)?;
     let result = threads.install(|| sweep.run(&arguments.out, arguments.shard, || bar.inc(1)))?;
     bar.finish_and_clear();
     let cells = result.cells();

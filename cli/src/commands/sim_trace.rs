@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::path::Path;
 
+use apportion_simulations::columnar;
 use apportion_simulations::traces::{Format, JobsInfo, Malformed, NodesInfo, TraceFile, table};
 
 use crate::arguments::TraceArguments;
@@ -37,6 +38,9 @@ pub(crate) fn convert(arguments: &TraceArguments, out: Option<&Path>, skip: bool
     };
     if !skipped.is_empty() {
         tracing::warn!(file = trace.name(), lines = skipped.len(), first = %skipped[0], "malformed lines were left out");
+    }
+    if out.is_some_and(|file| file.extension().is_some_and(|ending| ending == "parquet")) {
+        written = columnar::from_csv(&written)?;
     }
     let Some(file) = out else { return print(&String::from_utf8_lossy(&written)) };
     let write = || -> io::Result<()> {

@@ -24,11 +24,13 @@
 
 mod fragmentation;
 mod jobs;
+mod shares;
 mod spread;
 mod timeline;
 
 pub use fragmentation::Fragmentation;
 pub use jobs::{JobTimes, job_times};
+pub(crate) use shares::framework_shares;
 pub use spread::Spread;
 pub use timeline::{AgentSample, FrameworkUse, RoleSample, RoleUse, Timeline, Use};
 

@@ -4,7 +4,8 @@ use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
-use super::{Manifest, report, tables};
+use super::{Manifest, events, report, tables};
+use crate::charts::Figure;
 use crate::metrics::Timeline;
 use crate::run::Run;
 
@@ -18,22 +19,94 @@ pub struct OutputError {
     pub error: io::Error,
 }
 
+/// What a figure is written as.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PlotFormat {
+    /// Which follows whether its reader prefers light or dark.
+    Svg,
+    /// Light, by the fonts of this machine.
+    #[cfg(feature = "png")]
+    Png,
+}
+
+/// What is written besides.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Extras {
+    /// `events.jsonl`.
+    pub events: bool,
+    /// The tables as Parquet too.
+    #[cfg(feature = "parquet")]
+    pub parquet: bool,
+    /// Each figure of the report as a file of its own, in the folder `plots`.
+    pub plots: Option<PlotFormat>,
+}
+
 impl Run {
     /// Writes summary, manifest and tables into a folder, which is made when it is not there.
     ///
     /// # Errors
     /// When the folder or a file can't be written.
     pub fn write(&self, folder: &Path) -> Result<(), OutputError> {
+        self.write_with(folder, Extras::default())
+    }
+
+    /// The same, and more.
+    ///
+    /// # Errors
+    /// When the folder or a file can't be written.
+    pub fn write_with(&self, folder: &Path, extras: Extras) -> Result<(), OutputError> {
         std::fs::create_dir_all(folder).map_err(|error| OutputError { file: folder.to_owned(), error })?;
         let timeline = Timeline::of(self.model(), self.record(), true);
         let manifest = Manifest::new(self.model(), self.record());
         write_file(folder, "summary.json", |out| write_json(out, self.summary()))?;
         write_file(folder, "manifest.json", |out| write_json(out, &manifest))?;
-        write_file(folder, "jobs.csv", |out| tables::jobs(out, self.model(), self.jobs()))?;
-        write_file(folder, "tasks.csv", |out| tables::tasks(out, self.model(), self.record()))?;
-        write_file(folder, "roles.csv", |out| tables::roles(out, &timeline))?;
-        write_file(folder, "agents.csv", |out| tables::agents(out, self.model(), &timeline))?;
+        let jobs = |out: &mut dyn Write| tables::jobs(out, self.model(), self.jobs());
+        let tasks = |out: &mut dyn Write| tables::tasks(out, self.model(), self.record());
+        let roles = |out: &mut dyn Write| tables::roles(out, &timeline);
+        let agents = |out: &mut dyn Write| tables::agents(out, self.model(), &timeline);
+        let tables: [(&str, &WriteTable<'_>); 4] =
+            [("jobs", &jobs), ("tasks", &tasks), ("roles", &roles), ("agents", &agents)];
+        for (name, write) in tables {
+            write_file(folder, &format!("{name}.csv"), |out| write(out))?;
+            #[cfg(feature = "parquet")]
+            if extras.parquet {
+                write_file(folder, &format!("{name}.parquet"), |out| write_parquet(out, write))?;
+            }
+        }
+        if extras.events {
+            write_file(folder, "events.jsonl", |out| events::write(out, self.model(), self.record()))?;
+        }
+        if let Some(format) = extras.plots {
+            let plots = folder.join("plots");
+            std::fs::create_dir_all(&plots).map_err(|error| OutputError { file: plots.clone(), error })?;
+            for figure in report::figures(self, &timeline) {
+                write_plot(&plots, &figure, format)?;
+            }
+        }
         write_file(folder, "report.html", |out| report::write(out, self, &timeline))
+    }
+}
+
+/// Writes a table as CSV.
+type WriteTable<'a> = dyn Fn(&mut dyn Write) -> io::Result<()> + 'a;
+
+#[cfg(feature = "parquet")]
+fn write_parquet(out: &mut dyn Write, write: &WriteTable<'_>) -> io::Result<()> {
+    let mut table = Vec::new();
+    write(&mut table)?;
+    out.write_all(&crate::columnar::from_csv(&table).map_err(io::Error::other)?)
+}
+
+fn write_plot(folder: &Path, figure: &Figure, format: PlotFormat) -> Result<(), OutputError> {
+    let name = &figure.name;
+    match format {
+        PlotFormat::Svg => {
+            write_file(folder, &format!("{name}.svg"), |out| out.write_all(figure.svg(true).as_bytes()))
+        }
+        #[cfg(feature = "png")]
+        PlotFormat::Png => {
+            write_file(folder, &format!("{name}.png"), |out| out.write_all(&crate::charts::png(figure)?))
+        }
     }
 }
 

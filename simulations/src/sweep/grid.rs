@@ -180,6 +180,28 @@ impl Sweep {
         self.points.is_empty()
     }
 
+    /// Takes over runs of this sweep that are kept in other folders, such as those of its shards; returns how many.
+    ///
+    /// # Errors
+    /// When a file can't be copied.
+    pub fn gather(&self, folder: &Path, from: &[PathBuf]) -> Result<usize, SweepError> {
+        let runs = folder.join("runs");
+        let failed = |file: &Path| {
+            let file = file.to_owned();
+            move |error| SweepError::File { file, error }
+        };
+        std::fs::create_dir_all(&runs).map_err(failed(&runs))?;
+        let mut gathered = 0;
+        for point in self.points.iter().filter(|point| kept(&point.file(&runs)).is_none()) {
+            let elsewhere = from.iter().map(|folder| point.file(&folder.join("runs")));
+            if let Some(file) = elsewhere.into_iter().find(|file| kept(file).is_some()) {
+                std::fs::copy(&file, point.file(&runs)).map_err(failed(&file))?;
+                gathered += 1;
+            }
+        }
+        Ok(gathered)
+    }
+
     /// Runs a shard in parallel, keeping the numbers of each run in `folder`; those that are kept there already are not run again.
     /// `done` is called after each run.
     ///
@@ -318,7 +340,10 @@ impl SweepResult {
                 values.iter().cloned().chain(numbers).collect()
             })
         });
-        write_table(&folder.join("cells.csv"), std::iter::once(heading).chain(cells))
+        write_table(&folder.join("cells.csv"), std::iter::once(heading).chain(cells))?;
+        let file = folder.join("sweep.html");
+        let page = super::page::page(&self.cells(), self.runs.len());
+        std::fs::write(&file, page).map_err(|error| SweepError::File { file, error })
     }
 }
 

@@ -8,6 +8,7 @@
 mod axis;
 mod estimate;
 mod grid;
+mod page;
 
 pub use axis::{Axis, AxisError};
 pub(crate) use axis::{set, value};

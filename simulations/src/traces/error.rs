@@ -63,6 +63,15 @@ pub enum TraceError {
         /// Why.
         error: std::io::Error,
     },
+    /// The file is Parquet, but not as our own tables are.
+    #[cfg(feature = "parquet")]
+    #[error("cannot read {file}: {error}")]
+    Columnar {
+        /// The file.
+        file: String,
+        /// Why.
+        error: crate::columnar::ColumnarError,
+    },
     /// The file begins otherwise than files of its format do.
     #[error("{file} is not of format '{format}': {problem}")]
     NotThisFormat {

@@ -15,6 +15,8 @@
 //!
 //! [`W100k`] is a synthetic workload, made here.
 //!
+//! Our own tables may be Parquet too (feature `parquet`).
+//!
 //! A reader turns each line into a [`TraceJob`] or a [`TraceNode`]. A line that it can't read is never guessed at: it is told
 //! with its number, and refused or skipped as the caller asks ([`Malformed`]).
 
@@ -74,7 +76,7 @@ pub struct TraceFile {
 }
 
 impl TraceFile {
-    /// Reads a file.
+    /// Reads a file. One of Parquet is read as the table of our own that it holds.
     ///
     /// # Errors
     /// When it can't be read or decompressed.
@@ -95,6 +97,11 @@ impl TraceFile {
             std::io::Read::read_to_end(&mut flate2::read::MultiGzDecoder::new(&bytes[..]), &mut plain)
                 .map_err(|error| TraceError::Unreadable { file: name.clone(), error })?;
             bytes = plain;
+        }
+        #[cfg(feature = "parquet")]
+        if bytes.starts_with(crate::columnar::MAGIC) {
+            bytes = crate::columnar::to_csv(bytes)
+                .map_err(|error| TraceError::Columnar { file: name.clone(), error })?;
         }
         Ok(TraceFile { name, bytes })
     }

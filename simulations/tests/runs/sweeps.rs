@@ -52,6 +52,29 @@ fn shards_make_up_the_whole() {
 }
 
 #[test]
+fn shards_of_several_machines_are_merged() {
+    let folder = tempfile::tempdir().unwrap();
+    let sweep = sweep(&["seed=1..5"]);
+    let parts: Vec<_> = ["1/2", "2/2"]
+        .iter()
+        .zip(["a", "b"])
+        .map(|(shard, part)| {
+            let part = folder.path().join(part);
+            sweep.run(&part, shard.parse().unwrap(), || {}).unwrap();
+            part
+        })
+        .collect();
+    let (merged, whole) = (folder.path().join("merged"), folder.path().join("whole"));
+    assert_eq!(sweep.gather(&merged, &parts).unwrap(), 5);
+    assert_eq!(sweep.run(&merged, Shard::WHOLE, || {}).unwrap().ran, 0);
+    assert_eq!(sweep.run(&whole, Shard::WHOLE, || {}).unwrap().ran, 5);
+    for file in ["runs.csv", "cells.csv", "sweep.html"] {
+        let read = |folder: &std::path::Path| std::fs::read_to_string(folder.join(file)).unwrap();
+        assert_eq!(read(&merged), read(&whole), "{file}");
+    }
+}
+
+#[test]
 fn a_wrong_value_is_told_before_anything_runs() {
     let axis: Axis = "frameworks.0.placement=first-fit,nearest".parse().unwrap();
     let error = Sweep::new(&Document::new("swept.toml", SCENARIO), &[axis]).unwrap_err().to_string();

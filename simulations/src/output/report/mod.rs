@@ -1,17 +1,12 @@
 //! A run as one page: `report.html`, self-contained, readable in light and dark.
 
-mod chart;
-
 use std::io::{self, Write};
 
-use chart::{Bar, Chart, Series, escaped, gantt};
-
+use crate::charts::{Bar, Chart, Figure, Series, escaped, gantt, page_style};
 use crate::engine::Outcome;
 use crate::gpus::label;
-use crate::metrics::{JobTimes, Timeline, seconds_of};
+use crate::metrics::{self, JobTimes, Timeline, seconds_of};
 use crate::run::Run;
-
-const STYLE: &str = include_str!("style.css");
 
 /// More roles or frameworks than that are too many lines for a chart: the first ones by name are drawn.
 const LINES: usize = 16;
@@ -34,25 +29,41 @@ pub(super) fn write(out: &mut dyn Write, run: &Run, timeline: &Timeline) -> io::
         out,
         "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\
          <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\
-         <title>{name}</title><style>{STYLE}</style></head><body>\n\
+         <title>{name}</title><style>{}</style></head><body>\n\
          <h1>{name}</h1><p class=\"faint\">{:.3} s of virtual time, {} events, seed {}, events' hash {}, version {}</p>\n",
-        summary.virtual_s, summary.events, summary.seed, summary.events_hash, summary.version
+        page_style(),
+        summary.virtual_s,
+        summary.events,
+        summary.seed,
+        summary.events_hash,
+        summary.version
     )?;
     tables(out, run)?;
     writeln!(out, "<main>")?;
-    for chart in [utilisation(timeline), shares(timeline), waiting(timeline), running(timeline)] {
-        out.write_all(chart.html().as_bytes())?;
+    for figure in figures(run, timeline) {
+        out.write_all(figure.html().as_bytes())?;
     }
-    out.write_all(
-        cdf(run, "Waiting time", "seconds from arrival to first start", JobTimes::wait_s).as_bytes(),
-    )?;
-    out.write_all(
-        cdf(run, "Completion time", "seconds from arrival to last end", JobTimes::jct_s).as_bytes(),
-    )?;
-    out.write_all(cdf(run, "Bounded slowdown", "slowdown", JobTimes::slowdown).as_bytes())?;
-    out.write_all(fragmentation(timeline).html().as_bytes())?;
-    out.write_all(tasks(run).as_bytes())?;
     writeln!(out, "</main></body></html>")
+}
+
+/// All figures that there is something to show in.
+pub(super) fn figures(run: &Run, timeline: &Timeline) -> Vec<Figure> {
+    let charts = [
+        utilisation(timeline),
+        shares(timeline),
+        framework_shares(run, timeline),
+        waiting(timeline),
+        running(timeline),
+    ];
+    let seconds = "seconds from arrival to";
+    let distributions = [
+        cdf(run, "wait", "Waiting time", &format!("{seconds} first start"), JobTimes::wait_s),
+        cdf(run, "completion", "Completion time", &format!("{seconds} last end"), JobTimes::jct_s),
+        cdf(run, "slowdown", "Bounded slowdown", "slowdown", JobTimes::slowdown),
+    ];
+    let charts = charts.iter().map(Chart::figure);
+    let others = [offers(run), fragmentation(timeline).figure(), tasks(run)];
+    charts.chain(distributions).chain(others).flatten().collect()
 }
 
 fn tables(out: &mut dyn Write, run: &Run) -> io::Result<()> {
@@ -139,6 +150,7 @@ fn utilisation(timeline: &Timeline) -> Chart<'static> {
         Series { name: label(kind).to_owned(), points: steps(timeline, sums.into_iter()) }
     });
     Chart {
+        name: "utilisation",
         title: "Utilisation",
         x: "time in s",
         y: "share of the cluster",
@@ -150,6 +162,7 @@ fn utilisation(timeline: &Timeline) -> Chart<'static> {
 fn shares(timeline: &Timeline) -> Chart<'static> {
     let series = by_role(timeline, |sample| sample.dominant_share);
     Chart {
+        name: "share-by-role",
         title: "Dominant share by role",
         x: "time in s",
         y: "share of the cluster",
@@ -158,14 +171,38 @@ fn shares(timeline: &Timeline) -> Chart<'static> {
     }
 }
 
+fn framework_shares(run: &Run, timeline: &Timeline) -> Chart<'static> {
+    let shares = metrics::framework_shares(run.model(), run.record(), timeline.interval);
+    let series = run.model().frameworks.iter().zip(shares).take(LINES).map(|(framework, means)| {
+        let length = timeline.interval.secs();
+        let values = means.into_iter().enumerate().map(|(place, mean)| (place as f64 * length, mean));
+        Series { name: framework.id.to_string(), points: steps(timeline, values) }
+    });
+    Chart {
+        name: "share-by-framework",
+        title: "Dominant share by framework",
+        x: "time in s",
+        y: "share of the cluster",
+        top: Some(1.0),
+        series: series.collect(),
+    }
+}
+
 fn waiting(timeline: &Timeline) -> Chart<'static> {
     let series = by_role(timeline, |sample| sample.waiting);
-    Chart { title: "Tasks that wait, by role", x: "time in s", y: "tasks", top: None, series }
+    Chart {
+        name: "waiting",
+        title: "Tasks that wait, by role",
+        x: "time in s",
+        y: "tasks",
+        top: None,
+        series,
+    }
 }
 
 fn running(timeline: &Timeline) -> Chart<'static> {
     let series = by_role(timeline, |sample| sample.running);
-    Chart { title: "Tasks that run, by role", x: "time in s", y: "tasks", top: None, series }
+    Chart { name: "running", title: "Tasks that run, by role", x: "time in s", y: "tasks", top: None, series }
 }
 
 fn fragmentation(timeline: &Timeline) -> Chart<'static> {
@@ -173,11 +210,18 @@ fn fragmentation(timeline: &Timeline) -> Chart<'static> {
     let values = timeline.fragmentation_series.iter().enumerate();
     let points = steps(timeline, values.map(|(place, value)| (place as f64 * length, *value)));
     let series = vec![Series { name: "fragmentation".to_owned(), points }];
-    Chart { title: "Fragmentation", x: "time in s", y: "share of what is idle", top: Some(1.0), series }
+    Chart {
+        name: "fragmentation",
+        title: "Fragmentation",
+        x: "time in s",
+        y: "share of what is idle",
+        top: Some(1.0),
+        series,
+    }
 }
 
 /// How many jobs have at most a value, by framework.
-fn cdf(run: &Run, title: &str, x: &str, of: fn(&JobTimes) -> Option<f64>) -> String {
+fn cdf(run: &Run, name: &str, title: &str, x: &str, of: fn(&JobTimes) -> Option<f64>) -> Option<Figure> {
     let series = run.model().frameworks.iter().enumerate().take(LINES).map(|(place, framework)| {
         let own = run.jobs().iter().filter(|job| job.framework == place);
         let mut values: Vec<f64> = own.filter_map(of).collect();
@@ -189,11 +233,28 @@ fn cdf(run: &Run, title: &str, x: &str, of: fn(&JobTimes) -> Option<f64>) -> Str
         Series { name: framework.id.to_string(), points }
     });
     let title = format!("{title}: share of jobs");
-    Chart { title: &title, x, y: "share of jobs", top: Some(1.0), series: series.collect() }.html()
+    Chart { name, title: &title, x, y: "share of jobs", top: Some(1.0), series: series.collect() }.figure()
+}
+
+/// What each framework was offered, and how much of it it declined.
+fn offers(run: &Run) -> Option<Figure> {
+    let frameworks = run.model().frameworks.iter().zip(&run.record().frameworks).take(LINES);
+    let (mut rows, mut bars) = (Vec::new(), Vec::new());
+    for (known, record) in frameworks {
+        for (colour, (what, count)) in
+            [("offers", record.offers), ("declines", record.declines)].into_iter().enumerate()
+        {
+            let label = format!("{} {what}: {count}", known.id);
+            bars.push(Bar { row: rows.len(), from: 0.0, to: count as f64, colour, label });
+            rows.push(if colour == 0 { known.id.to_string() } else { String::new() });
+        }
+    }
+    let legend = vec!["offers".to_owned(), "declines".to_owned()];
+    gantt("offers", "Offers and declines by framework", "offers", &rows, &bars, legend)
 }
 
 /// The first tasks on the first agents.
-fn tasks(run: &Run) -> String {
+fn tasks(run: &Run) -> Option<Figure> {
     let shown =
         run.record().tasks.iter().filter(|task| (task.agent as usize) < GANTT_AGENTS).take(GANTT_TASKS);
     let bars: Vec<Bar> = shown
@@ -214,5 +275,5 @@ fn tasks(run: &Run) -> String {
     let names: Vec<String> = run.model().agents.iter().take(rows).map(|agent| agent.id.to_string()).collect();
     let legend: Vec<String> =
         run.model().frameworks.iter().take(LINES).map(|known| known.id.to_string()).collect();
-    gantt("The first tasks on the first agents", &names, &bars, &legend)
+    gantt("tasks", "The first tasks on the first agents", "time in s", &names, &bars, legend)
 }

@@ -2,35 +2,37 @@
 
 use std::fmt::Write;
 
+use super::Figure;
+use super::figure::{WIDTH, escaped};
+use super::palette::COLOURS;
+
 /// A line: its name, and its points from left to right.
-pub(super) struct Series {
-    pub(super) name: String,
-    pub(super) points: Vec<(f64, f64)>,
+pub(crate) struct Series {
+    pub(crate) name: String,
+    pub(crate) points: Vec<(f64, f64)>,
 }
 
 /// A chart of lines.
-pub(super) struct Chart<'a> {
-    pub(super) title: &'a str,
-    pub(super) x: &'a str,
-    pub(super) y: &'a str,
+pub(crate) struct Chart<'a> {
+    /// What its file is called.
+    pub(crate) name: &'a str,
+    pub(crate) title: &'a str,
+    pub(crate) x: &'a str,
+    pub(crate) y: &'a str,
     /// The top of the vertical axis; by default the largest value.
-    pub(super) top: Option<f64>,
-    pub(super) series: Vec<Series>,
+    pub(crate) top: Option<f64>,
+    pub(crate) series: Vec<Series>,
 }
 
 /// A span of time on a row.
-pub(super) struct Bar {
-    pub(super) row: usize,
-    pub(super) from: f64,
-    pub(super) to: f64,
-    pub(super) colour: usize,
-    pub(super) label: String,
+pub(crate) struct Bar {
+    pub(crate) row: usize,
+    pub(crate) from: f64,
+    pub(crate) to: f64,
+    pub(crate) colour: usize,
+    pub(crate) label: String,
 }
 
-/// More lines than colours repeat them.
-pub(super) const COLOURS: usize = 8;
-
-const WIDTH: f64 = 640.0;
 const HEIGHT: f64 = 260.0;
 const LEFT: f64 = 56.0;
 const RIGHT: f64 = 12.0;
@@ -41,12 +43,10 @@ const BOTTOM: f64 = 42.0;
 const TICKS: f64 = 5.0;
 
 impl Chart<'_> {
-    /// The chart with its title and legend; nothing when it has no points.
-    pub(super) fn html(&self) -> String {
+    /// The chart; nothing when it has no points.
+    pub(crate) fn figure(&self) -> Option<Figure> {
         let points = || self.series.iter().flat_map(|series| &series.points);
-        if points().next().is_none() {
-            return String::new();
-        }
+        points().next()?;
         let right = points().map(|point| point.0).fold(0.0, f64::max);
         let left = points().map(|point| point.0).fold(right, f64::min);
         let top = self.top.unwrap_or_else(|| points().map(|point| point.1).fold(0.0, f64::max));
@@ -55,7 +55,7 @@ impl Chart<'_> {
             right: if right > left { right } else { left + 1.0 },
             top: if top > 0.0 { top } else { 1.0 },
         };
-        let mut svg = frame.begin(self.title, HEIGHT);
+        let mut svg = String::new();
         frame.axes(&mut svg, self.x, self.y, HEIGHT);
         for (number, series) in self.series.iter().enumerate() {
             let place = |(x, y): &(f64, f64)| format!("{:.1},{:.1}", frame.x(*x), frame.y(*y));
@@ -69,34 +69,32 @@ impl Chart<'_> {
                 escaped(&series.name)
             );
         }
-        svg.push_str("</svg>");
-        figure(self.title, &svg, &self.legend())
-    }
-
-    fn legend(&self) -> String {
-        if self.series.len() < 2 {
-            return String::new();
-        }
-        let entry = |(number, series): (usize, &Series)| {
-            format!("<span><i class=\"b{}\"></i>{}</span>", number % COLOURS, escaped(&series.name))
-        };
-        let entries: String = self.series.iter().enumerate().map(entry).collect();
-        format!("<p class=\"legend\">{entries}</p>")
+        let many = self.series.len() > 1;
+        let legend = self.series.iter().filter(|_| many).map(|series| series.name.clone()).collect();
+        let (name, title) = (self.name.to_owned(), self.title.to_owned());
+        Some(Figure { name, title, body: svg, height: HEIGHT, legend })
     }
 }
 
-/// Spans of time on rows, such as tasks on agents.
-pub(super) fn gantt(title: &str, rows: &[String], bars: &[Bar], legend: &[String]) -> String {
+/// Spans on rows, such as tasks on agents; nothing when there are none.
+pub(crate) fn gantt(
+    name: &str,
+    title: &str,
+    x: &str,
+    rows: &[String],
+    bars: &[Bar],
+    legend: Vec<String>,
+) -> Option<Figure> {
     const ROW: f64 = 14.0;
     let (Some(left), Some(right)) =
         (bars.iter().map(|bar| bar.from).reduce(f64::min), bars.iter().map(|bar| bar.to).reduce(f64::max))
     else {
-        return String::new();
+        return None;
     };
     let height = TOP + BOTTOM + ROW * rows.len() as f64;
     let frame = Frame { left, right: if right > left { right } else { left + 1.0 }, top: 1.0 };
-    let mut svg = frame.begin(title, height);
-    frame.time_axis(&mut svg, "time in s", height);
+    let mut svg = String::new();
+    frame.time_axis(&mut svg, x, height);
     for (row, name) in rows.iter().enumerate() {
         let y = TOP + ROW * row as f64 + ROW * 0.75;
         let short: String = name.chars().rev().take(8).collect::<Vec<_>>().into_iter().rev().collect();
@@ -119,21 +117,55 @@ pub(super) fn gantt(title: &str, rows: &[String], bars: &[Bar], legend: &[String
             escaped(&bar.label)
         );
     }
-    svg.push_str("</svg>");
-    let entry = |(number, name): (usize, &String)| {
-        format!("<span><i class=\"b{}\"></i>{}</span>", number % COLOURS, escaped(name))
-    };
-    let entries: String = legend.iter().enumerate().map(entry).collect();
-    figure(title, &svg, &format!("<p class=\"legend\">{entries}</p>"))
+    Some(Figure { name: name.to_owned(), title: title.to_owned(), body: svg, height, legend })
 }
 
-fn figure(title: &str, svg: &str, legend: &str) -> String {
-    format!("<figure><figcaption>{}</figcaption>{svg}{legend}</figure>\n", escaped(title))
+/// A value with its confidence interval to both sides.
+pub(crate) struct Estimated {
+    pub(crate) label: String,
+    pub(crate) mean: f64,
+    pub(crate) ci95: f64,
 }
 
-/// Text that a page shows as it is.
-pub(super) fn escaped(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
+/// Values beside each other, as bars with whiskers; nothing when there are none.
+pub(crate) fn estimates(name: &str, title: &str, x: &str, rows: &[Estimated]) -> Option<Figure> {
+    const ROW: f64 = 34.0;
+    const LABELS: f64 = 12.0;
+    let whisker = |row: &Estimated| if row.ci95.is_finite() { row.ci95 } else { 0.0 };
+    let right = rows.iter().map(|row| row.mean + whisker(row)).reduce(f64::max)?;
+    let left = rows.iter().map(|row| row.mean - whisker(row)).fold(0.0, f64::min);
+    let height = TOP + BOTTOM + ROW * rows.len() as f64;
+    let frame = Frame { left, right: if right > left { right } else { left + 1.0 }, top: 1.0 };
+    let mut svg = String::new();
+    frame.time_axis(&mut svg, x, height);
+    for (place, row) in rows.iter().enumerate() {
+        let y = TOP + ROW * place as f64;
+        let (zero, to) = (frame.x(0.0), frame.x(row.mean));
+        let middle = y + LABELS + 12.0;
+        let _ = write!(
+            svg,
+            "<text class=\"tick\" x=\"{LEFT}\" y=\"{:.1}\">{}: {}</text>\
+             <rect class=\"bar b0\" x=\"{:.1}\" y=\"{:.1}\" width=\"{:.1}\" height=\"12\"/>\
+             <line class=\"whisker\" x1=\"{:.1}\" x2=\"{:.1}\" y1=\"{middle:.1}\" y2=\"{middle:.1}\"/>",
+            y + LABELS,
+            escaped(&row.label),
+            told(row),
+            zero.min(to),
+            y + LABELS + 6.0,
+            (to - zero).abs().max(0.5),
+            frame.x(row.mean - whisker(row)),
+            frame.x(row.mean + whisker(row)),
+        );
+    }
+    Some(Figure { name: name.to_owned(), title: title.to_owned(), body: svg, height, legend: Vec::new() })
+}
+
+fn told(row: &Estimated) -> String {
+    if row.ci95.is_finite() {
+        format!("{:.4} ± {:.4}", row.mean, row.ci95)
+    } else {
+        format!("{:.4}", row.mean)
+    }
 }
 
 /// The part of the plane that a chart shows, from zero upwards.
@@ -150,10 +182,6 @@ impl Frame {
 
     fn y(&self, y: f64) -> f64 {
         HEIGHT - BOTTOM - y / self.top * (HEIGHT - TOP - BOTTOM)
-    }
-
-    fn begin(&self, title: &str, height: f64) -> String {
-        format!("<svg viewBox=\"0 0 {WIDTH} {height}\" role=\"img\" aria-label=\"{}\">", escaped(title))
     }
 
     fn axes(&self, svg: &mut String, x: &str, y: &str, height: f64) {
@@ -239,15 +267,26 @@ mod tests {
     }
 
     #[test]
+    fn values_are_drawn_with_their_intervals() {
+        let row = |mean, ci95| Estimated { label: "seed".to_owned(), mean, ci95 };
+        let figure = estimates("wait", "Wait", "s", &[row(2.0, 0.5), row(1.0, f64::INFINITY)]).unwrap();
+        let svg = figure.svg(true);
+        assert!(svg.contains("2.0000 ± 0.5000") && svg.contains("prefers-color-scheme"), "{svg}");
+        assert!(!svg.contains("NaN") && !svg.contains("inf"), "{svg}");
+        assert!(estimates("wait", "Wait", "s", &[]).is_none());
+    }
+
+    #[test]
     fn names_can_not_break_the_page() {
         let chart = Chart {
+            name: "b",
             title: "<b>",
             x: "x",
             y: "y",
             top: None,
             series: vec![Series { name: "a\"<script>".to_owned(), points: vec![(0.0, 0.0), (1.0, 1.0)] }],
         };
-        let html = chart.html();
+        let html = chart.figure().unwrap().html();
         assert!(html.contains("&lt;script&gt;") && !html.contains("<script>"));
     }
 }
