@@ -138,7 +138,8 @@ impl DrfAllocator {
             && agent.needed == Capabilities::NONE
             && !self.tree.is_anyone_choosy()
             && self.filters.none_at(slot)
-            && self.optimistic.none_at(slot);
+            && self.optimistic.none_at(slot)
+            && self.earmarks.none_at(slot);
         if is_ordinary && cycle.barren.iter().any(|barren| barren.contains(&free.quantities)) {
             return false;
         }
@@ -196,6 +197,7 @@ impl DrfAllocator {
         let gift = || self.gift(slot, agent, leaf, member, cycle);
         let Some(holder) = self.gangs.holder_at(leaf) else { return gift().map(Taking::Offer) };
         let visible = visible(agent.available(), member, cycle.shared_out.get(&slot));
+        let visible = self.without_earmarked(slot, leaf, visible);
         let room = self.room(leaf, member, visible, cycle.lane)?;
         let site = self.maintenance.site(cycle.now, slot, agent);
         let is_before = |demand: &Demand| demand.is_served_before(holder.place, &room.quantities(), site);
@@ -232,6 +234,9 @@ impl DrfAllocator {
         let Some(agent) = self.agents.get(slot) else { return };
         let site = self.maintenance.site(cycle.now, slot, agent);
         self.tree.change_demand(leaf, |demand| demand.promise(&resources.quantities(), site));
+        if !self.earmarks.none_at(slot) {
+            self.earmarks.offered(slot, leaf, &resources.quantities());
+        }
         let Some(member) = self.tree.member(leaf) else { return };
         let Some(framework) = self.frameworks.get_mut(member.slot) else { return };
         match cycle.made.get(&(leaf, slot)) {
@@ -284,11 +289,12 @@ impl DrfAllocator {
             let part = self.optimistic_part(slot, agent, leaf, member);
             return (is_enough(&part.quantities()) && is_wanted(&part)).then_some(Gift::Optimistic(part));
         }
-        if free.is_plain && !self.tree.has_quota() {
+        if free.is_plain && !self.tree.has_quota() && self.earmarks.none_at(slot) {
             let gives = is_enough(&free.quantities) && is_wanted(&free.resources);
             return gives.then_some(Gift::All);
         }
         let visible = visible(free, member, cycle.shared_out.get(&slot));
+        let visible = self.without_earmarked(slot, leaf, visible);
         if !is_enough(&visible.quantities()) {
             return None;
         }

@@ -13,6 +13,7 @@ use super::gangs::{Gangs, OfferSet};
 use super::maintenance::{InverseOffer, Maintenance};
 use super::optimistic::{ClaimError, Optimistic};
 use super::options::DrfOptions;
+use super::preemption::{Deprived, Earmarks, Preemption, RunningTask};
 use super::profile::needed_of;
 use super::quota::check_quota;
 use super::random::Random;
@@ -57,6 +58,8 @@ pub struct DrfAllocator {
     pub(super) tree: RoleTree,
     pub(super) filters: Filters,
     pub(super) optimistic: Optimistic,
+    pub(super) earmarks: Earmarks,
+    pub(super) deprived: Deprived,
     /// Agents to look at in the next cycle.
     pub(super) urgent: Candidates,
     /// Agents to look at in the next batch.
@@ -267,6 +270,7 @@ impl Allocator for DrfAllocator {
             self.take_back(*leaf, held);
             self.note_emptied(*leaf);
         }
+        self.earmarks.forget_agent(slot);
         for (leaf, out) in self.optimistic.forget_agent(slot) {
             self.take_back(leaf, &out);
         }
@@ -319,10 +323,7 @@ impl Allocator for DrfAllocator {
             if membership.held_on > 0 {
                 self.release_everywhere(membership.leaf);
             }
-            self.filters.clear_leaf(membership.leaf);
-            self.optimistic.forget_leaf(membership.leaf);
-            self.gangs.forget(membership.leaf);
-            self.tree.remove_leaf(membership.leaf);
+            self.remove_leaf(membership.leaf);
         }
     }
 
@@ -501,6 +502,18 @@ impl Allocator for DrfAllocator {
         if let (Some(agent), Some(framework)) = (self.agents.slot(agent), self.frameworks.slot(framework)) {
             self.maintenance.answered(agent, framework, now + refuse.min(MAX_REFUSE));
         }
+    }
+
+    fn preemption_due(&mut self, now: Time) -> Option<Time> {
+        self.watch_deprived(now)
+    }
+
+    fn preempt(&mut self, now: Time, running: &[RunningTask]) -> Vec<Preemption> {
+        self.plan_preemptions(now, running)
+    }
+
+    fn is_room_awaited(&self, preemption: &Preemption) -> bool {
+        self.is_awaited(preemption)
     }
 
     fn next_deadline(&self) -> Option<Time> {

@@ -111,6 +111,9 @@ impl DrfAllocator {
         if let Some((group, size)) = group.filter(|(_, lacking)| *lacking > 0) {
             obstacles.push(self.gang_obstacle(now, membership.leaf, group, size));
         }
+        if let Some(preempts_at) = self.preemption_of(role, membership.leaf) {
+            obstacles.push(Obstacle::Deprived { preempts_at });
+        }
         if let Some((rank, roles)) = self.tree.rank(role, &self.share_total()).filter(|(rank, _)| *rank > 1) {
             obstacles.push(Obstacle::BelowFairShare { rank, roles });
         }
@@ -199,6 +202,7 @@ impl DrfAllocator {
             return Some(if with_reserved { Reason::ReservedToOthers } else { too_small() });
         }
         let free = visible(agent.available(), member, None);
+        let free = self.without_earmarked(slot, membership.leaf, free);
         let amounts = free.quantities();
         if !amounts.contains(wanted) {
             return Some(Reason::Insufficient(wanted.minus_clamped(&amounts)));

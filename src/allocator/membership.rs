@@ -6,6 +6,7 @@ use super::tree::Leaf;
 use super::{Allocation, DrfAllocator};
 use crate::protocol::FrameworkId;
 use crate::resources::{Resources, Role};
+use crate::time::Time;
 
 impl DrfAllocator {
     pub(super) fn leaf(&self, framework: &FrameworkId, role: &Role) -> Option<Leaf> {
@@ -65,12 +66,22 @@ impl DrfAllocator {
     /// Forgets roles that the framework has left and has nothing in any more.
     pub(super) fn forget_left(&mut self, slot: FrameworkSlot) {
         let Some(framework) = self.frameworks.get_mut(slot) else { return };
-        for membership in framework.memberships.extract_if(.., |each| each.left && each.held_on == 0) {
-            self.filters.clear_leaf(membership.leaf);
-            self.optimistic.forget_leaf(membership.leaf);
-            self.gangs.forget(membership.leaf);
-            self.tree.remove_leaf(membership.leaf);
+        let left: Vec<_> =
+            framework.memberships.extract_if(.., |each| each.left && each.held_on == 0).collect();
+        for membership in left {
+            self.remove_leaf(membership.leaf);
         }
+    }
+
+    /// Forgets a leaf, which has nothing any more, with all that concerns it.
+    pub(super) fn remove_leaf(&mut self, leaf: Leaf) {
+        self.filters.clear_leaf(leaf);
+        self.optimistic.forget_leaf(leaf);
+        self.gangs.forget(leaf);
+        for agent in self.earmarks.drop_stale(Time::ZERO, |other| other != leaf) {
+            self.agent_freed(agent);
+        }
+        self.tree.remove_leaf(leaf);
     }
 
     /// The framework's leaves in these roles, in all when none is named, with offers wanted or not from now on.

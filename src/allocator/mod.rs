@@ -21,6 +21,7 @@ mod maintenance;
 mod membership;
 mod optimistic;
 mod options;
+mod preemption;
 mod profile;
 mod quota;
 mod random;
@@ -35,6 +36,7 @@ pub use invariants::Inconsistency;
 pub use maintenance::InverseOffer;
 pub use optimistic::ClaimError;
 pub use options::{DrfOptions, Sorter, Ties};
+pub use preemption::{Preemption, PreemptionOptions, PreemptionPolicy, RunningTask, UnknownPolicy};
 pub use profile::FrameworkProfile;
 pub use quota::QuotaError;
 
@@ -191,6 +193,16 @@ pub trait Allocator: Send {
 
     /// A framework has answered an inverse offer, and is asked again after `refuse`, if it has something there then.
     fn answer_inverse_offer(&mut self, now: Time, framework: &FrameworkId, agent: &AgentId, refuse: Duration);
+
+    /// Notes who has less than what it is entitled to, and says when [`preempt`](Self::preempt) may have something to name if all
+    /// stays as it is; `None` when not before something changes. Called after each allocation.
+    fn preemption_due(&mut self, now: Time) -> Option<Time>;
+
+    /// Names tasks that are to end so that others find room, out of all that run. The room is kept for those.
+    fn preempt(&mut self, now: Time, running: &[RunningTask]) -> Vec<Preemption>;
+
+    /// Whether room that is being made is still waited for. When it is not, nothing need end for it any more.
+    fn is_room_awaited(&self, preemption: &Preemption) -> bool;
 
     /// When [`allocate`](Allocator::allocate) may have something to hand out: at once ([`Time::ZERO`]) after a change, later
     /// when a refusal expires, `None` when only a change can bring anything.

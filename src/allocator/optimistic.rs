@@ -112,7 +112,7 @@ impl DrfAllocator {
         leaf: Leaf,
         member: &Member,
     ) -> Resources {
-        let part = self.claimable(leaf, agent, member);
+        let part = self.claimable(slot, agent, leaf, member);
         match self.optimistic.out_to(slot, leaf) {
             Some(out) => part.minus_clamped(out),
             None => part,
@@ -121,8 +121,9 @@ impl DrfAllocator {
 
     /// What a leaf would get of an agent if it accepted all that is free now. What guarantees of others leave, and what its
     /// own role lacks of its guarantee.
-    fn claimable(&self, leaf: Leaf, agent: &Agent, member: &Member) -> Resources {
-        self.permitted(leaf, visible(agent.available(), member, None), &Quantities::new(), || {
+    fn claimable(&self, slot: AgentSlot, agent: &Agent, leaf: Leaf, member: &Member) -> Resources {
+        let visible = self.without_earmarked(slot, leaf, visible(agent.available(), member, None));
+        self.permitted(leaf, visible, &Quantities::new(), || {
             let mut most = self.surplus();
             most.add(&self.tree.lacking(leaf));
             most
@@ -138,7 +139,7 @@ impl DrfAllocator {
         let (Some(agent), Some(member)) = (self.agents.get(slot), self.tree.member(leaf)) else {
             return Err(all_gone());
         };
-        let claimable = self.claimable(leaf, agent, member);
+        let claimable = self.claimable(slot, agent, leaf, member);
         // What is shared is there for everyone who asks, however often.
         let is_there = |resource: &&_| claimable.iter().any(|free| free == *resource);
         let shared = resources.iter().filter(|resource| resource.is_shared() && !is_there(resource));

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::preemption::PreemptionOptions;
 use crate::resources::{Kind, Quantities, Resources};
 
 /// What can be set about a [`DrfAllocator`](super::DrfAllocator).
@@ -27,6 +28,8 @@ pub struct DrfOptions {
     pub fairness_excluded: Vec<Kind>,
     /// For how long a gang gathers resources at most, before another has its turn; see [`OfferSet`](super::OfferSet).
     pub gang_hold: Duration,
+    /// Whether tasks of roles that have too much make room for others.
+    pub preemption: PreemptionOptions,
     /// The master's region: agents of other regions are remote. `None`: the region of the first agent that has one.
     pub region: Option<String>,
 }
@@ -68,6 +71,7 @@ impl Default for DrfOptions {
             shuffle_agents: None,
             fairness_excluded: Vec::new(),
             gang_hold: Duration::from_secs(300),
+            preemption: PreemptionOptions::default(),
             region: None,
         }
     }

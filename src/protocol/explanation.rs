@@ -120,6 +120,11 @@ pub enum Obstacle {
     NotInRole,
     /// The allocator is paused.
     Paused,
+    /// The role has less than it is entitled to, so that tasks of others could make room.
+    Deprived {
+        /// When the next of them are to; `None` when this cluster does not preempt.
+        preempts_at: Option<Time>,
+    },
     /// The framework has been offered all that it said it waits for.
     DemandMet,
     /// Agents where it would fit, but not what the framework said it waits for.
@@ -261,6 +266,12 @@ impl fmt::Display for Obstacle {
             }
             Obstacle::NotAllowed { agents } => write!(f, "{agents} agent(s) are not on the allow-list"),
             Obstacle::NotInRole => f.write_str("the framework is not in the role"),
+            Obstacle::Deprived { preempts_at: Some(_) } => f.write_str(
+                "its role has less than it is entitled to; if that goes on, tasks of others make room soon",
+            ),
+            Obstacle::Deprived { preempts_at: None } => f.write_str(
+                "its role has less than it is entitled to, and tasks of others are not preempted for it",
+            ),
             Obstacle::DemandMet => {
                 f.write_str("the framework has been offered all that it said it waits for")
             }

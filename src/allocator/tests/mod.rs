@@ -3,6 +3,7 @@
 mod equivalence;
 mod gangs;
 mod guarantees;
+mod preemption;
 mod reference;
 
 use std::time::Duration;

@@ -4,12 +4,14 @@
 //! below one node of their own beside its child roles, as behind Mesos' virtual leaf. Amounts are counted on all nodes from
 //! a framework up; [`order`] keeps siblings in the order in which they are served, [`quota`] what is guaranteed and limited.
 
+mod ledger;
 mod order;
 mod quota;
 
 use compact_str::CompactString;
 use rustc_hash::FxHashMap;
 
+pub(super) use self::ledger::{Claim, Ledger, Standing};
 use self::order::Order;
 pub(super) use self::order::{Lane, Walk};
 use self::quota::Charges;

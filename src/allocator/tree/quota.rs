@@ -12,11 +12,11 @@ pub(super) struct Charges {
     pub(super) exempt: Quantities,
     /// What is reserved to the role or those below it, on all agents, used or not.
     reserved: Quantities,
-    quota: Option<Box<Quota>>,
+    pub(super) quota: Option<Box<Quota>>,
     /// What must be kept back for guarantees of the role and those below it that are not met.
     required: Quantities,
     /// The sum of it over the child roles.
-    required_below: Quantities,
+    pub(super) required_below: Quantities,
     /// In how many roles, here and below, frameworks want offers while their role's guarantee is not met.
     needy: usize,
 }
@@ -96,7 +96,7 @@ impl RoleTree {
         self.roles.get(role).map(|place| self.charged_at(*place)).unwrap_or_default()
     }
 
-    fn charged_at(&self, place: Place) -> Quantities {
+    pub(super) fn charged_at(&self, place: Place) -> Quantities {
         let node = &self.nodes[place];
         let mut charged = node.allocated.minus_clamped(&node.charges.exempt);
         charged.add(&node.charges.reserved);

@@ -1,0 +1,41 @@
+//! Since when which roles have had less than what they are entitled to.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use crate::resources::Role;
+use crate::time::Time;
+
+/// Roles that have too little, each since a time; that begins anew with each preemption for the role.
+#[derive(Debug, Default)]
+pub(in crate::allocator) struct Deprived(BTreeMap<Role, Time>);
+
+impl Deprived {
+    /// These, and no others, have too little now.
+    pub(super) fn observe(&mut self, now: Time, roles: BTreeSet<Role>) {
+        self.0.retain(|role, _| roles.contains(role));
+        for role in roles {
+            self.0.entry(role).or_insert(now);
+        }
+    }
+
+    /// Since when a role has had too little, if it does.
+    pub(super) fn since(&self, role: &Role) -> Option<Time> {
+        self.0.get(role).copied()
+    }
+
+    /// Since when the first has.
+    pub(super) fn oldest(&self) -> Option<Time> {
+        self.0.values().min().copied()
+    }
+
+    /// Those that have had too little for so long; each waits as long again.
+    pub(super) fn take_due(&mut self, now: Time, after: Duration) -> BTreeSet<Role> {
+        let mut due = BTreeSet::new();
+        for (role, since) in self.0.iter_mut().filter(|(_, since)| **since + after <= now) {
+            *since = now;
+            due.insert(role.clone());
+        }
+        due
+    }
+}

@@ -1,0 +1,289 @@
+//! Preemption comes to an end, and takes nobody below what it is entitled to.
+
+use std::collections::BTreeSet;
+
+use proptest::prelude::*;
+
+use super::{agent, framework, role};
+use crate::allocator::{
+    AgentProfile, Allocation, Allocator, DemandGroup, DrfAllocator, DrfOptions, FrameworkProfile,
+    PreemptionOptions, PreemptionPolicy, Quota, RunningTask,
+};
+use crate::protocol::{FrameworkId, TaskId, Weight};
+use crate::resources::{Resources, Role};
+use crate::time::Time;
+
+/// A framework alone in its role, and how many tasks of its shape wait.
+#[derive(Clone, Debug)]
+struct User {
+    role: &'static str,
+    milli_weight: u32,
+    guarantee: &'static str,
+    shape: Resources,
+    waiting: u32,
+}
+
+/// The framework of a role.
+fn owner(role: &str) -> FrameworkId {
+    framework(&role.replace('/', "-"))
+}
+
+/// An allocator, and frameworks that launch whatever they can and want again what was taken from them.
+struct World {
+    allocator: DrfAllocator,
+    users: Vec<User>,
+    running: Vec<RunningTask>,
+    now: Time,
+    launched: u64,
+}
+
+impl World {
+    fn new(policy: PreemptionPolicy, agents: &[Resources]) -> Self {
+        let preemption = PreemptionOptions { policy, ..PreemptionOptions::default() };
+        let mut allocator = DrfAllocator::new(DrfOptions { preemption, ..DrfOptions::default() });
+        for (number, total) in agents.iter().enumerate() {
+            allocator.add_agent(&agent(&format!("agent{number}")), &AgentProfile::default(), total, &[]);
+        }
+        World { allocator, users: Vec::new(), running: Vec::new(), now: Time::ZERO, launched: 0 }
+    }
+
+    fn add_user(&mut self, user: &User) {
+        let (id, of) = (owner(user.role), role(user.role));
+        self.allocator.set_weight(&of, Weight::from_milli(user.milli_weight).unwrap());
+        let quota = Quota { guarantee: user.guarantee.parse().unwrap(), ..Quota::default() };
+        // Guarantees that contradict each other are left out.
+        let _ = self.allocator.set_quota(&of, &quota, false);
+        self.allocator.add_framework(&id, &FrameworkProfile::new(&[of]));
+        self.users.push(user.clone());
+        self.state_demand(self.users.len() - 1);
+    }
+
+    fn state_demand(&mut self, user: usize) {
+        let User { role: name, shape, waiting, .. } = &self.users[user];
+        let group = DemandGroup::new(*waiting, shape.quantities());
+        self.allocator.set_demand(&owner(name), &role(name), Some(&[group]));
+    }
+
+    fn user_of(&self, role: &Role) -> usize {
+        self.users.iter().position(|user| user.role == role.to_string()).unwrap()
+    }
+
+    /// Launches until nothing is offered any more.
+    fn launch(&mut self) {
+        let mut offers = Vec::new();
+        loop {
+            self.allocator.allocate(self.now, &mut offers);
+            if offers.is_empty() {
+                return;
+            }
+            for mut offer in offers.drain(..) {
+                let user = self.user_of(&offer.role);
+                while self.users[user].waiting > 0
+                    && offer.resources.try_subtract(&self.users[user].shape).is_ok()
+                {
+                    self.users[user].waiting -= 1;
+                    self.launched += 1;
+                    self.running.push(RunningTask {
+                        framework: offer.framework.clone(),
+                        task: TaskId::new(format!("t{}", self.launched)).unwrap(),
+                        role: offer.role.clone(),
+                        agent: offer.agent.clone(),
+                        resources: self.users[user].shape.clone(),
+                        priority: 0,
+                        started: self.now,
+                        ending: false,
+                    });
+                }
+                if !offer.resources.is_empty() {
+                    self.allocator.recover(self.now, &offer, None);
+                }
+                self.state_demand(user);
+            }
+        }
+    }
+
+    fn end(&mut self, task: &TaskId) {
+        let index = self.running.iter().position(|running| running.task == *task).unwrap();
+        let RunningTask { framework, role, agent, resources, .. } = self.running.remove(index);
+        let user = self.user_of(&role);
+        self.users[user].waiting += 1;
+        self.allocator.recover(
+            self.now,
+            &Allocation { framework, role: role.clone(), agent, resources },
+            None,
+        );
+        self.state_demand(user);
+    }
+
+    fn is_deprived(&self, of: &Role) -> bool {
+        let leaf = self.allocator.leaf(&owner(of.as_str()), of).unwrap();
+        let ledger = self.allocator.tree.ledger(self.allocator.total.clone());
+        // Guarantees may be met at the cost of fair shares.
+        let counts_fair = self.users.iter().all(|user| user.guarantee.is_empty());
+        ledger.is_deprived(self.allocator.tree.group_of(leaf), counts_fair)
+    }
+
+    /// Preempts when it is due, and until nobody is named any more. Tasks end one by one, each followed by offers, so that others
+    /// may come between.
+    fn settle(&mut self) -> Result<(), TestCaseError> {
+        let mut made = 0;
+        loop {
+            self.launch();
+            let Some(due) = self.allocator.preemption_due(self.now) else { return Ok(()) };
+            self.now = self.now.max(due);
+            let preemptions = self.allocator.preempt(self.now, &self.running);
+            if preemptions.is_empty() && self.allocator.earmarks.next_expiry().is_none() {
+                return Ok(());
+            }
+            for preemption in &preemptions {
+                let deprived = |world: &World| -> BTreeSet<&str> {
+                    let roles = world.users.iter().map(|user| user.role);
+                    roles.filter(|name| world.is_deprived(&role(name))).collect()
+                };
+                if !self.allocator.is_room_awaited(preemption) {
+                    continue;
+                }
+                let before = deprived(self);
+                for (_, victim) in &preemption.victims {
+                    self.end(victim);
+                    self.launch();
+                }
+                let after = deprived(self);
+                prop_assert!(after.is_subset(&before), "{after:?} have too little after {preemption:?}");
+                // Each adds a task within what its role is entitled to, and none takes one back.
+                made += 1;
+                prop_assert!(
+                    made <= self.running.len(),
+                    "{made} preemptions for {} tasks",
+                    self.running.len()
+                );
+                self.allocator.check_invariants().map_err(|wrong| TestCaseError::fail(wrong.to_string()))?;
+            }
+        }
+    }
+}
+
+fn users(guarantees: bool) -> impl Strategy<Value = Vec<User>> {
+    let guarantee = if guarantees { vec!["", "", "cpus:2", "cpus:4;mem:400"] } else { vec![""] };
+    let user = move |role: &'static str| {
+        let shape = (1..=4_u32, 1..=4_u32).prop_map(|(cpus, mem)| Resources::cpus_mem(cpus * 500, mem * 50));
+        let weight = prop::sample::select(&[500_u32, 1000, 1000, 2000][..]);
+        (weight, prop::sample::select(guarantee.clone()), shape, 0..30_u32).prop_map(
+            move |(milli_weight, guarantee, shape, waiting)| User {
+                role,
+                milli_weight,
+                guarantee,
+                shape,
+                waiting,
+            },
+        )
+    };
+    let all: Vec<_> = ["a", "b", "c", "a/x", "a/y"].into_iter().map(user).collect();
+    (all, 2..=5_usize)
+        .prop_map(|(mut users, count)| {
+            users.truncate(count);
+            users
+        })
+        .prop_shuffle()
+}
+
+fn agents() -> impl Strategy<Value = Vec<Resources>> {
+    let agent = (2..=8_u32, 2..=8_u32).prop_map(|(cpus, mem)| Resources::cpus_mem(cpus * 1000, mem * 100));
+    prop::collection::vec(agent, 1..4)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(500) })]
+
+    /// Frameworks come one after the other, when others may have everything already.
+    #[test]
+    fn it_settles(agents in agents(), users in users(false)) {
+        let mut world = World::new(PreemptionPolicy::FairShare, &agents);
+        for user in &users {
+            world.add_user(user);
+            world.settle()?;
+        }
+    }
+
+    /// With guarantees, which outrank fair shares.
+    #[test]
+    fn it_settles_with_guarantees(agents in agents(), users in users(true), only_guarantees: bool) {
+        let policy =
+            if only_guarantees { PreemptionPolicy::Guarantees } else { PreemptionPolicy::FairShare };
+        let mut world = World::new(policy, &agents);
+        for user in &users {
+            world.add_user(user);
+            world.settle()?;
+        }
+    }
+}
+
+#[test]
+fn the_fewest_the_revocable_the_unimportant_and_the_youngest_go_first() {
+    let running = |task: &str, resources: &str, priority: i32, started: u64| RunningTask {
+        framework: framework("b"),
+        task: TaskId::new(task).unwrap(),
+        role: role("b"),
+        agent: agent("agent1"),
+        resources: resources.parse().unwrap(),
+        priority,
+        started: Time::from_secs(started),
+        ending: false,
+    };
+    let small = "cpus:1;mem:10";
+    for (tasks, wanted, expected) in [
+        (vec![running("old", small, 0, 1), running("young", small, 0, 2)], "cpus:1", vec!["young"]),
+        (vec![running("low", small, 0, 1), running("high", small, 1, 2)], "cpus:1", vec!["low"]),
+        (
+            vec![running("firm", small, 0, 2), running("revocable", "cpus{REV}:1", 5, 1)],
+            "cpus:1",
+            vec!["revocable"],
+        ),
+        (
+            vec![
+                running("one", small, 0, 3),
+                running("two", small, 0, 2),
+                running("large", "cpus:2;mem:10", 9, 1),
+            ],
+            "cpus:2",
+            vec!["large"],
+        ),
+        (
+            vec![running("a", small, 0, 3), running("b", small, 0, 2), running("c", small, 0, 1)],
+            "cpus:2",
+            vec!["a", "b"],
+        ),
+        (
+            vec![
+                running("cpus", "cpus:2", 0, 3),
+                running("mem", "mem:20", 0, 2),
+                running("both", small, 0, 1),
+            ],
+            "cpus:1;mem:10",
+            vec!["both"],
+        ),
+    ] {
+        let preemption =
+            PreemptionOptions { policy: PreemptionPolicy::FairShare, ..PreemptionOptions::default() };
+        let mut allocator = DrfAllocator::new(DrfOptions { preemption, ..DrfOptions::default() });
+        let total: Resources = tasks.iter().map(|task| &task.resources).sum();
+        let used = Allocation {
+            framework: framework("b"),
+            role: role("b"),
+            agent: agent("agent1"),
+            resources: total.clone(),
+        };
+        allocator.add_agent(&agent("agent1"), &AgentProfile::default(), &total, &[used]);
+        // Much is entitled to much.
+        allocator.set_weight(&role("a"), Weight::from_milli(1_000_000).unwrap());
+        allocator.add_framework(&framework("a"), &FrameworkProfile::new(&[role("a")]));
+        let group = DemandGroup::new(1, wanted.parse().unwrap());
+        allocator.set_demand(&framework("a"), &role("a"), Some(&[group]));
+        assert_eq!(allocator.preemption_due(Time::ZERO), Some(Time::from_secs(60)));
+        assert_eq!(allocator.preempt(Time::from_secs(59), &tasks), []);
+        let preemptions = allocator.preempt(Time::from_secs(60), &tasks);
+        let victims: Vec<&str> =
+            preemptions.iter().flat_map(|each| &each.victims).map(|(_, task)| task.as_str()).collect();
+        assert_eq!(victims, expected);
+    }
+}
