@@ -10,6 +10,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use apportion::allocator::PreemptionOptions;
 use apportion::executor::{Executor, ExecutorDriver};
 use apportion::isolation::IsolationPreference;
 use apportion::protocol::{
@@ -143,6 +144,7 @@ fn cluster(folder: &Path) -> Result<LocalCluster, Failed> {
         isolation: IsolationPreference::Auto,
         recovery_timeout: None,
         launcher: ExecutorLauncher::InProgram(executors),
+        preemption: PreemptionOptions::default(),
     })?)
 }
 

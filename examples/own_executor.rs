@@ -7,6 +7,7 @@ use std::net::SocketAddr;
 use std::ops::Range;
 use std::sync::Arc;
 
+use apportion::allocator::PreemptionOptions;
 use apportion::executor::{Executor, ExecutorDriver};
 use apportion::isolation::IsolationPreference;
 use apportion::protocol::{
@@ -162,6 +163,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         // Of commands, which this framework has none of.
         recovery_timeout: None,
         launcher: ExecutorLauncher::Processes(ExecutorProgram { program, arguments: Vec::new() }),
+        preemption: PreemptionOptions::default(),
     };
     let mut cluster = LocalCluster::start(config)?;
     let primes = cluster.run_framework("primes", Planned::new(Primes::below(1_000_000, 20, executor)))?;

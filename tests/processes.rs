@@ -7,6 +7,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use apportion::allocator::PreemptionOptions;
 use apportion::isolation::IsolationPreference;
 use apportion::protocol::logs::{OutputName, ReadLog};
 use apportion::protocol::{
@@ -79,6 +80,7 @@ impl Scene {
             isolation: IsolationPreference::Auto,
             recovery_timeout: None,
             launcher: ExecutorLauncher::InProgram(InProgram::commands()),
+            preemption: PreemptionOptions::default(),
         };
         let mut cluster = LocalCluster::start(config).expect("a cluster");
         let (sender, updates) = mpsc::unbounded_channel();

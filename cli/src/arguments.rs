@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::num::NonZeroU32;
 use std::path::PathBuf;
 
+use apportion::allocator::{PreemptionOptions, PreemptionPolicy};
 use apportion::isolation::IsolationPreference;
 use apportion::protocol::{AgentId, FrameworkId, IdentityKind, Limits, OfferMode, TaskId, Weight};
 use apportion::resources::{Quantities, Resources, Role, Scalar};
@@ -305,6 +306,33 @@ pub(crate) struct MasterArguments {
     /// What the journal's folder may hold; files of earlier starts make room, and then recording ends
     #[arg(long, value_name = "SIZE", default_value = "4GiB", requires = "journal")]
     pub(crate) journal_max: Memory,
+    #[command(flatten)]
+    pub(crate) preemption: PreemptionArguments,
+}
+
+/// Whether tasks of roles that have more than they are entitled to make room for roles that have less.
+#[derive(Debug, Args)]
+pub(crate) struct PreemptionArguments {
+    /// For whom tasks of others are stopped: never, guarantees (roles below their guarantee) or fair-share (also below that)
+    #[arg(long, value_name = "POLICY", default_value_t)]
+    preemption: PreemptionPolicy,
+    /// How long a role must have had too little before [default: 60s]
+    #[arg(long, value_name = "TIME")]
+    preemption_after: Option<Delay>,
+    /// How long before it is stopped a task's framework is warned [default: 30s]
+    #[arg(long, value_name = "TIME")]
+    preemption_grace: Option<Delay>,
+}
+
+impl PreemptionArguments {
+    pub(crate) fn options(&self) -> PreemptionOptions {
+        let defaults = PreemptionOptions::default();
+        PreemptionOptions {
+            policy: self.preemption,
+            after: self.preemption_after.map_or(defaults.after, Delay::duration),
+            grace: self.preemption_grace.map_or(defaults.grace, Delay::duration),
+        }
+    }
 }
 
 #[derive(Debug, Args)]
@@ -321,6 +349,8 @@ pub(crate) struct UpArguments {
     /// How tasks are contained: auto (cgroups if they may be used), cgroups or plain
     #[arg(long, default_value_t)]
     pub(crate) isolation: IsolationPreference,
+    #[command(flatten)]
+    pub(crate) preemption: PreemptionArguments,
 }
 
 #[derive(Debug, Args)]

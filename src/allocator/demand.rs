@@ -80,7 +80,7 @@ impl Demand {
 
     /// The groups of tasks that are not promised yet and can start for themselves, each with how many those are; one where the
     /// number has no bound.
-    pub(super) fn open_groups(&self) -> impl Iterator<Item = (&DemandGroup, u32)> {
+    pub(super) fn open_tasks(&self) -> impl Iterator<Item = (&DemandGroup, u32)> {
         self.groups.iter().filter(|group| group.can_start_alone()).map(|group| {
             let is_bounded = group.asked.count != DemandGroup::ANY_NUMBER;
             (&group.asked, if is_bounded { group.open() } else { 1 })

@@ -11,6 +11,7 @@ use super::frameworks::Framework;
 use super::maintenance::Maintenance;
 use super::offers::OfferTable;
 use super::operators::Relays;
+use super::preemption::Preempted;
 use super::recovery::Recovery;
 use super::registry::Registry;
 use super::unreachable::{RemovalPace, UnreachableAgents};
@@ -18,7 +19,7 @@ use crate::allocator::Allocator;
 use crate::protocol::operator::{OperatorAnswer, OperatorRequest};
 use crate::protocol::{
     AgentCall, AgentEvent, AgentId, ConnectionId, Epoch, FrameworkId, Identity, IdentityKind, Rules,
-    SchedulerCall, SchedulerEvent,
+    SchedulerCall, SchedulerEvent, TaskId,
 };
 use crate::store::Change;
 use crate::time::{Time, Timers};
@@ -136,6 +137,10 @@ pub(super) enum Timer {
     Failover(FrameworkId),
     /// Enough agents should be back after a start.
     Recovery,
+    /// A role may have had too little for long enough.
+    Preemption,
+    /// A task has to have made room.
+    Reclaim(FrameworkId, TaskId),
     /// The agent's maintenance begins or ends.
     Maintenance(AgentId),
     /// The oldest unreachable agent is too old.
@@ -154,6 +159,7 @@ pub struct Master {
     pub(super) registry: Registry,
     pub(super) recovery: Option<Recovery>,
     pub(super) offers: OfferTable,
+    pub(super) preempted: Preempted,
     pub(super) relays: Relays,
     pub(super) maintenance: Maintenance,
     pub(super) rules: Arc<Rules>,
@@ -177,6 +183,7 @@ impl Master {
             registry: Registry::default(),
             recovery: None,
             offers: OfferTable::default(),
+            preempted: Preempted::default(),
             relays: Relays::default(),
             maintenance: Maintenance::default(),
             rules: Arc::default(),
@@ -289,12 +296,16 @@ impl Master {
                 Timer::Ping(agent) => self.ping_due(now, &agent, out),
                 Timer::Failover(framework) => self.teardown(now, &framework, out),
                 Timer::Maintenance(agent) => self.maintenance_due(now, &agent, out),
+                // Preemptions follow offers.
+                Timer::Preemption => {}
+                Timer::Reclaim(framework, task) => self.reclaim(now, framework, task, out),
                 Timer::Recovery => self.end_recovery(),
                 Timer::ForgetUnreachable => self.forget_overdue(now, out),
             }
         }
         if !self.is_recovering() {
             self.make_offers(now, out);
+            self.preempt(now, out);
             self.make_inverse_offers(now, out);
         }
     }

@@ -16,6 +16,7 @@
 //! | `maintenance` | agents that will be away, and frameworks that are asked to leave them |
 //! | `rules` | quotas, and the machines that are used |
 //! | `authorisation` | who may do what |
+//! | `preemption` | tasks that are warned and stopped so that others find room |
 //! | `registry` | what must not be forgotten, and outputs that wait until it is durable |
 //! | `recovery` | a master that starts anew |
 //! | `operators` | requests of operators, relayed questions, explanations |
@@ -34,6 +35,7 @@ mod machine;
 mod maintenance;
 mod offers;
 mod operators;
+mod preemption;
 mod recovery;
 mod registry;
 mod rules;

@@ -23,13 +23,15 @@ pub(super) struct Task {
     pub(super) state: TaskState,
     /// The newest update that came by.
     pub(super) status: TaskStatus,
+    /// Since when it has its resources, as far as is known.
+    pub(super) started: Time,
     /// A kill was asked for while the agent was not connected.
     kill_pending: Option<Option<StopPolicy>>,
 }
 
 impl Task {
     pub(super) fn new(info: TaskInfo, role: Role, agent: AgentId, status: TaskStatus) -> Self {
-        Task { info, role, agent, state: status.state, status, kill_pending: None }
+        Task { info, role, agent, state: status.state, started: status.at, status, kill_pending: None }
     }
 
     pub(super) fn summary(&self, framework: &FrameworkId) -> TaskSummary {
@@ -55,6 +57,7 @@ impl Master {
         latest: TaskState,
         out: &mut Vec<Output>,
     ) {
+        let status = self.with_preemption_told(&framework_id, status);
         let framework = self.frameworks.get_mut(&framework_id);
         let nobody_listens = framework.as_ref().is_none_or(|framework| framework.ending);
         if let Some(task) = framework.and_then(|framework| framework.tasks.get_mut(&status.task)) {
@@ -103,6 +106,7 @@ impl Master {
 
     /// Frees what an ended task had.
     fn task_ended(&mut self, now: Time, framework_id: &FrameworkId, id: &TaskId) {
+        self.forget_preemption(framework_id, id);
         let Some(framework) = self.frameworks.get_mut(framework_id) else { return };
         let Some(task) = framework.tasks.get(id) else { return };
         if task.state == TaskState::Finished {

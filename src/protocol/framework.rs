@@ -18,6 +18,7 @@ use super::ids::{AgentId, ExecutorId, FrameworkId, OfferId, OfferSetId, RequestI
 use super::maintenance::{InverseOfferInfo, Unavailability};
 use super::task::{StopPolicy, TaskInfo, TaskStatus, UpdateNumber};
 use crate::resources::{Quantities, Reservation, Resources, Role};
+use crate::time::Time;
 
 /// For how long declined resources are not offered to the same framework and role again, unless it says otherwise.
 pub const DEFAULT_REFUSE: Duration = Duration::from_secs(5);
@@ -97,6 +98,19 @@ pub struct Conflict {
     pub gone: Resources,
     /// The tasks that were not launched. Their ids can be used again.
     pub tasks: Vec<TaskId>,
+}
+
+/// A task is to make room for tasks of a role that has less than it is entitled to.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct PreemptionNotice {
+    /// Which.
+    pub task: TaskId,
+    /// Where it runs.
+    pub agent: AgentId,
+    /// For whom it makes room.
+    pub role: Role,
+    /// The master stops it then, if it has not ended by itself.
+    pub deadline: Time,
 }
 
 /// Resources of one agent, offered to one framework for one of its roles.
@@ -299,6 +313,10 @@ pub enum SchedulerEvent {
     InverseOffers(Vec<InverseOfferInfo>),
     /// An accept that came too late.
     Conflict(Conflict),
+    /// A task is to make room.
+    Preemption(PreemptionNotice),
+    /// A task that was to make room need not do so any more.
+    PreemptionCancelled(TaskId),
     /// A task's state.
     Update(TaskStatus),
     /// An agent is gone. Updates of its tasks come apart from this.

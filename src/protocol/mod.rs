@@ -42,7 +42,7 @@ pub use epoch::{Deposed, Epoch};
 pub use executor::{ExecutorCall, ExecutorEvent};
 pub use explanation::{Explanation, Obstacle};
 pub use framework::{
-    Conflict, FrameworkInfo, OfferInfo, OfferMode, Operation, SchedulerCall, SchedulerEvent,
+    Conflict, FrameworkInfo, OfferInfo, OfferMode, Operation, PreemptionNotice, SchedulerCall, SchedulerEvent,
 };
 pub use identity::{Identity, IdentityKind};
 pub use ids::{AgentId, ConnectionId, ExecutorId, FrameworkId, OfferId, OfferSetId, RequestId, TaskId};

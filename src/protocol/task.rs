@@ -26,6 +26,8 @@ pub struct TaskInfo {
     pub resources: Resources,
     /// What runs.
     pub work: Work,
+    /// When tasks have to make room for others, those of lower priority go first.
+    pub priority: i32,
     /// Environment of this task, on top of its command's. References such as `${INDEX}` in the command's arguments are
     /// expanded from it.
     pub env: BTreeMap<String, String>,
@@ -36,7 +38,7 @@ pub struct TaskInfo {
 impl TaskInfo {
     /// A task without environment or labels.
     pub fn new(id: TaskId, resources: Resources, work: Work) -> Self {
-        TaskInfo { id, resources, work, env: BTreeMap::new(), labels: BTreeMap::new() }
+        TaskInfo { id, resources, work, priority: 0, env: BTreeMap::new(), labels: BTreeMap::new() }
     }
 
     /// The executor that the task runs in.
@@ -286,6 +288,8 @@ pub enum Reason {
     InvalidOffer,
     /// Others were faster: they have what an optimistic offer had when it was made.
     Conflict,
+    /// It made room for tasks of a role that had less than it is entitled to.
+    Preempted,
     /// The task as described can't run.
     Invalid,
     /// It was stopped because its framework was torn down.

@@ -10,7 +10,7 @@ use tokio::task::JoinHandle;
 use super::agent::{AgentConfig, ExecutorLauncher, run_agent};
 use super::framework::{FrameworkConfig, FrameworkHandle, FrameworkRunner};
 use super::{Admission, MasterConfig, MasterServer, OperatorClient, RuntimeError, Shutdown, ShutdownHandle};
-use crate::allocator::DrfAllocator;
+use crate::allocator::{DrfAllocator, DrfOptions, PreemptionOptions};
 use crate::isolation::IsolationPreference;
 use crate::net::Credentials;
 use crate::protocol::{Attributes, IdentityKind, OperatorCall, OperatorEvent};
@@ -39,6 +39,8 @@ pub struct LocalConfig {
     pub recovery_timeout: Option<Duration>,
     /// How executors are started.
     pub launcher: ExecutorLauncher,
+    /// Whether tasks of roles that have too much make room for others.
+    pub preemption: PreemptionOptions,
 }
 
 /// A running cluster. [`LocalCluster::stop`] ends it in order; dropping it lets its tasks end on their own.
@@ -70,7 +72,7 @@ impl LocalCluster {
                 admission: Some(admission.clone()),
                 journal: None,
             },
-            DrfAllocator::default(),
+            DrfAllocator::new(DrfOptions { preemption: config.preemption, ..DrfOptions::default() }),
             agents_shutdown.clone(),
         )?;
         let mut agents = Vec::new();

@@ -2,8 +2,8 @@
 
 use super::{Driver, Offer};
 use crate::protocol::{
-    AgentId, Conflict, ExecutorId, Explanation, FrameworkInfo, InverseOfferInfo, OfferId, Reason, RequestId,
-    TaskState, TaskStatus,
+    AgentId, Conflict, ExecutorId, Explanation, FrameworkInfo, InverseOfferInfo, OfferId, PreemptionNotice,
+    Reason, RequestId, TaskId, TaskState, TaskStatus,
 };
 
 /// Whether an update is recorded.
@@ -73,6 +73,17 @@ pub trait Scheduler {
             // It has no number, so that there is nothing to acknowledge.
             let _ = self.status_update(driver, &status.because(Reason::Conflict, message));
         }
+    }
+
+    /// A task is to make room for others: it had better save what it has. It is stopped at the notice's deadline, if it has not ended
+    /// by then, and told as killed with [`Reason::Preempted`].
+    fn preemption(&mut self, driver: &mut Driver, notice: &PreemptionNotice) {
+        let _ = (driver, notice);
+    }
+
+    /// A task that was to make room need not do so any more.
+    fn preemption_cancelled(&mut self, driver: &mut Driver, task: &TaskId) {
+        let _ = (driver, task);
     }
 
     /// An agent is gone. Updates of its tasks come apart from this.

@@ -11,8 +11,8 @@ use super::queue::Queue;
 use super::{Ack, Driver, Offer, Plan, Reconciler, Scheduler, Subscription, TaskRecord, TaskRequest, View};
 use crate::protocol::framework::DEFAULT_REFUSE;
 use crate::protocol::{
-    Conflict, Explanation, FrameworkInfo, InverseOfferInfo, RequestId, StopPolicy, TaskId, TaskState,
-    TaskStatus,
+    Conflict, Explanation, FrameworkInfo, InverseOfferInfo, PreemptionNotice, RequestId, StopPolicy, TaskId,
+    TaskState, TaskStatus,
 };
 use crate::time::Time;
 
@@ -369,6 +369,20 @@ impl<R: Reconciler> Scheduler for Planned<R> {
             let accepts = self.reconciler.inverse_offer(driver.now(), offer, &mut plan);
             driver.answer_inverse_offer(offer.agent.clone(), accepts, DEFAULT_REFUSE);
         }
+        self.carry_out(plan, driver);
+        self.reconcile_soon(driver);
+    }
+
+    fn preemption(&mut self, driver: &mut Driver, notice: &PreemptionNotice) {
+        let mut plan = Plan::default();
+        self.reconciler.preemption(driver.now(), notice, &mut plan);
+        self.carry_out(plan, driver);
+        self.reconcile_soon(driver);
+    }
+
+    fn preemption_cancelled(&mut self, driver: &mut Driver, task: &TaskId) {
+        let mut plan = Plan::default();
+        self.reconciler.preemption_cancelled(driver.now(), task, &mut plan);
         self.carry_out(plan, driver);
         self.reconcile_soon(driver);
     }

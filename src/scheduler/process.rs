@@ -216,6 +216,12 @@ impl<S: Scheduler> SchedulerProcess<S> {
             SchedulerEvent::Conflict(conflict) => {
                 self.call(now, out, |scheduler, driver| scheduler.conflict(driver, &conflict));
             }
+            SchedulerEvent::Preemption(notice) => {
+                self.call(now, out, |scheduler, driver| scheduler.preemption(driver, &notice));
+            }
+            SchedulerEvent::PreemptionCancelled(task) => {
+                self.call(now, out, |scheduler, driver| scheduler.preemption_cancelled(driver, &task));
+            }
             SchedulerEvent::Update(status) => self.update(now, status, out),
             SchedulerEvent::AgentLost(agent) => {
                 self.call(now, out, |scheduler, driver| scheduler.agent_lost(driver, &agent));

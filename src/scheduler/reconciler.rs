@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use super::view::View;
 use crate::protocol::{
-    Explanation, FrameworkInfo, InverseOfferInfo, RequestId, StopPolicy, TaskId, TaskInfo, TaskStatus, Work,
+    Explanation, FrameworkInfo, InverseOfferInfo, PreemptionNotice, RequestId, StopPolicy, TaskId, TaskInfo,
+    TaskStatus, Work,
 };
 use crate::resources::{Resources, Role, Shape};
 use crate::time::Time;
@@ -20,6 +21,8 @@ pub struct TaskRequest {
     pub shape: Arc<Shape>,
     /// What runs.
     pub work: Work,
+    /// When tasks have to make room for others, those of lower priority go first.
+    pub priority: i32,
     /// Environment on top of its command's.
     pub env: std::collections::BTreeMap<String, String>,
     /// Free-form marks.
@@ -29,12 +32,21 @@ pub struct TaskRequest {
 impl TaskRequest {
     /// A task without environment or labels.
     pub fn new(id: TaskId, role: Role, shape: Arc<Shape>, work: Work) -> Self {
-        TaskRequest { id, role, shape, work, env: Default::default(), labels: Default::default() }
+        TaskRequest {
+            id,
+            role,
+            shape,
+            work,
+            priority: 0,
+            env: Default::default(),
+            labels: Default::default(),
+        }
     }
 
     /// The task with the resources that it was given.
     pub(crate) fn into_task(self, resources: Resources) -> TaskInfo {
-        TaskInfo { id: self.id, resources, work: self.work, env: self.env, labels: self.labels }
+        let TaskRequest { id, work, priority, env, labels, .. } = self;
+        TaskInfo { id, resources, work, priority, env, labels }
     }
 }
 
@@ -121,6 +133,16 @@ pub trait Reconciler {
     fn inverse_offer(&mut self, now: Time, offer: &InverseOfferInfo, plan: &mut Plan) -> bool {
         let _ = (now, offer, plan);
         false
+    }
+
+    /// A task is to make room for others, and is stopped at the notice's deadline unless it has ended by then.
+    fn preemption(&mut self, now: Time, notice: &PreemptionNotice, plan: &mut Plan) {
+        let _ = (now, notice, plan);
+    }
+
+    /// A task that was to make room need not do so any more.
+    fn preemption_cancelled(&mut self, now: Time, task: &TaskId, plan: &mut Plan) {
+        let _ = (now, task, plan);
     }
 
     /// An operator, or the program around the framework, asks something; answer by [`Plan::reply`], now or later.

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use apportion::allocator::DrfAllocator;
+use apportion::allocator::{DrfAllocator, DrfOptions};
 use apportion::net::Credentials;
 use apportion::protocol::IdentityKind;
 use apportion::runtime::{
@@ -54,7 +54,9 @@ async fn alone(
         admission: Some(admission.clone()),
         journal: journal(arguments),
     };
-    let mut master = MasterServer::start_with_store(config, DrfAllocator::default(), store, shutdown)?;
+    let preemption = arguments.preemption.options();
+    let allocator = DrfAllocator::new(DrfOptions { preemption, ..DrfOptions::default() });
+    let mut master = MasterServer::start_with_store(config, allocator, store, shutdown)?;
     let operator = admission.credentials(IdentityKind::Operator, "operator")?;
     tell(folder, master.address().into(), &operator, json)?;
     let outcome = tokio::select! {

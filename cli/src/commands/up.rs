@@ -4,6 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::num::NonZeroU32;
 use std::path::PathBuf;
 
+use apportion::allocator::PreemptionOptions;
 use apportion::isolation::{Isolation, IsolationPreference};
 use apportion::protocol::IdentityKind;
 use apportion::resources::Resources;
@@ -33,7 +34,14 @@ pub(crate) async fn up(arguments: &UpArguments, json: bool) -> Result<(), Failur
         Some(folder) => folder.clone(),
         None => state_folder()?,
     };
-    let (cluster, parts) = start(arguments.agents, arguments.listen, state_dir, arguments.isolation).await?;
+    let (cluster, parts) = start(
+        arguments.agents,
+        arguments.listen,
+        state_dir,
+        arguments.isolation,
+        arguments.preemption.options(),
+    )
+    .await?;
     let told = tell(&cluster, &parts, arguments.isolation, json);
     if told.is_ok() {
         signals.asked_to_end().await;
@@ -58,7 +66,14 @@ pub(crate) async fn run_local(
     };
     let folder = tempfile::Builder::new().prefix("apportion-").tempdir()?;
     let any_port = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
-    let (cluster, _) = start(agents, any_port, folder.path().to_owned(), IsolationPreference::Auto).await?;
+    let (cluster, _) = start(
+        agents,
+        any_port,
+        folder.path().to_owned(),
+        IsolationPreference::Auto,
+        PreemptionOptions::default(),
+    )
+    .await?;
     let context = Context {
         master: cluster.address().into(),
         credentials: cluster.credentials(IdentityKind::Operator, "operator")?,
@@ -81,13 +96,21 @@ async fn start(
     listen: SocketAddr,
     state_dir: PathBuf,
     isolation: IsolationPreference,
+    preemption: PreemptionOptions,
 ) -> Result<(LocalCluster, Vec<Resources>), Failure> {
     std::fs::create_dir_all(&state_dir)
         .map_err(|error| Failure::Unwritable { file: state_dir.clone(), error })?;
     let parts = machine_parts(&state_dir, agents)?;
     let launcher = this_program()?;
-    let config =
-        LocalConfig { agents: parts.clone(), listen, state_dir, isolation, recovery_timeout: None, launcher };
+    let config = LocalConfig {
+        agents: parts.clone(),
+        listen,
+        state_dir,
+        isolation,
+        recovery_timeout: None,
+        launcher,
+        preemption,
+    };
     let mut cluster = LocalCluster::start(config)?;
     cluster.run_framework(apportion_batch::KIND, batch_framework(apportion_batch::KIND, &[]))?;
     cluster.run_framework(apportion_service::KIND, service_framework(apportion_service::KIND, &[]))?;

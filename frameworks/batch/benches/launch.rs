@@ -14,6 +14,7 @@ use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
+use apportion::allocator::PreemptionOptions;
 use apportion::isolation::IsolationPreference;
 use apportion::net::Credentials;
 use apportion::protocol::{FrameworkId, IdentityKind, OperatorCall, OperatorEvent};
@@ -113,6 +114,7 @@ fn config(folder: &Path) -> Result<LocalConfig, Failed> {
             program,
             arguments: vec!["executor".to_owned()],
         }),
+        preemption: PreemptionOptions::default(),
     })
 }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use apportion::protocol::{AgentId, TaskState, TaskStatus};
+use apportion::protocol::{AgentId, Reason, TaskState, TaskStatus};
 use apportion::time::Time;
 use serde::{Deserialize, Serialize};
 
@@ -147,6 +147,7 @@ impl Instances {
         let is_unwanted = instance.is_unwanted;
         let ended = match status.state {
             TaskState::Finished | TaskState::Failed | TaskState::Error if !is_unwanted => Ended::Itself,
+            TaskState::Killed if !is_unwanted && status.reason == Some(Reason::Preempted) => Ended::Platform,
             TaskState::Finished | TaskState::Failed | TaskState::Error | TaskState::Killed => Ended::Stopped,
             TaskState::Dropped | TaskState::Lost | TaskState::Gone | TaskState::Unknown => Ended::Platform,
             // It is to go on stopping where it can't be reached; but nothing waits for it any more.

@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use apportion::allocator::{
-    AttributeConstraint, DemandGroup, Limits, OfferConstraints, Pattern, Predicate, Selector,
+    AttributeConstraint, DemandGroup, Limits, OfferConstraints, Pattern, Predicate, PreemptionOptions,
+    PreemptionPolicy, Selector,
 };
 use apportion::protocol::{AgentId, FrameworkId, OfferMode};
 use apportion::resources::{Quantities, Resources, Role};
@@ -88,6 +89,20 @@ pub(super) struct Options {
     pub(super) fairness_excluded: Vec<Text<apportion::resources::Kind>>,
     pub(super) region: Option<String>,
     pub(super) gang_hold: Option<Delay>,
+    pub(super) preemption: Option<PreemptionPolicy>,
+    pub(super) preemption_after: Option<Delay>,
+    pub(super) preemption_grace: Option<Delay>,
+}
+
+impl Options {
+    pub(super) fn preemption(&self) -> PreemptionOptions {
+        let defaults = PreemptionOptions::default();
+        PreemptionOptions {
+            policy: self.preemption.unwrap_or_default(),
+            after: self.preemption_after.map_or(defaults.after, Delay::duration),
+            grace: self.preemption_grace.map_or(defaults.grace, Delay::duration),
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq)]
@@ -125,6 +140,7 @@ pub(super) enum Step {
     Pause(Plainly),
     Resume(Plainly),
     Expect(Vec<Expected>),
+    ExpectPreemptions(Vec<Preempted>),
     ExpectShares(BTreeMap<String, f64>),
 }
 
@@ -156,6 +172,7 @@ impl Step {
             Step::Pause(_) => "pause",
             Step::Resume(_) => "resume",
             Step::Expect(_) => "expect",
+            Step::ExpectPreemptions(_) => "expect_preemptions",
             Step::ExpectShares(_) => "expect_shares",
         }
     }
@@ -248,6 +265,9 @@ pub(super) struct Accept {
     pub(super) task: String,
     pub(super) resources: Text<Resources>,
     pub(super) refuse: Option<Delay>,
+    /// Of two tasks the one of lower priority makes room first.
+    #[serde(default)]
+    pub(super) priority: i32,
     /// The accept comes too late, and this is gone.
     pub(super) conflict: Option<Text<Resources>>,
 }
@@ -269,6 +289,15 @@ pub(super) struct SetQuota {
 pub(super) struct SetWeight {
     pub(super) role: Text<Role>,
     pub(super) weight: f64,
+}
+
+/// Tasks that are to make room for a framework.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Preempted {
+    pub(super) framework: Text<FrameworkId>,
+    pub(super) agent: Text<AgentId>,
+    pub(super) victims: Vec<String>,
 }
 
 /// How a role's resources are offered.

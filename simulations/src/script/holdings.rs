@@ -10,6 +10,7 @@ use apportion::spec::Delay;
 
 use super::form::{self, Reserve};
 use super::player::{World, Wrong};
+use super::preemption::Task;
 use super::text::{Text, pick, pick_exactly, rebuilt};
 
 impl World {
@@ -60,10 +61,16 @@ impl World {
             agent: agent.clone(),
             resources: used,
         };
-        self.tasks.insert(accept.task.clone(), task);
+        self.started(accept, task);
         let refuse = Some(accept.refuse.map_or(DEFAULT_REFUSE, Delay::duration));
         self.give_back(framework, agent, &role, None, refuse);
         Ok(())
+    }
+
+    /// A task begins.
+    pub(super) fn started(&mut self, accept: &form::Accept, allocation: Allocation) {
+        let task = Task { allocation, priority: accept.priority, started: self.now };
+        self.tasks.insert(accept.task.clone(), task);
     }
 
     /// The roles for which a framework holds offers of an agent, at least one.

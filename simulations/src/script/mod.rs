@@ -10,6 +10,7 @@
 //! | `text` | values in it that are written as text: resources, amounts |
 //! | `player` | step after step: the allocator, and the clock |
 //! | `parties`, `holdings`, `optimistic`, `checks` | the steps: who comes and goes; what is done with offers; what is expected |
+//! | `preemption` | tasks that make room for others |
 //! | `expectations` | offers, and what is different between them |
 
 mod checks;
@@ -19,6 +20,7 @@ mod holdings;
 mod optimistic;
 mod parties;
 mod player;
+mod preemption;
 mod text;
 
 pub use expectations::{Offered, StepReport};

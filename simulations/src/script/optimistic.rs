@@ -67,7 +67,7 @@ impl World {
         if !rest.resources.is_empty() {
             self.allocator.withdraw(self.now, &rest, Some(refuse));
         }
-        self.tasks.insert(accept.task.clone(), claim);
+        self.started(accept, claim);
         Ok(())
     }
 

@@ -59,7 +59,7 @@ impl World {
         self.allocator.remove_agent(id);
         self.held.retain(|(_, agent, _), _| agent != id);
         self.optimistic.retain(|(_, agent, _), _| agent != id);
-        self.tasks.retain(|_, task| task.agent != *id);
+        self.tasks.retain(|_, task| task.allocation.agent != *id);
         Ok(())
     }
 
@@ -86,7 +86,7 @@ impl World {
         self.allocator.remove_framework(id);
         self.held.retain(|(framework, ..), _| framework != id);
         self.optimistic.retain(|(framework, ..), _| framework != id);
-        self.tasks.retain(|_, task| task.framework != *id);
+        self.tasks.retain(|_, task| task.allocation.framework != *id);
         Ok(())
     }
 

@@ -15,6 +15,7 @@ use apportion::time::Time;
 use super::expectations::{Offered, Offers, StepReport, offered};
 use super::form::{self, Options, Script, Step};
 use super::parties::weight;
+use super::preemption::{Preemptions, Task};
 
 /// Why a script did not come to its end: a step that can't be taken, or an expectation that is not met.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
@@ -87,7 +88,8 @@ pub(super) struct World {
     pub(super) held: BTreeMap<(FrameworkId, AgentId, Role), Resources>,
     /// Optimistic offers that are out.
     pub(super) optimistic: BTreeMap<(FrameworkId, AgentId, Role), Resources>,
-    pub(super) tasks: BTreeMap<String, Allocation>,
+    pub(super) tasks: BTreeMap<String, Task>,
+    pub(super) preemptions: Preemptions,
     pub(super) frameworks: BTreeMap<FrameworkId, FrameworkProfile>,
     pub(super) profiles: BTreeMap<AgentId, AgentProfile>,
     /// The first role of each framework that the script has anywhere: what is in use before it comes counts for it.
@@ -119,6 +121,7 @@ impl World {
             },
             ties: defaults.ties,
             gang_hold: options.gang_hold.map_or(defaults.gang_hold, Delay::duration),
+            preemption: options.preemption(),
             shuffle_agents: options.shuffle_agents.then_some(options.seed),
             fairness_excluded: options.fairness_excluded.iter().map(|kind| kind.0.clone()).collect(),
             region: options.region.clone(),
@@ -138,6 +141,7 @@ impl World {
             held: BTreeMap::new(),
             optimistic: BTreeMap::new(),
             tasks: BTreeMap::new(),
+            preemptions: Preemptions::default(),
             frameworks: BTreeMap::new(),
             profiles: BTreeMap::new(),
             first_roles,
@@ -169,7 +173,7 @@ impl World {
             Step::Accept(accept) => self.accept(accept)?,
             Step::Finish(name) => {
                 let task = self.tasks.remove(&name.0).ok_or_else(|| format!("no task {} runs", name.0))?;
-                self.allocator.recover(self.now, &task, None);
+                self.allocator.recover(self.now, &task.allocation, None);
             }
             Step::Advance(delay) => return self.advance(delay.duration()),
             Step::SetQuota(set) => {
@@ -216,6 +220,7 @@ impl World {
             Step::Pause(_) => self.allocator.pause(),
             Step::Resume(_) => self.allocator.resume(),
             Step::Expect(expected) => self.expect(expected)?,
+            Step::ExpectPreemptions(expected) => self.expect_preemptions(expected)?,
             Step::ExpectShares(shares) => self.expect_shares(shares)?,
         }
         self.settle(self.now)
@@ -223,14 +228,26 @@ impl World {
 
     /// Lets the allocator do all that is due until then.
     fn settle(&mut self, until: Time) -> Result<(), Wrong> {
-        while let Some(due) = self.allocator.next_deadline().filter(|due| *due <= until) {
+        self.preempt()?;
+        while let Some(due) = self.next_deadline().filter(|due| *due <= until) {
             self.now = self.now.max(due);
-            self.allocate();
+            if self.allocator.next_deadline().is_some_and(|due| due <= self.now) {
+                self.allocate();
+            }
+            self.preempt()?;
         }
         self.allocator.inverse_offers(self.now, &mut self.inverse);
         self.allocator
             .check_invariants()
             .map_err(|wrong| format!("a defect of the allocator: {wrong}").into())
+    }
+
+    fn next_deadline(&mut self) -> Option<Time> {
+        let preemption = self.allocator.preemption_due(self.now);
+        [self.allocator.next_deadline(), preemption, self.preemptions.next_deadline()]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
     fn allocate(&mut self) {

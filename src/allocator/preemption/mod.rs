@@ -74,6 +74,8 @@ pub struct Preemption {
     pub role: Role,
     /// Where.
     pub agent: AgentId,
+    /// When they have to have ended.
+    pub deadline: Time,
     /// Which tasks are to end.
     pub victims: Vec<(FrameworkId, TaskId)>,
 }
@@ -127,7 +129,7 @@ impl DrfAllocator {
         for (_, leaf) in waiting {
             planned.extend(sheet.make_room_for(leaf, MAX_AT_ONCE).into_iter().map(|room| (leaf, room)));
         }
-        let until = now + self.options.preemption.grace + self.patience();
+        let deadline = now + self.options.preemption.grace;
         let mut preemptions = Vec::new();
         for (leaf, room) in planned {
             let framework = self.tree.member(leaf).and_then(|member| self.frameworks.get(member.slot));
@@ -141,9 +143,10 @@ impl DrfAllocator {
                 framework: framework.id.clone(),
                 role: member.role.clone(),
                 agent: agent.id.clone(),
+                deadline,
                 victims: room.victims.iter().map(victim).collect(),
             });
-            self.earmarks.add(room.agent, leaf, room.amounts, until);
+            self.earmarks.add(room.agent, leaf, room.amounts, deadline + self.patience());
         }
         preemptions
     }

@@ -99,7 +99,7 @@ impl<'a> Sheet<'a> {
         let allocator = self.allocator;
         let Some(member) = allocator.tree.member(leaf) else { return Vec::new() };
         let mut rooms = Vec::new();
-        for (group, open) in member.demand.iter().flat_map(Demand::open_groups) {
+        for (group, open) in member.demand.iter().flat_map(Demand::open_tasks) {
             let mine = allocator.earmarks.iter().filter(|(_, earmark)| earmark.leaf == leaf);
             let awaited = mine.filter(|(_, earmark)| earmark.amounts == group.shape).count();
             let count = usize::try_from(open).unwrap_or(usize::MAX).saturating_sub(awaited);
