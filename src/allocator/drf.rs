@@ -133,6 +133,7 @@ impl DrfAllocator {
             self.urgent.add_all();
         }
         self.waiting.add_all();
+        self.deprived.outdate();
     }
 
     /// An agent has more to offer. Where there are quotas, that can make room for offers of others.
@@ -371,11 +372,13 @@ impl Allocator for DrfAllocator {
         if asks_more {
             self.all_changed();
         }
+        self.deprived.outdate();
     }
 
     fn set_weight(&mut self, role: &Role, weight: Weight) {
         self.tree.set_weight(role, weight);
         self.waiting.add_all();
+        self.deprived.outdate();
     }
 
     fn set_quota(&mut self, role: &Role, quota: &Quota, force: bool) -> Result<(), QuotaError> {
@@ -386,6 +389,7 @@ impl Allocator for DrfAllocator {
         check_quota(&self.tree, role, quota, (!force).then_some(&capacity))?;
         self.tree.set_quota(role, quota.clone());
         self.waiting.add_all();
+        self.deprived.outdate();
         Ok(())
     }
 
@@ -521,7 +525,7 @@ impl Allocator for DrfAllocator {
             return None;
         }
         // An event is over with the cycle that it causes, whether that has something to offer or not.
-        if !self.urgent.is_empty() {
+        if !self.urgent.is_empty() || self.has_to_watch() {
             return Some(Time::ZERO);
         }
         if self.tree.is_anyone_wanting() && self.waiting.are_any(&self.agents) {

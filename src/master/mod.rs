@@ -46,6 +46,8 @@ mod unreachable;
 #[cfg(test)]
 mod optimistic_tests;
 #[cfg(test)]
+mod preemption_tests;
+#[cfg(test)]
 mod recovery_tests;
 #[cfg(test)]
 mod rules_tests;

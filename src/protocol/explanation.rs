@@ -210,6 +210,12 @@ impl Obstacle {
             Obstacle::NotInRole => "the framework has to join the role",
             Obstacle::Paused => "the allocator has to be resumed",
             Obstacle::DemandMet => "the framework has to use its offers, or say that it waits for more",
+            Obstacle::Deprived { preempts_at: Some(_) } => {
+                "tasks of roles that have more are stopped for it by then, after a warning"
+            }
+            Obstacle::Deprived { preempts_at: None } => {
+                "a master that preempts (--preemption) would stop tasks of others for what the framework says it waits for"
+            }
             Obstacle::NotWaitedFor { .. } => "the framework has to say that it waits for tasks like this",
             Obstacle::Absent { .. } => "they have to connect again, or their maintenance to end",
             Obstacle::AwayTooSoon { .. } => {

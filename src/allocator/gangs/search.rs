@@ -89,7 +89,10 @@ impl DrfAllocator {
             }
             let visible = visible(held, member, None);
             let room = match scope {
-                Scope::Free => self.permitted(leaf, visible, &taken, || self.surplus()),
+                Scope::Free => {
+                    let visible = self.without_earmarked(slot, leaf, visible);
+                    self.permitted(leaf, visible, &taken, || self.surplus())
+                }
                 Scope::Whole => self.within_limits(leaf, visible, &taken).into_owned(),
             };
             let Some(part) = fit(&room, &member.role, &group.shape, missing) else { continue };

@@ -95,6 +95,11 @@ impl DrfAllocator {
         self.options.preemption.policy == PreemptionPolicy::FairShare
     }
 
+    /// Whether [`watch_deprived`](Self::watch_deprived) may find others than last time, though there is nothing to offer.
+    pub(super) fn has_to_watch(&self) -> bool {
+        self.options.preemption.policy != PreemptionPolicy::Never && self.deprived.is_outdated()
+    }
+
     /// Notes who has too little, and lets go what was earmarked in vain. When to look again.
     pub(super) fn watch_deprived(&mut self, now: Time) -> Option<Time> {
         if self.options.preemption.policy == PreemptionPolicy::Never {
