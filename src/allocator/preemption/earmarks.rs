@@ -25,14 +25,26 @@ impl Earmarks {
         self.0.is_empty() || !self.0.contains_key(&agent)
     }
 
-    /// What is kept on an agent for others than a leaf: for all of them, or, when it has an earmark itself, for those before it.
-    pub(in crate::allocator) fn for_others(&self, agent: AgentSlot, leaf: Leaf) -> Quantities {
-        let here = self.0.get(&agent).into_iter().flatten();
-        let mut kept = Quantities::new();
-        for earmark in here.take_while(|earmark| earmark.leaf != leaf) {
-            kept.add(&earmark.amounts);
+    /// How much of what is free on an agent a leaf can have: what is not kept for others, and as much as is kept for itself, unless
+    /// others were before it.
+    pub(in crate::allocator) fn open_to(
+        &self,
+        agent: AgentSlot,
+        leaf: Leaf,
+        free: &Quantities,
+    ) -> Quantities {
+        let (mut before, mut others, mut own) = (Quantities::new(), Quantities::new(), Quantities::new());
+        for earmark in self.0.get(&agent).into_iter().flatten() {
+            if earmark.leaf == leaf {
+                own.add(&earmark.amounts);
+                continue;
+            }
+            others.add(&earmark.amounts);
+            if own.is_empty() {
+                before.add(&earmark.amounts);
+            }
         }
-        kept
+        free.minus_clamped(&others).max(&free.minus_clamped(&before).min(&own))
     }
 
     pub(in crate::allocator) fn is_for(&self, agent: AgentSlot, leaf: Leaf) -> bool {

@@ -183,7 +183,7 @@ impl DrfAllocator {
             return visible;
         }
         let charged = visible.filter(is_charged);
-        let left = charged.quantities().minus_clamped(&self.earmarks.for_others(slot, leaf));
+        let left = self.earmarks.open_to(slot, leaf, &charged.quantities());
         Cow::Owned(visible.filter(|resource| !is_charged(resource)) + &cut_to(&charged, &left))
     }
 

@@ -229,7 +229,7 @@ impl Ledger {
     /// How far a group is above its fair share where it parts from another, in a unit of its own.
     pub(in crate::allocator) fn excess(&self, group: Place, beside: Place) -> i64 {
         let other = self.path(beside);
-        let apart = self.path(group).into_iter().filter(|place| !other.contains(place)).next_back();
+        let apart = self.path(group).into_iter().rfind(|place| !other.contains(place));
         let excess = |account: &Account| {
             let share = i64::try_from(account.share(&self.total)).unwrap_or(i64::MAX);
             share.saturating_sub_unsigned(account.fair)
