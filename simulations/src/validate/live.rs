@@ -7,6 +7,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use apportion::allocator::PreemptionOptions;
 use apportion::executor::{Executor, ExecutorDriver};
 use apportion::isolation::IsolationPreference;
 use apportion::protocol::{
@@ -218,6 +219,7 @@ async fn live(
         launcher: ExecutorLauncher::InProgram(InProgram::new(|config, _| {
             run_executor(Timers::default(), config, |(), _| {})
         })),
+        preemption: PreemptionOptions::default(),
     };
     let mut cluster = LocalCluster::start(config).map_err(wrong)?;
     let log = Log::default();
