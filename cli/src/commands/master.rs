@@ -54,8 +54,7 @@ async fn alone(
         admission: Some(admission.clone()),
         journal: journal(arguments),
     };
-    let preemption = arguments.preemption.options();
-    let allocator = DrfAllocator::new(DrfOptions { preemption, ..DrfOptions::default() });
+    let allocator = allocator(arguments);
     let mut master = MasterServer::start_with_store(config, allocator, store, shutdown)?;
     let operator = admission.credentials(IdentityKind::Operator, "operator")?;
     tell(folder, master.address().into(), &operator, json)?;
@@ -96,7 +95,7 @@ async fn one_of_several(
     };
     tell(folder, all, &operator, json)?;
     let (stop, shutdown) = ShutdownHandle::new();
-    Ok(signals.stop_on_request(stop, candidate.run(DrfAllocator::default, shutdown)).await?)
+    Ok(signals.stop_on_request(stop, candidate.run(|| allocator(arguments), shutdown)).await?)
 }
 
 fn journal(arguments: &MasterArguments) -> Option<JournalConfig> {
@@ -119,4 +118,8 @@ fn tell(folder: &Path, master: Addresses, operator: &Credentials, json: bool) ->
         folder.display(),
         file = context.display(),
     ))
+}
+
+fn allocator(arguments: &MasterArguments) -> DrfAllocator {
+    DrfAllocator::new(DrfOptions { preemption: arguments.preemption.options(), ..DrfOptions::default() })
 }
