@@ -497,6 +497,15 @@ Example: apportion sim validate
 Some of them: apportion sim validate 1 22 --json
 Those that take no time: apportion sim validate --quick")]
     Validate(ValidateArguments),
+    /// Let an adversary crash, cut off and slow down simulated clusters, and check that nothing is lost or given twice
+    #[command(after_help = "\
+Each seed is a cluster of its own: the production master, agents, executors, service and batch frameworks, what is asked of them, and \
+a plan of faults. Safety is checked with each step; after the last fault everything has to come to rest. When a seed fails, the \
+fewest faults for which it does are looked for and told, with the last steps before the end. Ends with exit code 1 then.
+
+Example: apportion sim faults --seeds 1000 --jobs 2
+Again, exactly: apportion sim faults --seed 42")]
+    Faults(FaultsArguments),
     /// Say whether scenarios are right, traces included; if not, where and what to do
     #[command(after_help = "Example: apportion sim check examples/scenarios/drf.toml")]
     Check {
@@ -644,6 +653,26 @@ pub(crate) struct SimRunArguments {
     /// Write each figure of the report as a file too: svg or png
     #[arg(long, value_name = "FORMAT", requires = "out", value_parser = plot_format)]
     pub(crate) plot: Option<PlotFormat>,
+}
+
+/// What `sim faults` runs.
+#[derive(Debug, Args)]
+pub(crate) struct FaultsArguments {
+    /// Run so many seeds
+    #[arg(long, value_name = "N", default_value_t = 100, conflicts_with = "seed")]
+    pub(crate) seeds: u64,
+    /// Begin with this seed
+    #[arg(long, value_name = "SEED", default_value_t = 1, conflicts_with = "seed")]
+    pub(crate) first: u64,
+    /// Run this seed alone; the same one is the same run
+    #[arg(long)]
+    pub(crate) seed: Option<u64>,
+    /// Print the last steps of the seed, also when it does not fail
+    #[arg(long, requires = "seed")]
+    pub(crate) trace: bool,
+    /// Run so many at a time [default: one per core]
+    #[arg(long, value_name = "N")]
+    pub(crate) jobs: Option<usize>,
 }
 
 /// What `sim validate` plays.

@@ -14,6 +14,7 @@
 //! | [`workload`] | jobs, ready to be played |
 //! | [`frameworks`] | the scheduler that plays them: queue policies and placements |
 //! | [`engine`] | the world: parties, messages under way, the clock |
+//! | [`faults`] | the production machines under crashes, cut connections and failing disks |
 //! | [`metrics`] | what is measured, and how |
 //! | [`packing`] | where tasks with GPUs go: nodes by device, policies, the FGD paper's experiment |
 //! | [`output`] | summary, manifest, tables |
@@ -29,6 +30,7 @@ mod charts;
 pub mod columnar;
 pub mod digest;
 pub mod engine;
+pub mod faults;
 pub mod frameworks;
 pub mod gpus;
 pub mod metrics;

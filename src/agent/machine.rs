@@ -225,6 +225,9 @@ impl Agent {
                     tasks: self.held_tasks(),
                     executors: self.held_executors(),
                 }));
+                if self.ending {
+                    out.push(AgentOutput::ToMaster(AgentCall::Leaving));
+                }
                 self.resend_updates(out);
             }
             AgentInput::MasterDisconnected => {
@@ -280,6 +283,9 @@ impl Agent {
 
     fn shut_down(&mut self, now: Time, out: &mut Vec<AgentOutput>) {
         self.ending = true;
+        if self.master_connected {
+            out.push(AgentOutput::ToMaster(AgentCall::Leaving));
+        }
         let mut frameworks: Vec<_> = self.frameworks.keys().cloned().collect();
         frameworks.sort();
         for framework in frameworks {

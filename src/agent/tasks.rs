@@ -128,21 +128,22 @@ impl Agent {
             }
         }
         for (executor, group) in groups {
-            self.records.note(Record::Launched {
+            let key = ExecutorKey { framework: framework_id.clone(), executor };
+            let launched = Record::Launched {
                 framework: framework_id.clone(),
                 role: role.clone(),
                 at: now,
                 tasks: group.clone(),
-            });
-            let key = ExecutorKey { framework: framework_id.clone(), executor };
+            };
             if self.ending {
+                self.records.note(launched);
                 for task in group {
                     let status = TaskStatus::new(task.id, TaskState::Dropped, now);
                     let status = status.because(Reason::ExecutorGone, "its agent is ending");
                     self.own_update(&key.framework, status, out);
                 }
             } else {
-                self.launch_in(now, key, role, group, out);
+                self.launch_in(now, key, role, group, launched, out);
             }
         }
     }
@@ -153,6 +154,7 @@ impl Agent {
         key: ExecutorKey,
         role: &Role,
         group: Vec<TaskInfo>,
+        launched: Record,
         out: &mut Vec<AgentOutput>,
     ) {
         let framework = self.frameworks.entry(key.framework.clone()).or_default();
@@ -165,6 +167,8 @@ impl Agent {
         if is_new {
             self.start_executor(now, &key, out);
         }
+        // After its executor: wherever a write is torn, no task is known without one.
+        self.records.note(launched);
         self.tell_executor(&key, ExecutorEvent::Launch(group), out);
     }
 

@@ -76,6 +76,10 @@ impl Master {
                 self.tell(&framework, SchedulerEvent::Message { agent, executor, data }, out);
             }
             AgentCall::Unregister => self.unregister(now, &agent, out),
+            AgentCall::Leaving => {
+                self.allocator.set_agent_active(&agent, false);
+                self.rescind_agent(now, &agent, out);
+            }
             AgentCall::Pong => {
                 if let Some(agent) = self.agents.get_mut(&agent) {
                     agent.pings_missed = 0;
@@ -188,8 +192,16 @@ impl Master {
         let framework = self.framework_or_recovered(now, &framework_id, &role);
         let known = framework.tasks.get_mut(&task.id);
         if status.state.is_terminal() {
-            if known.is_none() {
-                framework.tasks.insert(task.id.clone(), Task::new(task, role, id.clone(), status));
+            match known {
+                None => {
+                    framework.tasks.insert(task.id.clone(), Task::new(task, role, id.clone(), status));
+                }
+                // What it used is free already: it is not among what is used here.
+                Some(known) if !known.state.is_terminal() => {
+                    known.state = status.state;
+                    framework.count_end(status.state);
+                }
+                Some(_) => {}
             }
             return;
         }

@@ -11,7 +11,7 @@ use crate::allocator::FrameworkProfile;
 use crate::protocol::operator::TaskSummary;
 use crate::protocol::{
     AgentEvent, AgentId, ConnectionId, FrameworkId, FrameworkInfo, OfferId, SchedulerCall, SchedulerEvent,
-    TaskId,
+    TaskId, TaskState,
 };
 use crate::resources::Role;
 use crate::store::{Change, Key};
@@ -45,6 +45,14 @@ impl Framework {
             offers: FxHashSet::default(),
             finished: 0,
             failed: 0,
+        }
+    }
+
+    /// One of its tasks has ended.
+    pub(super) fn count_end(&mut self, state: TaskState) {
+        match state {
+            TaskState::Finished => self.finished += 1,
+            _ => self.failed += 1,
         }
     }
 }
@@ -240,7 +248,21 @@ impl Master {
         for agent in agents {
             self.tell_agent(&agent, AgentEvent::ShutdownFramework(id.clone()), out);
         }
+        self.acknowledge_ends(id, out);
         self.forget_framework_if_ended(id);
+    }
+
+    /// Nobody will acknowledge what has ended already; agents would hold it for ever.
+    fn acknowledge_ends(&mut self, id: &FrameworkId, out: &mut Vec<Output>) {
+        let Some(framework) = self.frameworks.get(id) else { return };
+        let ended = framework.tasks.iter().filter(|(_, task)| task.status.state.is_terminal());
+        let mut ends: Vec<_> = ended
+            .filter_map(|(task, known)| Some((task.clone(), known.agent.clone(), known.status.number?)))
+            .collect();
+        ends.sort();
+        for (task, agent, number) in ends {
+            self.acknowledge(id, task, &agent, number, out);
+        }
     }
 
     /// An agent that comes back is told again which frameworks have ended.

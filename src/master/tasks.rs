@@ -25,13 +25,13 @@ pub(super) struct Task {
     pub(super) status: TaskStatus,
     /// Since when it has its resources, as far as is known.
     pub(super) started: Time,
-    /// A kill was asked for while the agent was not connected.
-    kill_pending: Option<Option<StopPolicy>>,
+    /// A kill that was asked for: the agent may not have heard of it.
+    kill: Option<Option<StopPolicy>>,
 }
 
 impl Task {
     pub(super) fn new(info: TaskInfo, role: Role, agent: AgentId, status: TaskStatus) -> Self {
-        Task { info, role, agent, state: status.state, started: status.at, status, kill_pending: None }
+        Task { info, role, agent, state: status.state, started: status.at, status, kill: None }
     }
 
     pub(super) fn summary(&self, framework: &FrameworkId) -> TaskSummary {
@@ -109,18 +109,16 @@ impl Master {
         self.forget_preemption(framework_id, id);
         let Some(framework) = self.frameworks.get_mut(framework_id) else { return };
         let Some(task) = framework.tasks.get(id) else { return };
-        if task.state == TaskState::Finished {
-            framework.finished += 1;
-        } else {
-            framework.failed += 1;
-        }
+        let state = task.state;
         let freed = Allocation {
             framework: framework_id.clone(),
             role: task.role.clone(),
             agent: task.agent.clone(),
             resources: task.info.resources.clone(),
         };
-        let held_here = self.agents.get_mut(&task.agent).is_some_and(|agent| {
+        let agent = task.agent.clone();
+        framework.count_end(state);
+        let held_here = self.agents.get_mut(&agent).is_some_and(|agent| {
             agent.tasks.remove(&(framework_id.clone(), id.clone())) && agent.unreachable.is_none()
         });
         if held_here {
@@ -168,6 +166,10 @@ impl Master {
     ) {
         let task = self.frameworks.get_mut(framework_id).and_then(|framework| framework.tasks.get_mut(&id));
         let Some(task) = task else {
+            // An agent that is not back yet may have it; whoever asked asks again.
+            if self.is_recovering() {
+                return;
+            }
             let status = TaskStatus::new(id, TaskState::Unknown, now)
                 .because(Reason::Reconciliation, "the master does not know this task");
             return self.tell(framework_id, SchedulerEvent::Update(status), out);
@@ -175,23 +177,18 @@ impl Master {
         if task.state.is_terminal() {
             return;
         }
+        task.kill = Some(stop);
         let agent = task.agent.clone();
-        let event = AgentEvent::Kill { framework: framework_id.clone(), task: id.clone(), stop };
-        if !self.tell_agent(&agent, event, out)
-            && let Some(framework) = self.frameworks.get_mut(framework_id)
-            && let Some(task) = framework.tasks.get_mut(&id)
-        {
-            task.kill_pending = Some(stop);
-        }
+        self.tell_agent(&agent, AgentEvent::Kill { framework: framework_id.clone(), task: id, stop }, out);
     }
 
-    /// An agent that comes back is told of the kills that it missed.
+    /// An agent that comes back is told of all kills again: they may be lost, also when it was connected.
     pub(super) fn resend_kills(&mut self, agent: &AgentId, out: &mut Vec<Output>) {
         let Some(known) = self.agents.get(agent) else { return };
         let mut kills = Vec::new();
         for (framework, id) in &known.tasks {
-            let task = self.frameworks.get_mut(framework).and_then(|framework| framework.tasks.get_mut(id));
-            if let Some(stop) = task.and_then(|task| task.kill_pending.take()) {
+            let task = self.frameworks.get(framework).and_then(|framework| framework.tasks.get(id));
+            if let Some(stop) = task.and_then(|task| task.kill) {
                 kills.push((framework.clone(), id.clone(), stop));
             }
         }

@@ -137,6 +137,8 @@ pub enum AgentCall {
     Pong,
     /// It leaves for good; all its tasks have ended.
     Unregister,
+    /// It is about to leave: it stops what it runs, and takes nothing more.
+    Leaving,
 }
 
 /// What the master tells an agent.

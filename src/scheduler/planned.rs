@@ -48,6 +48,8 @@ pub struct Planned<R> {
     queue: Queue,
     matcher: Matcher,
     demand: Demand,
+    /// Tasks that the master was asked about and has not said anything of.
+    unanswered: BTreeSet<TaskId>,
     /// Kills that were asked for and are not done.
     killing: BTreeMap<TaskId, Option<StopPolicy>>,
     /// Tasks that were launched on optimistic offers, and of which nothing has been heard yet.
@@ -71,6 +73,7 @@ impl<R: Reconciler> Planned<R> {
             tasks: BTreeMap::new(),
             queue: Queue::default(),
             matcher: Matcher::default(),
+            unanswered: BTreeSet::new(),
             killing: BTreeMap::new(),
             unconfirmed: BTreeMap::new(),
             own: Vec::new(),
@@ -277,13 +280,27 @@ impl<R: Reconciler> Planned<R> {
         }
     }
 
-    /// Asks where all tasks are that should run, since what was sent or told before may be lost.
-    fn ask_about(&self, which: impl Fn(TaskState) -> bool, driver: &mut Driver) {
-        let live = self.tasks.iter().filter(|(_, task)| !task.state().is_terminal() && which(task.state()));
+    /// Asks where tasks are that should run, and again after a while of which nothing was heard: the master can't say before their
+    /// agents are back.
+    fn ask_about(&mut self, which: impl Fn(&TaskId, TaskState) -> bool, driver: &mut Driver) {
+        let is_asked =
+            |id: &TaskId, task: &TaskRecord| !task.state().is_terminal() && which(id, task.state());
+        let live = self.tasks.iter().filter(|(id, task)| is_asked(id, task));
         let asked: Vec<_> = live.map(|(id, task)| (id.clone(), Some(task.agent.clone()))).collect();
+        self.unanswered = asked.iter().map(|(id, _)| id.clone()).collect();
         if !asked.is_empty() {
             driver.reconcile(asked);
+            driver.set_timer(RECHECK, UNKNOWN_RECHECK);
         }
+    }
+
+    /// Asks once more about what is not known, and for the kills that were asked for with the first question.
+    fn ask_again(&mut self, driver: &mut Driver) {
+        let unanswered = std::mem::take(&mut self.unanswered);
+        for (task, stop) in self.killing.iter().filter(|(task, _)| unanswered.contains(*task)) {
+            driver.kill(task.clone(), *stop);
+        }
+        self.ask_about(|id, state| state == TaskState::Unknown || unanswered.contains(id), driver);
     }
 }
 
@@ -323,6 +340,7 @@ impl<R: Reconciler> Scheduler for Planned<R> {
     fn status_update(&mut self, driver: &mut Driver, status: &TaskStatus) -> Ack {
         let mut status = status.clone();
         self.unconfirmed.remove(&status.task);
+        self.unanswered.remove(&status.task);
         if status.state == TaskState::Unknown {
             if self.killing.contains_key(&status.task) {
                 // Nobody will ever say that it ended.
@@ -354,7 +372,8 @@ impl<R: Reconciler> Scheduler for Planned<R> {
     }
 
     fn subscribed(&mut self, driver: &mut Driver, _how: Subscription) {
-        self.ask_about(|_| true, driver);
+        // What was sent or told before may be lost.
+        self.ask_about(|_, _| true, driver);
         for (task, stop) in &self.killing {
             driver.kill(task.clone(), *stop);
         }
@@ -389,8 +408,7 @@ impl<R: Reconciler> Scheduler for Planned<R> {
 
     fn timer(&mut self, driver: &mut Driver, id: u64) {
         if id == RECHECK {
-            self.ask_about(|state| state == TaskState::Unknown, driver);
-            return;
+            return self.ask_again(driver);
         }
         self.reconcile(driver);
         self.declare(driver);

@@ -1,6 +1,6 @@
 //! Runs a scheduler: turns the master's events into callbacks, and what the callbacks ask into calls.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 use rustc_hash::FxHashMap;
@@ -98,6 +98,35 @@ impl SetUse {
     }
 }
 
+/// So many tasks that have ended are remembered, so that what was told before their end is not told after it.
+const ENDED_TASKS_REMEMBERED: usize = 10_000;
+
+/// The tasks whose ends were acknowledged last, with the numbers of their last updates.
+#[derive(Debug, Default)]
+struct Ended {
+    last: FxHashMap<TaskId, UpdateNumber>,
+    order: VecDeque<TaskId>,
+}
+
+impl Ended {
+    fn remember(&mut self, task: &TaskId, number: UpdateNumber) {
+        if self.last.insert(task.clone(), number).is_some() {
+            return;
+        }
+        self.order.push_back(task.clone());
+        if self.order.len() > ENDED_TASKS_REMEMBERED
+            && let Some(oldest) = self.order.pop_front()
+        {
+            self.last.remove(&oldest);
+        }
+    }
+
+    /// Whether an update of a task is its last one, or one before.
+    fn covers(&self, task: &TaskId, number: UpdateNumber) -> bool {
+        self.last.get(task).is_some_and(|last| number <= *last)
+    }
+}
+
 /// How far a task's updates have come.
 #[derive(Debug)]
 struct Delivery {
@@ -126,6 +155,7 @@ pub struct SchedulerProcess<S> {
     deliveries: FxHashMap<TaskId, Delivery>,
     /// Terminal updates that the scheduler will acknowledge later.
     endings: FxHashMap<TaskId, UpdateNumber>,
+    ended: Ended,
     timers: Timers<Timer>,
     /// Calls of the time without a subscription that still make sense afterwards.
     unsent: Vec<SchedulerCall>,
@@ -145,6 +175,7 @@ impl<S: Scheduler> SchedulerProcess<S> {
             held: BTreeMap::new(),
             deliveries: FxHashMap::default(),
             endings: FxHashMap::default(),
+            ended: Ended::default(),
             timers: Timers::default(),
             unsent: Vec::new(),
         }
@@ -340,7 +371,8 @@ impl<S: Scheduler> SchedulerProcess<S> {
             let _unacknowledgeable = self.tell(now, &status, out);
             return;
         };
-        let repeated = delivery.is_some_and(|known| number <= known.acknowledged && !known.superseded);
+        let repeated = delivery.is_some_and(|known| number <= known.acknowledged && !known.superseded)
+            || self.ended.covers(&status.task, number);
         if status.state.is_terminal() {
             self.endings.insert(status.task.clone(), number);
         }
@@ -354,11 +386,12 @@ impl<S: Scheduler> SchedulerProcess<S> {
         self.call(now, out, |scheduler, driver| scheduler.status_update(driver, status))
     }
 
-    /// Remembers up to where a task's updates are recorded; nothing once the last one is.
+    /// Remembers up to where a task's updates are recorded.
     fn note_acknowledged(&mut self, task: &TaskId, number: UpdateNumber) {
-        if self.endings.get(task).is_some_and(|last| *last <= number) {
+        if let Some(last) = self.endings.get(task).copied().filter(|last| *last <= number) {
             self.endings.remove(task);
             self.deliveries.remove(task);
+            self.ended.remember(task, last);
             return;
         }
         match self.deliveries.get_mut(task) {

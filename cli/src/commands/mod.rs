@@ -10,6 +10,7 @@ mod logs;
 mod master;
 mod run;
 mod sim;
+mod sim_faults;
 mod sim_replay;
 mod sim_sweep;
 mod sim_trace;
@@ -87,6 +88,7 @@ pub(crate) fn execute(Arguments { global, command }: Arguments) -> Result<(), Fa
         Command::Sim(SimCommand::Allocator { script }) => sim::allocator(&script, &global),
         Command::Sim(SimCommand::Run(arguments)) => sim::run(&arguments, &global),
         Command::Sim(SimCommand::Check { scenarios }) => sim::check(&scenarios),
+        Command::Sim(SimCommand::Faults(arguments)) => sim_faults::faults(&arguments, &global),
         Command::Sim(SimCommand::Validate(arguments)) => sim_validate::validate(&arguments, &global),
         Command::Sim(SimCommand::Replay(arguments)) => sim_replay::replay(&arguments, &global),
         Command::Sim(SimCommand::Whatif(arguments)) => sim_replay::whatif(&arguments, &global),

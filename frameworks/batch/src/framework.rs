@@ -21,6 +21,9 @@ pub const MAX_FINISHED_RUNS: usize = 100;
 /// Progress is told to a follower at most once in so long.
 pub const PROGRESS_INTERVAL: Duration = Duration::from_millis(100);
 
+/// What runs is kept for so long when the framework and the master have lost each other.
+pub const FAILOVER_TIMEOUT: Duration = Duration::from_secs(600);
+
 /// The batch framework, to be run on the library's reconciler layer.
 ///
 /// Its state is kept up to date by each status update; a reconciliation looks at the runs that something happened to and
@@ -65,7 +68,7 @@ struct Follower {
 impl BatchFramework {
     /// A framework of that name that runs jobs of these roles; of any role when none are given.
     pub fn new(name: impl Into<String>, roles: Vec<Role>) -> Self {
-        let mut info = FrameworkInfo::new(name, Role::default());
+        let mut info = FrameworkInfo::new(name, Role::default()).with_failover_timeout(FAILOVER_TIMEOUT);
         info.roles = roles;
         BatchFramework {
             info,

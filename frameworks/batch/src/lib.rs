@@ -25,7 +25,7 @@ mod run;
 mod spec;
 mod step;
 
-pub use framework::{BatchFramework, MAX_FINISHED_RUNS, PROGRESS_INTERVAL, SubmitError};
+pub use framework::{BatchFramework, FAILOVER_TIMEOUT, MAX_FINISHED_RUNS, PROGRESS_INTERVAL, SubmitError};
 pub use request::{
     BatchReply, BatchRequest, Failure, MessageError, RunProgress, RunResult, RunState, RunSummary,
     StepProgress, StepResult, StepState, TaskPlace,

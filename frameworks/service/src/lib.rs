@@ -34,7 +34,7 @@ mod template;
 
 pub use check::{CheckTable, CheckTables, TcpPort};
 pub use deployment::Phase;
-pub use framework::{ApplyError, PROGRESS_INTERVAL, ServiceFramework};
+pub use framework::{ApplyError, FAILOVER_TIMEOUT, PROGRESS_INTERVAL, ServiceFramework};
 pub use instances::{InstanceState, REPLACE_UNREACHABLE_AFTER};
 pub use request::{InstanceProgress, MessageError, ServiceProgress, ServiceReply, ServiceRequest};
 pub use service::MAX_INSTANCES_SHOWN;

@@ -22,55 +22,55 @@ pub enum Class {
 
 /// Something that happens at its time: in the order of time, then class, then of being caused.
 #[derive(Debug)]
-struct Entry<E> {
+struct Entry<E, C> {
     at: Time,
-    class: Class,
+    class: C,
     number: u64,
     event: E,
 }
 
-impl<E> Entry<E> {
-    fn key(&self) -> (Time, Class, u64) {
+impl<E, C: Copy> Entry<E, C> {
+    fn key(&self) -> (Time, C, u64) {
         (self.at, self.class, self.number)
     }
 }
 
-impl<E> PartialEq for Entry<E> {
+impl<E, C: Copy + Ord> PartialEq for Entry<E, C> {
     fn eq(&self, other: &Self) -> bool {
         self.key() == other.key()
     }
 }
 
-impl<E> Eq for Entry<E> {}
+impl<E, C: Copy + Ord> Eq for Entry<E, C> {}
 
-impl<E> PartialOrd for Entry<E> {
+impl<E, C: Copy + Ord> PartialOrd for Entry<E, C> {
     fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
         Some(self.cmp(other))
     }
 }
 
-impl<E> Ord for Entry<E> {
+impl<E, C: Copy + Ord> Ord for Entry<E, C> {
     fn cmp(&self, other: &Self) -> std::cmp::Ordering {
         self.key().cmp(&other.key())
     }
 }
 
-/// Events that are to happen.
+/// Events that are to happen, each of a class that orders those of one time.
 #[derive(Debug)]
-pub struct Calendar<E> {
-    heap: BinaryHeap<Reverse<Entry<E>>>,
+pub struct Calendar<E, C: Copy + Ord = Class> {
+    heap: BinaryHeap<Reverse<Entry<E, C>>>,
     caused: u64,
 }
 
-impl<E> Default for Calendar<E> {
+impl<E, C: Copy + Ord> Default for Calendar<E, C> {
     fn default() -> Self {
         Calendar { heap: BinaryHeap::new(), caused: 0 }
     }
 }
 
-impl<E> Calendar<E> {
+impl<E, C: Copy + Ord> Calendar<E, C> {
     /// Something is to happen.
-    pub fn push(&mut self, at: Time, class: Class, event: E) {
+    pub fn push(&mut self, at: Time, class: C, event: E) {
         self.caused += 1;
         self.heap.push(Reverse(Entry { at, class, number: self.caused, event }));
     }

@@ -1,0 +1,241 @@
+//! Frameworks in the world: the production schedulers, and the operator who asks things of them.
+
+use apportion::protocol::{FrameworkId, RequestId, SchedulerCall};
+use apportion::scheduler::{Planned, SchedulerInput, SchedulerOutput, SchedulerProcess};
+use apportion::time::Time;
+use apportion_batch::{BatchFramework, BatchReply, BatchRequest, BatchSpec};
+use apportion_service::{ServiceFramework, ServiceRequest, ServiceSpec};
+
+use super::clock::Clock;
+use super::network::End;
+use super::node::Node;
+use super::packet::{Packet, launched};
+use super::plan::Moment;
+use super::witness::Witness;
+use super::world::{BATCH, Link, SERVICE, START, World};
+
+/// A framework's process.
+pub(super) struct FrameworkNode {
+    pub(super) id: FrameworkId,
+    /// Counts its processes.
+    pub(super) life: u32,
+    pub(super) process: Option<Process>,
+    pub(super) clock: Clock,
+    pub(super) link: Link,
+    pub(super) wake: Option<Time>,
+}
+
+/// The scheduler in it.
+pub(super) enum Process {
+    Service(Box<SchedulerProcess<Witness<Planned<ServiceFramework>>>>),
+    Batch(Box<SchedulerProcess<Witness<Planned<BatchFramework>>>>),
+}
+
+impl Process {
+    fn handle(&mut self, now: Time, input: SchedulerInput, out: &mut Vec<SchedulerOutput>) {
+        match self {
+            Process::Service(process) => process.handle(now, input, out),
+            Process::Batch(process) => process.handle(now, input, out),
+        }
+    }
+
+    pub(super) fn next_deadline(&self) -> Option<Time> {
+        match self {
+            Process::Service(process) => process.next_deadline(),
+            Process::Batch(process) => process.next_deadline(),
+        }
+    }
+
+    fn take_told(&self) -> Vec<apportion::protocol::TaskStatus> {
+        match self {
+            Process::Service(process) => process.scheduler().take_told(),
+            Process::Batch(process) => process.scheduler().take_told(),
+        }
+    }
+}
+
+/// A job, and what became of it.
+pub(super) struct Job {
+    pub(super) spec: BatchSpec,
+    pub(super) run: Option<String>,
+    pub(super) has_ended: bool,
+}
+
+/// What was asked for and still holds; it is asked for again when a framework starts anew.
+#[derive(Default)]
+pub(super) struct Operator {
+    pub(super) services: std::collections::BTreeMap<String, ServiceSpec>,
+    pub(super) jobs: Vec<Job>,
+    /// The services have been stopped for good.
+    pub(super) has_stopped: bool,
+}
+
+impl World {
+    pub(super) fn start_framework(&mut self, place: usize) {
+        let clock = self.new_clock();
+        // Numbers above all that were used before: milliseconds since the start.
+        let first = self.now.since(START).as_millis() as u64 + 1;
+        let role = |name: &str| name.parse().into_iter().collect();
+        let node = &mut self.frameworks[place];
+        node.life += 1;
+        node.clock = clock;
+        node.wake = None;
+        node.link = Link::default();
+        node.process = Some(if node.id.as_str() == SERVICE {
+            let framework = ServiceFramework::new(SERVICE, role("web")).numbering_from(first);
+            Process::Service(Box::new(SchedulerProcess::new(Witness::new(Planned::new(framework)))))
+        } else {
+            let framework = BatchFramework::new(BATCH, role("research")).numbering_from(first);
+            Process::Batch(Box::new(SchedulerProcess::new(Witness::new(Planned::new(framework)))))
+        });
+        self.ledger.framework_forgets(&self.frameworks[place].id);
+        self.ask_again(place);
+        self.connect_soon(Node::Framework(place));
+    }
+
+    pub(super) fn framework_input(&mut self, place: usize, input: SchedulerInput) {
+        let node = &mut self.frameworks[place];
+        let Some(process) = &mut node.process else { return };
+        let mut out = Vec::new();
+        process.handle(node.clock.read(self.now), input, &mut out);
+        for status in process.take_told() {
+            self.ledger.told(&node.id, &status);
+            self.record.told(&node.id, &status);
+        }
+        let crash = self.struck(Node::Framework(place), |moment| {
+            out.iter().any(|output| match (moment, output) {
+                (Moment::Acknowledging, SchedulerOutput::Send(SchedulerCall::Acknowledge { .. })) => true,
+                (Moment::Speaking, SchedulerOutput::Send(SchedulerCall::Accept { .. })) => true,
+                (Moment::Writing, SchedulerOutput::Send(SchedulerCall::Subscribe { .. })) => true,
+                _ => false,
+            })
+        });
+        if crash.is_some() {
+            out.truncate(self.chance.crashes.below(out.len() + 1));
+        }
+        for output in out {
+            match output {
+                SchedulerOutput::Send(call) => {
+                    if let SchedulerCall::Accept { operations, .. } = &call {
+                        for task in launched(operations) {
+                            self.ledger.launched(&self.frameworks[place].id, &task.id);
+                        }
+                    }
+                    if let Some(connection) = self.frameworks[place].link.connection {
+                        self.send(connection, End::Server, Packet::SchedulerCall(call));
+                    }
+                }
+                SchedulerOutput::RefuseMaster(deposed) => {
+                    self.refuse_server(Node::Framework(place), &deposed)
+                }
+                SchedulerOutput::LocalReply { request, data, .. } => {
+                    self.operator_hears(place, request, &data)
+                }
+                SchedulerOutput::Stop => {}
+            }
+        }
+        match crash {
+            Some(fault) => self.strike(fault, Some(Node::Framework(place))),
+            None => self.wake_later(Node::Framework(place)),
+        }
+    }
+
+    pub(super) fn framework_hears(&mut self, place: usize, packet: Packet) {
+        if let Packet::SchedulerEvent(event) = packet {
+            self.framework_input(place, SchedulerInput::Event(event));
+        }
+    }
+
+    /// A framework's process is gone, with all that it knew.
+    pub(super) fn framework_ends(&mut self, place: usize) {
+        self.note_ended_jobs();
+        let node = &mut self.frameworks[place];
+        if let Some(process) = node.process.take() {
+            node.link = Link::default();
+            if let Process::Batch(_) = process {
+                self.operator.jobs.iter_mut().for_each(|job| job.run = None);
+            }
+            self.connections_end(Node::Framework(place));
+        }
+    }
+
+    /// The operator looks which jobs have ended.
+    pub(super) fn note_ended_jobs(&mut self) {
+        for node in &self.frameworks {
+            let Some(Process::Batch(process)) = &node.process else { continue };
+            let batch = process.scheduler().scheduler().reconciler();
+            for job in &mut self.operator.jobs {
+                job.has_ended |= job.run.as_ref().is_some_and(|run| batch.result(run).is_some());
+            }
+        }
+    }
+
+    /// The operator asks something of the service framework.
+    pub(super) fn order_service(&mut self, request: &ServiceRequest) {
+        match request {
+            ServiceRequest::Apply { spec } => {
+                // A version is brought to the size that the service has.
+                let replicas =
+                    self.operator.services.get(&spec.id).map_or(spec.replicas, |known| known.replicas);
+                let spec = ServiceSpec { replicas, ..ServiceSpec::clone(spec) };
+                self.operator.services.insert(spec.id.clone(), spec.clone());
+                self.ask(0, 0, ServiceRequest::Apply { spec: Box::new(spec) }.encode());
+            }
+            ServiceRequest::Scale { id, replicas } => {
+                if let Some(known) = self.operator.services.get_mut(id) {
+                    known.replicas = *replicas;
+                }
+                self.ask(0, 0, request.encode());
+            }
+            _ => self.ask(0, 0, request.encode()),
+        }
+    }
+
+    /// The operator submits a job.
+    pub(super) fn order_job(&mut self, spec: BatchSpec) {
+        self.operator.jobs.push(Job { spec, run: None, has_ended: false });
+        self.submit(self.operator.jobs.len() - 1);
+    }
+
+    fn submit(&mut self, number: usize) {
+        let request = BatchRequest::Submit { spec: Box::new(self.operator.jobs[number].spec.clone()) };
+        self.ask(1, number as u64, request.encode());
+    }
+
+    /// A framework starts anew: the operator asks for what is still to be.
+    fn ask_again(&mut self, place: usize) {
+        if place == 0 && !self.operator.has_stopped {
+            for spec in self.operator.services.values().cloned().collect::<Vec<_>>() {
+                self.ask(0, 0, ServiceRequest::Apply { spec: Box::new(spec) }.encode());
+            }
+        }
+        if place == 1 {
+            for number in 0..self.operator.jobs.len() {
+                if !self.operator.jobs[number].has_ended {
+                    self.submit(number);
+                }
+            }
+        }
+    }
+
+    /// The operator stops all services.
+    pub(super) fn stop_services(&mut self) {
+        self.operator.has_stopped = true;
+        for id in self.operator.services.keys().cloned().collect::<Vec<_>>() {
+            self.ask(0, 0, ServiceRequest::Stop { id }.encode());
+        }
+    }
+
+    fn ask(&mut self, place: usize, request: u64, data: Vec<u8>) {
+        self.framework_input(place, SchedulerInput::LocalRequest { request: RequestId(request), data });
+    }
+
+    fn operator_hears(&mut self, place: usize, request: RequestId, data: &[u8]) {
+        if place == 1
+            && let Ok(BatchReply::Accepted { run }) = BatchReply::decode(data)
+            && let Some(job) = self.operator.jobs.get_mut(request.0 as usize)
+        {
+            job.run = Some(run);
+        }
+    }
+}

@@ -1,0 +1,182 @@
+//! Masters in the world: the production machine, its disk, and what it says.
+
+use apportion::allocator::{DrfAllocator, DrfOptions};
+use apportion::master::{Input, Master, Output};
+use apportion::protocol::{AgentCall, AgentEvent, ConnectionId, SchedulerEvent};
+use apportion::store::{Key, MemoryStore, Store};
+use apportion::time::Time;
+
+use super::clock::Clock;
+use super::disk::Disk;
+use super::ledger::Rule;
+use super::network::End;
+use super::node::Node;
+use super::packet::Packet;
+use super::plan::Moment;
+use super::world::{Event, RESTART_DELAY, Sabotage, World};
+
+/// A master's process and its disk.
+pub(super) struct MasterNode {
+    /// Counts its processes.
+    pub(super) life: u32,
+    pub(super) machine: Option<Master>,
+    pub(super) clock: Clock,
+    pub(super) disk: Disk<MemoryStore>,
+    pub(super) wake: Option<Time>,
+}
+
+impl World {
+    pub(super) fn start_master(&mut self, place: usize) {
+        let clock = self.new_clock();
+        let now = clock.read(self.now);
+        let node = &mut self.masters[place];
+        let term = node.disk.durable.begin_term();
+        let (epoch, records) = match term.and_then(|epoch| Ok((epoch, node.disk.durable.load()?))) {
+            Ok(recovered) => recovered,
+            Err(error) => return self.ledger.violate(Rule::ToldIsDurable, || error.to_string()),
+        };
+        node.life += 1;
+        node.clock = clock;
+        node.wake = None;
+        let master = Master::new(DrfAllocator::new(DrfOptions::default())).in_epoch(epoch);
+        node.machine = Some(master.with_registry(now, records));
+        self.wake_later(Node::Master(place));
+    }
+
+    pub(super) fn master_input(&mut self, place: usize, input: Input) {
+        let node = &mut self.masters[place];
+        let Some(machine) = &mut node.machine else { return };
+        let mut out = Vec::new();
+        machine.handle(node.clock.read(self.now), input, &mut out);
+        let crash = self.struck(Node::Master(place), |moment| match moment {
+            Moment::Any => false,
+            Moment::Speaking => out.iter().any(|output| {
+                matches!(output, Output::ToAgent { event, .. } if !matches!(event, AgentEvent::Ping))
+                    || matches!(output, Output::ToScheduler { .. })
+            }),
+            Moment::Acknowledging => {
+                let is_one = |event: &AgentEvent| matches!(event, AgentEvent::Acknowledge { .. });
+                out.iter().any(|output| matches!(output, Output::ToAgent { event, .. } if is_one(event)))
+            }
+            Moment::Writing => out.iter().any(|output| matches!(output, Output::Store { .. })),
+        });
+        if crash.is_some() {
+            out.truncate(self.chance.crashes.below(out.len() + 1));
+        }
+        let mut has_offered = false;
+        for output in out {
+            match output {
+                Output::ToAgent { connection, event } => {
+                    if let AgentEvent::Registered { agent, .. } = &event {
+                        self.check_told(place, &Key::Agent(agent.clone()));
+                    }
+                    if let AgentEvent::ShutdownFramework(framework) = &event {
+                        self.ledger.torn_down(framework);
+                    }
+                    self.send(connection.0, End::Client, Packet::AgentEvent(event));
+                }
+                Output::ToScheduler { connection, event } => {
+                    if let SchedulerEvent::Subscribed { framework, .. } = &event {
+                        self.check_told(place, &Key::Framework(framework.clone()));
+                    }
+                    has_offered |= matches!(event, SchedulerEvent::Offers(_));
+                    self.send(connection.0, End::Client, Packet::SchedulerEvent(event));
+                }
+                Output::Store { number, changes } => {
+                    self.masters[place].disk.write(number, changes);
+                    self.tell_too_early(Node::Master(place), number);
+                    self.begin_commit(place);
+                }
+                Output::Disconnect { connection, reason } => {
+                    self.say(|| format!("master-{} ends connection {connection}: {reason}", place + 1));
+                    self.hang_up(connection.0, End::Server);
+                }
+                Output::ToOperator { .. } => {}
+            }
+        }
+        if has_offered {
+            self.check_books(place);
+        }
+        match crash {
+            Some(fault) => self.strike(fault, Some(Node::Master(place))),
+            None => self.wake_later(Node::Master(place)),
+        }
+    }
+
+    fn check_told(&mut self, place: usize, key: &Key) {
+        let records = self.masters[place].disk.durable.load();
+        if !records.is_ok_and(|records| records.iter().any(|record| record.key() == *key)) {
+            self.ledger.violate(Rule::ToldIsDurable, || {
+                format!("master-{} tells that it has {key}, but a crash would undo that", place + 1)
+            });
+        }
+    }
+
+    fn check_books(&mut self, place: usize) {
+        let node = &self.masters[place];
+        let Some(machine) = &node.machine else { return };
+        let state = machine.cluster_state(node.clock.read(self.now));
+        let agents = &self.agents;
+        self.ledger.check_books(&state, |id| agents.iter().position(|agent| agent.id.as_str() == id));
+    }
+
+    fn begin_commit(&mut self, place: usize) {
+        let node = &mut self.masters[place];
+        if let Some(takes) = node.disk.begin(self.now, &mut self.chance.disks) {
+            let life = node.life;
+            self.later(self.now + takes, Event::Written { node: Node::Master(place), life });
+        }
+    }
+
+    /// A commit has ended. A master that can't write ends, as in production.
+    pub(super) fn master_has_written(&mut self, place: usize) {
+        let node = &mut self.masters[place];
+        match node.disk.finish(self.now, &mut self.chance.disks) {
+            Some(number) => {
+                if self.sabotage != Some(Sabotage::StoredTooEarly) {
+                    self.master_input(place, Input::Stored { number });
+                }
+                self.begin_commit(place);
+            }
+            None => {
+                self.say(|| format!("master-{} can't write and ends", place + 1));
+                self.master_ends(place);
+                self.later(self.now + RESTART_DELAY, Event::Start(Node::Master(place)));
+            }
+        }
+    }
+
+    /// A master's process is gone.
+    pub(super) fn master_ends(&mut self, place: usize) {
+        let node = &mut self.masters[place];
+        if node.machine.take().is_some() {
+            node.disk.crash(&mut self.chance.disks);
+            self.connections_end(Node::Master(place));
+        }
+    }
+
+    /// A master hears something on a connection.
+    pub(super) fn master_hears(&mut self, place: usize, connection: u64, packet: Packet) {
+        let connection_id = ConnectionId(connection);
+        let input = match packet {
+            Packet::Opened => {
+                match self.network.node(connection, End::Client).map(|node| self.identity(node)) {
+                    Some(Some(peer)) => Input::Connected { connection: connection_id, peer },
+                    _ => return,
+                }
+            }
+            Packet::AgentCall(call) => {
+                if let AgentCall::Register { info, tasks, .. } = &call
+                    && let Some(Node::Agent(agent)) = self.network.node(connection, End::Client)
+                {
+                    self.ledger.registered(agent, &info.resources);
+                    self.agents[agent].told_tasks = tasks.len();
+                }
+                Input::Agent { connection: connection_id, call }
+            }
+            Packet::SchedulerCall(call) => Input::Scheduler { connection: connection_id, call },
+            _ => return,
+        };
+        self.master_input(place, input);
+    }
+}

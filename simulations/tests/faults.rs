@@ -1,0 +1,52 @@
+//! The fault simulator: a short run of it, seeds that once failed, and the proof that it can fail.
+
+use apportion_simulations::faults::{Rule, Sabotage, Trial, run_all};
+
+#[test]
+fn nothing_is_lost_or_given_twice() {
+    let tally = run_all(1..41, |outcome| assert_eq!(outcome.violation, None, "seed {}", outcome.seed));
+    assert!(tally.faults.len() > 10, "most kinds of faults struck: {:?}", tally.faults);
+}
+
+/// Seeds that found something wrong, and what that was.
+#[test]
+fn seeds_that_failed_once_fail_no_more() {
+    for (seed, _what) in [
+        (6, "an update from before a task's end was told after it"),
+        (7, "an agent held tasks for ever that ended while their framework was away"),
+        (12, "a task was known without an executor that could run it, after a torn write"),
+        (17, "a framework was told that its tasks are gone while their agent was not back yet"),
+        (35, "what had ended on an agent that came back still counted as allocated"),
+    ] {
+        assert_eq!(Trial::of(seed).run().violation, None, "seed {seed}");
+    }
+}
+
+#[test]
+fn a_seed_is_one_run() {
+    let (first, second) = (Trial::of(7).run(), Trial::of(7).run_traced());
+    assert_eq!(first.digest, second.digest);
+    assert_eq!((first.steps, first.coverage), (second.steps, second.coverage));
+}
+
+/// How many seeds it takes until a broken rule is noticed, as one of these; at most `within`.
+fn is_noticed(sabotage: Sabotage, within: u64, rules: &[Rule]) {
+    let noticed = (1..=within).find_map(|seed| Trial::of(seed).sabotaged(sabotage).run().violation);
+    let violation = noticed.unwrap_or_else(|| panic!("{sabotage:?} is not noticed within {within} seeds"));
+    assert!(rules.contains(&violation.rule), "{sabotage:?}: {violation}");
+}
+
+#[test]
+fn acknowledging_before_the_disk_has_it_is_noticed() {
+    is_noticed(Sabotage::StoredTooEarly, 3, &[Rule::ToldIsDurable]);
+}
+
+#[test]
+fn offering_what_is_in_use_is_noticed() {
+    is_noticed(Sabotage::FreedTooEarly, 3, &[Rule::OneOwner, Rule::Conservation]);
+}
+
+#[test]
+fn losing_an_update_is_noticed() {
+    is_noticed(Sabotage::UpdatesVanish, 3, &[Rule::Convergence]);
+}
