@@ -148,7 +148,8 @@ impl World {
                 _ => disk.fail_next(),
             }
         }
-        let node = if fault.whom % 3 == 0 { self.some_agent(fault) } else { self.some_master(fault) };
+        let node =
+            if fault.whom.is_multiple_of(3) { self.some_agent(fault) } else { self.some_master(fault) };
         match node {
             Node::Master(place) => hurt(&mut self.masters[place].disk, fault.kind, until),
             Node::Agent(place) => hurt(&mut self.agents[place].disk, fault.kind, until),

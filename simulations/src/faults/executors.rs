@@ -85,10 +85,10 @@ impl World {
                 let each = tasks.iter().map(|task| (task.id.clone(), task.resources.clone()));
                 node.resources.extend(each);
             }
-            ExecutorEvent::Acknowledge { task, number } => {
-                if node.ends.get(task).is_some_and(|end| end <= number) {
-                    self.ledger.end_is_safe(&(node.key.0.clone(), task.clone()));
-                }
+            ExecutorEvent::Acknowledge { task, number }
+                if node.ends.get(task).is_some_and(|end| end <= number) =>
+            {
+                self.ledger.end_is_safe(&(node.key.0.clone(), task.clone()));
             }
             _ => {}
         }

@@ -103,11 +103,14 @@ impl World {
             self.record.told(&node.id, &status);
         }
         let crash = self.struck(Node::Framework(place), |moment| {
-            out.iter().any(|output| match (moment, output) {
-                (Moment::Acknowledging, SchedulerOutput::Send(SchedulerCall::Acknowledge { .. })) => true,
-                (Moment::Speaking, SchedulerOutput::Send(SchedulerCall::Accept { .. })) => true,
-                (Moment::Writing, SchedulerOutput::Send(SchedulerCall::Subscribe { .. })) => true,
-                _ => false,
+            out.iter().any(|output| {
+                let SchedulerOutput::Send(call) = output else { return false };
+                matches!(
+                    (moment, call),
+                    (Moment::Acknowledging, SchedulerCall::Acknowledge { .. })
+                        | (Moment::Speaking, SchedulerCall::Accept { .. })
+                        | (Moment::Writing, SchedulerCall::Subscribe { .. })
+                )
             })
         });
         if crash.is_some() {

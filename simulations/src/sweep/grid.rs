@@ -66,7 +66,7 @@ pub enum SweepError {
         /// What was set.
         values: String,
         /// Why.
-        error: ModelError,
+        error: Box<ModelError>,
     },
     /// With these values the run can't go on.
     #[error("with {values}: {error}")]
@@ -262,7 +262,10 @@ impl Point {
             return Ok(false);
         }
         let values = || written(&self.values);
-        let model = self.scenario.resolve().map_err(|error| SweepError::Model { values: values(), error })?;
+        let model = self
+            .scenario
+            .resolve()
+            .map_err(|error| SweepError::Model { values: values(), error: Box::new(error) })?;
         let run = model
             .run(&mut Progress::silent())
             .map_err(|error| SweepError::Run { values: values(), error })?;
