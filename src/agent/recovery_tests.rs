@@ -166,6 +166,7 @@ fn what_no_scheduler_has_acknowledged_is_told_again_in_the_next_life() {
 #[test]
 fn a_task_that_may_not_have_reached_its_executor_is_handed_to_it_again() {
     let mut agent = Durable::new();
+    agent.step(AgentInput::MasterConnected);
     agent.launch();
     agent.sync();
     agent.crash();
