@@ -297,11 +297,19 @@ impl<R: Reconciler> Planned<R> {
     /// Asks once more about what is not known, and for the kills that were asked for with the first question.
     fn ask_again(&mut self, driver: &mut Driver) {
         let unanswered = std::mem::take(&mut self.unanswered);
-        for (task, stop) in self.killing.iter().filter(|(task, _)| unanswered.contains(*task)) {
-            driver.kill(task.clone(), *stop);
+        let is_open = |id: &TaskId, state| may_change_unsaid(state) || unanswered.contains(id);
+        for (task, stop) in &self.killing {
+            if self.tasks.get(task).is_some_and(|record| is_open(task, record.state())) {
+                driver.kill(task.clone(), *stop);
+            }
         }
-        self.ask_about(|id, state| state == TaskState::Unknown || unanswered.contains(id), driver);
+        self.ask_about(is_open, driver);
     }
+}
+
+/// Whether a task may be elsewhere without anybody saying so: a master that does not know it only answers what it is asked.
+fn may_change_unsaid(state: TaskState) -> bool {
+    matches!(state, TaskState::Unknown | TaskState::Unreachable)
 }
 
 impl<R: Reconciler> Scheduler for Planned<R> {
@@ -341,13 +349,12 @@ impl<R: Reconciler> Scheduler for Planned<R> {
         let mut status = status.clone();
         self.unconfirmed.remove(&status.task);
         self.unanswered.remove(&status.task);
-        if status.state == TaskState::Unknown {
-            if self.killing.contains_key(&status.task) {
-                // Nobody will ever say that it ended.
-                status.state = TaskState::Lost;
-            } else {
-                driver.set_timer(RECHECK, UNKNOWN_RECHECK);
-            }
+        if status.state == TaskState::Unknown && self.killing.contains_key(&status.task) {
+            // Nobody will ever say that it ended.
+            status.state = TaskState::Lost;
+        }
+        if may_change_unsaid(status.state) {
+            driver.set_timer(RECHECK, UNKNOWN_RECHECK);
         }
         let mut plan = Plan::default();
         self.reconciler.status_update(driver.now(), &status, &mut plan);
