@@ -16,6 +16,10 @@ fn seeds_that_failed_once_fail_no_more() {
         (7, "an agent held tasks for ever that ended while their framework was away"),
         (12, "a task was known without an executor that could run it, after a torn write"),
         (17, "a framework was told that its tasks are gone while their agent was not back yet"),
+        (
+            257,
+            "a framework heard no more of a task that the master did not know and whose agent could not be reached",
+        ),
         (35, "what had ended on an agent that came back still counted as allocated"),
     ] {
         assert_eq!(Trial::of(seed).run().violation, None, "seed {seed}");
@@ -48,5 +52,5 @@ fn offering_what_is_in_use_is_noticed() {
 
 #[test]
 fn losing_an_update_is_noticed() {
-    is_noticed(Sabotage::UpdatesVanish, 3, &[Rule::Convergence]);
+    is_noticed(Sabotage::UpdatesVanish, 3, &[Rule::Convergence, Rule::TrueEnds]);
 }

@@ -34,6 +34,13 @@ impl World {
         Some(self.armed.remove(place))
     }
 
+    /// A process that crashes in the middle of a step has carried out the first of its outputs only.
+    pub(super) fn interrupt<T>(&mut self, fault: Option<Fault>, out: &mut Vec<T>) {
+        if fault.is_some_and(|fault| fault.kind != FaultKind::ConnectionCut) {
+            out.truncate(self.chance.crashes.below(out.len() + 1));
+        }
+    }
+
     /// A fault strikes: this process, or one that it chooses.
     pub(super) fn strike(&mut self, fault: Fault, node: Option<Node>) {
         if self.is_calm() {

@@ -70,9 +70,7 @@ impl World {
                 _ => false,
             })
         });
-        if crash.is_some() {
-            out.truncate(self.chance.crashes.below(out.len() + 1));
-        }
+        self.interrupt(crash, &mut out);
         self.carry_out_agent(place, out);
         match crash {
             Some(fault) => self.strike(fault, Some(Node::Agent(place))),

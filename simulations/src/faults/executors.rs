@@ -110,9 +110,7 @@ impl World {
                 _ => false,
             })
         });
-        if crash.is_some() {
-            out.truncate(self.chance.crashes.below(out.len() + 1));
-        }
+        self.interrupt(crash, &mut out);
         let mut has_ended = false;
         for output in out {
             match output {

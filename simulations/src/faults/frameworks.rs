@@ -113,9 +113,7 @@ impl World {
                 )
             })
         });
-        if crash.is_some() {
-            out.truncate(self.chance.crashes.below(out.len() + 1));
-        }
+        self.interrupt(crash, &mut out);
         for output in out {
             match output {
                 SchedulerOutput::Send(call) => {

@@ -104,7 +104,9 @@ pub(super) struct Ledger {
     /// By agent: what it has, as the master was told last.
     registered: Vec<Resources>,
     heard: FxHashMap<TaskKey, Heard>,
-    /// Tasks without their attempts' numbers that frameworks know to have succeeded.
+    /// By task without its attempt's number: the attempt that its framework launched last.
+    attempts: FxHashMap<(FrameworkId, String), TaskId>,
+    /// Those of which a framework knows that their last attempt succeeded.
     done: FxHashSet<(FrameworkId, String)>,
     /// The first rule that was broken, and how.
     pub(super) broken: Option<(Rule, String)>,
@@ -155,11 +157,13 @@ impl Ledger {
 
     /// A framework launches a task.
     pub(super) fn launched(&mut self, framework: &FrameworkId, task: &TaskId) {
-        if self.done.contains(&(framework.clone(), without_attempt(task))) {
+        let index = (framework.clone(), without_attempt(task));
+        if self.done.contains(&index) {
             self.violate(Rule::DoneOnce, || {
                 format!("{framework} launches {task}, but knows that to be done")
             });
         }
+        self.attempts.insert(index, task.clone());
     }
 
     /// A task's process has ended. An exit that nobody saw is that of a signal.
@@ -188,6 +192,7 @@ impl Ledger {
     pub(super) fn framework_forgets(&mut self, framework: &FrameworkId) {
         self.heard.retain(|(whose, _), _| whose != framework);
         self.done.retain(|(whose, _)| whose != framework);
+        self.attempts.retain(|(whose, _), _| whose != framework);
     }
 
     /// A framework's scheduler was told of a task.
@@ -196,7 +201,11 @@ impl Ledger {
         let heard = self.heard.entry(key.clone()).or_default();
         let before = (heard.number, heard.has_ended);
         match status.number {
-            None => *heard = Heard::default(),
+            None => {
+                *heard = Heard::default();
+                // Whether it is given up with that is up to the framework.
+                self.attempts.remove(&(key.0.clone(), without_attempt(&key.1)));
+            }
             Some(number) => {
                 *heard = Heard {
                     number: heard.number.max(Some(number)),
@@ -214,7 +223,11 @@ impl Ledger {
             return;
         }
         if status.state == TaskState::Finished {
-            self.done.insert((key.0.clone(), without_attempt(&key.1)));
+            // One that was given up, and another one launched, does not count any more.
+            let index = (key.0.clone(), without_attempt(&key.1));
+            if self.attempts.get(&index) == Some(&key.1) {
+                self.done.insert(index);
+            }
         }
         let Some(process) = self.processes.get(&key) else {
             if matches!(status.state, TaskState::Finished) {

@@ -60,9 +60,7 @@ impl World {
             }
             Moment::Writing => out.iter().any(|output| matches!(output, Output::Store { .. })),
         });
-        if crash.is_some() {
-            out.truncate(self.chance.crashes.below(out.len() + 1));
-        }
+        self.interrupt(crash, &mut out);
         let mut has_offered = false;
         for output in out {
             match output {

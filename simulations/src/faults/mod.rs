@@ -14,7 +14,7 @@
 //! | --- | --- |
 //! | `trial`, `tally` | one seed, minimising a failure; the sum of many |
 //! | `plan`, `workload` | what goes wrong, and what is to run: drawn before the run |
-//! | `world` | processes, connections, alarms, and the calendar that drives all |
+//! | `world`, `connections` | processes and their alarms, what connects them, and the calendar that drives all |
 //! | `masters`, `agents`, `executors`, `frameworks` | each machine, and how its outputs are carried out |
 //! | `network`, `packet`, `disk`, `clock`, `node` | what is between machines |
 //! | `adversary` | faults strike |
@@ -33,6 +33,7 @@
 mod adversary;
 mod agents;
 mod clock;
+mod connections;
 mod disk;
 mod executors;
 mod frameworks;

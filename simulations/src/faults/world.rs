@@ -6,10 +6,7 @@ use std::time::Duration;
 use apportion::agent::{AgentInput, Checkpoint};
 use apportion::executor::ExecutorInput;
 use apportion::master::Input;
-use apportion::protocol::epoch::Deposed;
-use apportion::protocol::{
-    AgentId, AgentInfo, ConnectionId, ExecutorId, FrameworkId, Identity, IdentityKind, TaskId,
-};
+use apportion::protocol::{AgentId, AgentInfo, ExecutorId, FrameworkId, Identity, IdentityKind, TaskId};
 use apportion::scheduler::SchedulerInput;
 use apportion::store::MemoryStore;
 use apportion::time::Time;
@@ -21,9 +18,8 @@ use super::executors::{ExecutorNode, TaskEvent};
 use super::frameworks::{FrameworkNode, Operator};
 use super::ledger::{Ledger, Rule};
 use super::masters::MasterNode;
-use super::network::{End, IDLE_TIMEOUT, Network};
+use super::network::{End, Network};
 use super::node::Node;
-use super::packet::Packet;
 use super::plan::{Fault, Plan};
 use super::record::Record;
 use super::settling::Stage;
@@ -47,7 +43,7 @@ const MAX_STEPS_AT_ONCE: u64 = 100_000;
 pub(super) const RESTART_DELAY: Duration = Duration::from_secs(2);
 
 /// How long a process takes at most until it does what is due.
-const LATENESS: Duration = Duration::from_millis(1);
+pub(super) const LATENESS: Duration = Duration::from_millis(1);
 
 /// A rule that the world breaks on behalf of a machine, so that a test sees whether that is noticed. No run that is not such a test has one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -129,7 +125,7 @@ pub(super) enum Event {
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Link {
     pub(super) connection: Option<u64>,
-    failures: u32,
+    pub(super) failures: u32,
 }
 
 impl Link {
@@ -437,133 +433,6 @@ impl World {
             Node::Executor(_) => return None,
         };
         Identity::new("simulated", kind, name).ok()
-    }
-
-    /// Where a client connects to.
-    fn server_of(&self, client: Node) -> Option<Node> {
-        match client {
-            Node::Master(_) => None,
-            Node::Agent(_) | Node::Framework(_) => Some(Node::Master(0)),
-            Node::Executor(number) => Some(Node::Agent(self.executors.get(&number)?.agent)),
-        }
-    }
-
-    fn connect(&mut self, client: Node, life: u32) {
-        if self.life(client) != Some(life) || self.link(client).is_none_or(|link| link.connection.is_some()) {
-            return;
-        }
-        let now = self.now;
-        let opened = self.server_of(client).and_then(|server| {
-            let is_there = self.is_up(server) && self.stalled.get(&server).is_none_or(|until| *until <= now);
-            if is_there { self.network.open(now, client, server) } else { None }
-        });
-        let Some(link) = self.link(client) else { return };
-        let Some(connection) = opened else {
-            link.failures += 1;
-            return self.connect_soon(client);
-        };
-        *link = Link { connection: Some(connection), failures: 0 };
-        self.say(|| format!("{client} connects (connection {connection})"));
-        self.send(connection, End::Server, Packet::Opened);
-        match client {
-            Node::Master(_) => {}
-            Node::Agent(place) => self.agent_input(place, AgentInput::MasterConnected),
-            Node::Framework(place) => self.framework_input(place, SchedulerInput::Connected),
-            Node::Executor(number) => self.executor_input(number, ExecutorInput::Connected),
-        }
-    }
-
-    pub(super) fn send(&mut self, connection: u64, to: End, packet: Packet) {
-        if let Some(at) = self.network.send(self.now, connection, to, packet, &mut self.chance.network) {
-            self.later(at, Event::Deliver { connection, to });
-        }
-    }
-
-    fn deliver(&mut self, connection: u64, to: End) {
-        let (Some(node), Some(from)) =
-            (self.network.node(connection, to), self.network.node(connection, to.other()))
-        else {
-            return;
-        };
-        let Some(packet) = self.network.receive(connection, to) else { return };
-        self.record.covered(packet.label());
-        self.say(|| format!("{from} -> {node} ({connection}): {}", packet.describe()));
-        match node {
-            Node::Master(place) => self.master_hears(place, connection, packet),
-            Node::Agent(place) => self.agent_hears(place, connection, packet),
-            Node::Framework(place) => self.framework_hears(place, packet),
-            Node::Executor(number) => self.executor_hears(number, packet),
-        }
-    }
-
-    /// An end of a connection notices that it is broken.
-    fn closed(&mut self, connection: u64, end: End) {
-        let Some(node) = self.network.node(connection, end) else { return };
-        if !self.network.close(connection, end) {
-            return;
-        }
-        self.say(|| format!("{node} notices that connection {connection} is broken"));
-        match (node, end) {
-            (Node::Master(place), _) => {
-                let connection = ConnectionId(connection);
-                self.master_input(place, Input::Disconnected { connection });
-            }
-            (Node::Agent(place), End::Server) => {
-                let connection = ConnectionId(connection);
-                self.agent_input(place, AgentInput::ExecutorDisconnected { connection });
-            }
-            (client, _) => {
-                if let Some(link) = self.link(client) {
-                    link.connection = None;
-                }
-                match client {
-                    Node::Agent(place) => self.agent_input(place, AgentInput::MasterDisconnected),
-                    Node::Framework(place) => self.framework_input(place, SchedulerInput::Disconnected),
-                    Node::Executor(number) => self.executor_input(number, ExecutorInput::Disconnected),
-                    Node::Master(_) => {}
-                }
-                self.connect_soon(client);
-            }
-        }
-    }
-
-    /// One end of a connection ends it; the other hears of that.
-    pub(super) fn hang_up(&mut self, connection: u64, end: End) {
-        let arrivals = self.network.break_off(self.now, connection, None, &mut self.chance.network);
-        self.network.close(connection, end);
-        let [to_client, to_server] = arrivals;
-        let at = if end == End::Client { to_server } else { to_client };
-        self.later(at + LATENESS, Event::Closed { connection, at: end.other() });
-    }
-
-    /// A client ends its connection with a master that does not lead any more.
-    pub(super) fn refuse_server(&mut self, client: Node, deposed: &Deposed) {
-        self.say(|| format!("{client} refuses its master: {deposed}"));
-        let Some(connection) = self.link(client).and_then(|link| link.connection) else { return };
-        let [_, to_server] = self.network.break_off(self.now, connection, None, &mut self.chance.network);
-        self.later(self.now, Event::Closed { connection, at: End::Client });
-        self.later(to_server + LATENESS, Event::Closed { connection, at: End::Server });
-    }
-
-    /// A connection breaks; both ends notice that in their own time, at the latest when nothing was heard for too long.
-    pub(super) fn cut(&mut self, connection: u64, silent: Option<End>) {
-        let arrivals = self.network.break_off(self.now, connection, silent, &mut self.chance.network);
-        for (end, arrival) in [End::Client, End::Server].into_iter().zip(arrivals) {
-            let unnoticed = IDLE_TIMEOUT.mul_f64(self.chance.network.unit().powi(3));
-            self.later(arrival + unnoticed, Event::Closed { connection, at: end });
-        }
-    }
-
-    /// A process is gone; whoever it was connected with notices later.
-    pub(super) fn connections_end(&mut self, node: Node) {
-        for (connection, end) in self.network.of(node) {
-            self.cut(connection, None);
-            self.network.close(connection, end);
-        }
-    }
-
-    fn starved(&mut self, connection: u64, end: End) {
-        self.cut(connection, Some(end));
     }
 
     /// When a process has something to do by its own clock, that clock, and for when its alarm is set.
