@@ -59,7 +59,7 @@ pub(super) fn figure_style(follows: bool) -> String {
         let Palette { ground, ink, faint, grid, lines, .. } = palette;
         let mut text = format!(
             ".ground {{ fill: {ground}; }} .title, .entry {{ fill: {ink}; }} .grid {{ stroke: {grid}; }} \
-             .rule {{ stroke: {faint}; }} .whisker {{ stroke: {ink}; }} .tick, .axis {{ fill: {faint}; }}"
+             .rule {{ stroke: {faint}; }} .whisker {{ stroke: {ink}; stroke-width: 1.4; }} .tick, .axis {{ fill: {faint}; }}"
         );
         for (number, colour) in lines.iter().enumerate() {
             let _ = write!(text, " .c{number} {{ stroke: {colour}; }} .b{number} {{ fill: {colour}; }}");
