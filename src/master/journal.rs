@@ -1,6 +1,6 @@
 //! A master's journal: what it was told, when, and a hash of what it decided; enough to replay it.
 //!
-//! A journal is bytes: a [header](HEADER) and frames of the [codec](crate::protocol::codec), each an [`Entry`]. The first is
+//! A journal is bytes: a [header](HEADER) and frames of the [codec], each an [`Entry`]. The first is
 //! [`Entry::Begin`] or, where a long journal was cut into several, [`Entry::Continue`]. It holds what frameworks and operators said,
 //! with the environment of their tasks: whoever may read it reads that.
 //!
