@@ -175,6 +175,13 @@ fn write_column(
 /// # Errors
 /// When it is none, or holds more than numbers, texts and truth values.
 pub fn to_csv(table: Vec<u8>) -> Result<Vec<u8>, ColumnarError> {
+    // The reader of Parquet panics on some damaged files.
+    std::panic::catch_unwind(|| read_table(table)).unwrap_or_else(|_| {
+        Err(ColumnarError::Parquet(ParquetError::General("the file is damaged".to_owned())))
+    })
+}
+
+fn read_table(table: Vec<u8>) -> Result<Vec<u8>, ColumnarError> {
     let reader = SerializedFileReader::new(Bytes::from(table))?;
     let schema = reader.metadata().file_metadata().schema_descr();
     let mut writer = csv::Writer::from_writer(Vec::new());
