@@ -290,7 +290,7 @@ impl DrfAllocator {
             return (is_enough(&part.quantities()) && is_wanted(&part)).then_some(Gift::Optimistic(part));
         }
         if free.is_plain && !self.tree.has_quota() && self.earmarks.none_at(slot) {
-            let gives = is_enough(&free.quantities) && is_wanted(&free.resources);
+            let gives = is_wanted(&free.resources) && is_enough(&free.quantities);
             return gives.then_some(Gift::All);
         }
         let visible = visible(free, member, cycle.shared_out.get(&slot));

@@ -23,14 +23,39 @@ struct Refusal {
 }
 
 /// What was refused of one agent. The keys lie apart from the rest, close together: a cycle asks for many and finds few.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Refused {
     /// Sorted by leaf.
     keys: Vec<Key>,
     /// In the order of the keys.
     refusals: Vec<Refusal>,
-    /// All refused the very same resources, so that having refused tells all.
-    alike: bool,
+    /// What everyone refused, when that are the very same resources, so that having refused tells all.
+    alike: Option<Resources>,
+    marks: Marks,
+}
+
+/// Which leaves have refusals that count, a bit for each: what a cycle asks most, and mostly of leaves that have.
+#[derive(Debug, Default)]
+struct Marks {
+    words: Vec<u64>,
+    /// After how many clearings of leaves this was so; it says nothing later.
+    as_of: Option<u64>,
+}
+
+impl Marks {
+    fn insert(&mut self, leaf: u32) {
+        let (word, bit) = (leaf as usize / 64, leaf % 64);
+        if self.words.len() <= word {
+            self.words.resize(word + 1, 0);
+        }
+        self.words[word] |= 1 << bit;
+    }
+
+    /// `None`: not known.
+    fn contain(&self, leaf: Leaf, clearings: u64) -> Option<bool> {
+        (self.as_of == Some(clearings))
+            .then(|| self.words.get(leaf / 64).is_some_and(|word| word >> (leaf % 64) & 1 == 1))
+    }
 }
 
 /// Refused offers, each until it expires, per agent and framework in a role. What is larger than, or different from, what
@@ -44,6 +69,8 @@ pub(super) struct Filters {
     refused: Vec<Refused>,
     /// By leaf.
     generations: Vec<u32>,
+    /// How often a leaf got a new generation.
+    clearings: u64,
     /// Where a refusal expires, or would, had it not been replaced or forgotten before.
     expiries: BTreeMap<Time, Vec<(AgentSlot, Leaf)>>,
     /// How many refusals are kept.
@@ -54,12 +81,6 @@ pub(super) struct Filters {
 
 /// Expiries of refusals that are gone are cleared away when they are more than those of others, and more than this.
 const FEW: usize = 1024;
-
-impl Default for Refused {
-    fn default() -> Self {
-        Refused { keys: Vec::new(), refusals: Vec::new(), alike: true }
-    }
-}
 
 impl Refused {
     /// Where a leaf's refusals are, or would be.
@@ -72,10 +93,11 @@ impl Refused {
     }
 
     fn insert(&mut self, at: usize, key: Key, refusal: Refusal) {
-        self.alike = match self.refusals.first() {
-            Some(first) => self.alike && first.resources.is_same(&refusal.resources),
-            None => true,
-        };
+        if self.refusals.is_empty() {
+            self.alike = Some(refusal.resources.clone());
+        } else {
+            self.alike.take_if(|alike| !alike.is_same(&refusal.resources));
+        }
         self.keys.insert(at, key);
         self.refusals.insert(at, refusal);
     }
@@ -83,6 +105,22 @@ impl Refused {
     fn remove(&mut self, at: usize) {
         self.keys.remove(at);
         self.refusals.remove(at);
+        self.marks.as_of = None;
+    }
+
+    /// Marks a leaf that refused, and all that did before where this is not known any more.
+    fn mark(&mut self, leaf: Leaf, generations: &[u32], clearings: u64) {
+        if self.marks.as_of == Some(clearings) {
+            self.marks.insert(leaf as u32);
+            return;
+        }
+        self.marks.words.clear();
+        self.marks.as_of = Some(clearings);
+        for key in &self.keys {
+            if key.generation == generations.get(key.leaf as usize).copied().unwrap_or_default() {
+                self.marks.insert(key.leaf);
+            }
+        }
     }
 
     /// A leaf's refusals that count.
@@ -119,6 +157,7 @@ impl Filters {
         }
         let key = Key { leaf: leaf as u32, generation };
         refused.insert(end, key, Refusal { until, resources: resources.clone() });
+        refused.mark(leaf, &self.generations, self.clearings);
         self.kept += 1;
         self.expiries.entry(until).or_default().push((agent, leaf));
         self.expiring += 1;
@@ -137,8 +176,15 @@ impl Filters {
         let Some(refused) = self.refused.get(agent).filter(|refused| !refused.keys.is_empty()) else {
             return false;
         };
+        let marked = refused.marks.contain(leaf, self.clearings);
+        if marked == Some(false) {
+            return false;
+        }
         let generation = self.generation(leaf);
-        if refused.alike && refused.refusals[0].resources.is_same(resources) {
+        if refused.alike.as_ref().is_some_and(|alike| alike.is_same(resources)) {
+            if let Some(marked) = marked {
+                return marked;
+            }
             let keys = &refused.keys[refused.first(leaf)..];
             return keys
                 .iter()
@@ -189,6 +235,7 @@ impl Filters {
             self.generations.resize(leaf + 1, 0);
         }
         self.generations[leaf] = self.generations[leaf].wrapping_add(1);
+        self.clearings += 1;
     }
 
     /// Forgets what was refused of an agent.
@@ -217,7 +264,62 @@ impl Filters {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+
+    #[derive(Clone, Debug)]
+    enum Step {
+        Refuse { agent: AgentSlot, leaf: Leaf, cpus: u32, until: u64 },
+        ClearLeaf(Leaf),
+        ClearAgent(AgentSlot),
+        Expire(u64),
+    }
+
+    fn steps() -> impl Strategy<Value = Vec<Step>> {
+        let refuse = (0..2_usize, 60..70_usize, 1..3_u32, 0..20_u64);
+        let step = prop_oneof![
+            8 => refuse.prop_map(|(agent, leaf, cpus, until)| Step::Refuse { agent, leaf, cpus, until }),
+            1 => (60..70_usize).prop_map(Step::ClearLeaf),
+            1 => (0..2_usize).prop_map(Step::ClearAgent),
+            1 => (0..20_u64).prop_map(Step::Expire),
+        ];
+        prop::collection::vec(step, 0..60)
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_hidden_is_what_a_list_of_refusals_says(steps in steps()) {
+            let offered = [1, 2, 3].map(|cpus| Resources::cpus_mem(1000 * cpus, 64));
+            let (mut filters, mut refusals) = (Filters::default(), Vec::new());
+            for step in steps {
+                match step {
+                    Step::Refuse { agent, leaf, cpus, until } => {
+                        filters.refuse(agent, leaf, &offered[cpus as usize - 1], Time::from_secs(until));
+                        refusals.push((agent, leaf, cpus, until));
+                    }
+                    Step::ClearLeaf(cleared) => {
+                        filters.clear_leaf(cleared);
+                        refusals.retain(|(_, leaf, ..)| *leaf != cleared);
+                    }
+                    Step::ClearAgent(cleared) => {
+                        filters.clear_agent(cleared);
+                        refusals.retain(|(agent, ..)| *agent != cleared);
+                    }
+                    Step::Expire(now) => {
+                        filters.expire(Time::from_secs(now), |_| {});
+                        refusals.retain(|(.., until)| *until > now);
+                    }
+                }
+                for (agent, leaf, cpus) in (0..2).flat_map(|agent| {
+                    (60..70).flat_map(move |leaf| (1..=3).map(move |cpus| (agent, leaf, cpus)))
+                }) {
+                    let hidden = refusals.iter().any(|(other, of, most, _)| (*other, *of) == (agent, leaf) && *most >= cpus);
+                    prop_assert_eq!(filters.hides(agent, leaf, &offered[cpus as usize - 1]), hidden);
+                }
+            }
+        }
+    }
 
     #[test]
     fn refusing_and_reviving_for_ever_keeps_little() {
