@@ -86,6 +86,13 @@ impl Cluster {
         cluster
     }
 
+    /// Limits the first framework's role to more than there is.
+    pub(crate) fn add_loose_quota(&mut self) {
+        let limit = "cpus:10000000".parse().expect("a valid limit");
+        let quota = Quota { limit, ..Quota::default() };
+        self.allocator.set_quota(&role(0, Roles::Own), &quota, false).expect("nothing is guaranteed");
+    }
+
     fn agent(&self, number: usize) -> AgentId {
         AgentId::new(format!("agent{number}")).expect("a valid id")
     }

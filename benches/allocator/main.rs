@@ -132,14 +132,25 @@ fn quota(c: &mut Criterion<CpuTime>) {
     });
 }
 
-/// A hundred of many agents change.
+/// A hundred of many agents change, without quotas and with one that binds nobody.
 fn few_change(c: &mut Criterion<CpuTime>) {
-    let whole = || {
-        let mut cluster = Cluster::of(50_000, 200, Roles::Own);
+    let whole = || Cluster::of(50_000, 200, Roles::Own);
+    let limited = || {
+        let mut cluster = whole();
+        cluster.add_loose_quota();
+        cluster
+    };
+    measure_few(c, "100 agents change in 50,000 x 200", whole);
+    measure_few(c, "100 agents change in 50,000 x 200, one role limited", limited);
+}
+
+fn measure_few(c: &mut Criterion<CpuTime>, name: &str, cluster: impl Fn() -> Cluster) {
+    let full = || {
+        let mut cluster = cluster();
         cluster.cycle();
         cluster
     };
-    measure::bench(c, "100 agents change in 50,000 x 200", whole, |cluster, figures| {
+    measure::bench(c, name, full, |cluster, figures| {
         figures.time(|| {
             cluster.recover_some(100);
             cluster.cycle()

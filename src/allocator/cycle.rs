@@ -2,6 +2,7 @@
 //! guarantees have been met.
 
 use std::borrow::Cow;
+use std::sync::atomic::Ordering;
 
 use rustc_hash::FxHashMap;
 
@@ -59,7 +60,7 @@ impl DrfAllocator {
         let mut candidates = std::mem::take(&mut self.urgent);
         if is_batch {
             // What one agent gives towards a guarantee makes room for offers of others.
-            if self.tree.has_quota() && self.waiting.are_any(&self.agents) {
+            if self.do_quotas_bind() && self.waiting.are_any(&self.agents) {
                 self.waiting.add_all();
             }
             candidates.absorb(&mut self.waiting);
@@ -73,6 +74,10 @@ impl DrfAllocator {
             if !are_sought {
                 agents = candidates.take(&self.agents);
             }
+        }
+        // What holds of agents that are not looked at holds on.
+        if candidates.are_all() {
+            *self.quotas_bind.get_mut() = false;
         }
         // Given back, as what it has allocated is of use again.
         candidates.clear();
@@ -106,7 +111,7 @@ impl DrfAllocator {
         }
         self.gather_at_once(now);
         // What was given towards a guarantee need not be kept back any more, so that there may be room for others.
-        if self.tree.has_quota() && offers.len() > before {
+        if self.do_quotas_bind() && offers.len() > before {
             self.waiting.add_all();
         }
     }
@@ -353,7 +358,9 @@ impl DrfAllocator {
         if self.tree.kept_back().is_empty() {
             return within.into_owned();
         }
-        let mut permitted = cut_to(&within.filter(is_charged), &most().minus_clamped(taken));
+        let charged = within.filter(is_charged);
+        let mut permitted = cut_to(&charged, &most().minus_clamped(taken));
+        self.note_cut(&charged, &permitted);
         permitted.add(&within.filter(|resource| !is_charged(resource)));
         permitted
     }
@@ -366,9 +373,21 @@ impl DrfAllocator {
         taken: &Quantities,
     ) -> Cow<'a, Resources> {
         let Some(room) = self.tree.room(leaf) else { return visible };
-        let mut within = cut_to_limits(&visible.filter(is_charged), &room.minus(taken));
+        let charged = visible.filter(is_charged);
+        let mut within = cut_to_limits(&charged, &room.minus(taken));
+        self.note_cut(&charged, &within);
         within.add(&visible.filter(|resource| !is_charged(resource)));
         Cow::Owned(within)
+    }
+
+    fn note_cut(&self, whole: &Resources, part: &Resources) {
+        if whole != part {
+            self.quotas_bind.store(true, Ordering::Relaxed);
+        }
+    }
+
+    pub(super) fn do_quotas_bind(&self) -> bool {
+        self.quotas_bind.load(Ordering::Relaxed)
     }
 
     /// What is free in the cluster beyond what must be kept back for guarantees that are not met.

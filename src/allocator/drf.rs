@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use super::agents::{Agent, AgentSlot, Agents, Amounts, Measured};
@@ -67,6 +68,10 @@ pub struct DrfAllocator {
     pub(super) batches: Batches,
     pub(super) maintenance: Maintenance,
     pub(super) gangs: Gangs,
+    /// Since all agents were looked at last, someone could not have something because of a limit or others' guarantees. As long as
+    /// that is not so, whatever becomes free makes no difference for agents that nobody wanted. Noted while only looking: atomic,
+    /// so that the allocator can be shared.
+    pub(super) quotas_bind: AtomicBool,
     pub(super) paused: bool,
     /// Shuffles agents, when that is wanted.
     pub(super) agent_order: Option<Random>,
@@ -136,10 +141,10 @@ impl DrfAllocator {
         self.deprived.outdate();
     }
 
-    /// An agent has more to offer. Where there are quotas, that can make room for offers of others.
+    /// An agent has more to offer. Where quotas bind, that can make room for offers of others.
     pub(super) fn agent_freed(&mut self, slot: AgentSlot) {
         self.waiting.add(slot);
-        if self.tree.has_quota() {
+        if self.do_quotas_bind() {
             self.waiting.add_all();
         }
     }

@@ -151,7 +151,7 @@ impl DrfAllocator {
         self.optimistic.answered(slot, leaf, resources);
         self.note_used(claim);
         // What is claimed towards a guarantee need not be kept back any more, so that there may be room for others.
-        if self.tree.has_quota() {
+        if self.do_quotas_bind() {
             self.waiting.add_all();
         }
         Ok(())
