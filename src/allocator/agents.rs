@@ -26,14 +26,36 @@ impl Amounts {
         for resource in resources {
             let is_copy = resource.is_shared() && before == Some(resource);
             before = Some(resource);
-            if let (Value::Scalar(amount), false) = (resource.value(), is_copy) {
-                amounts.scalars.push(resource.kind(), *amount);
-                if is_exempt(resource) {
-                    amounts.exempt.push(resource.kind(), *amount);
-                }
+            if !is_copy {
+                amounts.count(resource);
             }
         }
         amounts
+    }
+
+    /// Of all but shared volumes.
+    fn of_unshared(resources: &Resources) -> Self {
+        let mut amounts = Amounts::default();
+        resources
+            .iter()
+            .filter(|resource| !resource.is_shared())
+            .for_each(|resource| amounts.count(resource));
+        amounts
+    }
+
+    fn of_one(resource: &Resource) -> Self {
+        let mut amounts = Amounts::default();
+        amounts.count(resource);
+        amounts
+    }
+
+    fn count(&mut self, resource: &Resource) {
+        if let Value::Scalar(amount) = resource.value() {
+            self.scalars.push(resource.kind(), *amount);
+            if is_exempt(resource) {
+                self.exempt.push(resource.kind(), *amount);
+            }
+        }
     }
 }
 
@@ -72,7 +94,7 @@ impl Measured {
     /// What of it is reserved to whom, and counts for quotas.
     pub(super) fn reserved(&self) -> impl Iterator<Item = (&Role, Quantities)> {
         self.resources.iter().filter_map(|resource| {
-            let amounts = Amounts::of(&Resources::from(resource.clone())).scalars;
+            let amounts = Amounts::of_one(resource).scalars;
             let counts = !resource.is_revocable() && !amounts.is_empty();
             Some((resource.reserved_to()?, amounts)).filter(|_| counts)
         })
@@ -103,9 +125,19 @@ pub(super) struct Agent {
 /// What a leaf has more or less of.
 #[derive(Default)]
 pub(super) struct Change {
+    /// Without shared volumes.
     pub(super) amounts: Amounts,
+    /// Shared volumes of which it has the first copies, or the last any more.
+    pub(super) shared: Vec<SharedVolume>,
     /// It had nothing on the agent before, or has nothing any more.
     pub(super) is_first_or_last: bool,
+}
+
+/// A shared volume as it counts. A role, as a framework, has it once, however many below have copies.
+pub(super) struct SharedVolume {
+    pub(super) amounts: Amounts,
+    /// Other leaves that have copies.
+    pub(super) others: Vec<Leaf>,
 }
 
 impl Agent {
@@ -163,7 +195,7 @@ impl Agent {
 
     /// Gives a leaf resources, even more than there are: they may be in use already.
     pub(super) fn take(&mut self, leaf: Leaf, resources: &Resources) -> Change {
-        let change = self.note_taken(leaf, resources, || Amounts::of(resources));
+        let change = self.note_taken(leaf, resources, Amounts::of_unshared);
         if !self.overcommitted {
             let mut left = std::mem::take(&mut self.available).resources;
             self.overcommitted = left.try_subtract(&resources.unshared()).is_err();
@@ -178,7 +210,7 @@ impl Agent {
     pub(super) fn take_all(&mut self, leaf: Leaf) -> (Resources, Change) {
         let all = std::mem::take(&mut self.available);
         let amounts = all.amounts;
-        let change = self.note_taken(leaf, &all.resources, || amounts);
+        let change = self.note_taken(leaf, &all.resources, |_| amounts);
         (all.resources, change)
     }
 
@@ -186,16 +218,12 @@ impl Agent {
     pub(super) fn release(&mut self, leaf: Leaf, resources: &Resources) -> Option<Change> {
         let place = self.allocated.iter().position(|(holder, _)| *holder == leaf)?;
         let held = &mut self.allocated[place].1;
-        let before = resources.has_shared().then(|| Amounts::of(held));
         held.try_subtract(resources).ok()?;
-        let amounts = match before {
-            None => Amounts::of(resources),
-            Some(before) => before.minus(&Amounts::of(held)),
-        };
         let is_last = held.is_empty();
         if is_last {
             self.allocated.swap_remove(place);
         }
+        let shared = self.shared_only_beyond(leaf, resources);
         if self.overcommitted {
             self.settle();
         } else {
@@ -203,22 +231,23 @@ impl Agent {
             left.add(&resources.unshared());
             self.make_available(left);
         }
-        Some(Change { amounts, is_first_or_last: is_last })
+        Some(Change { amounts: Amounts::of_unshared(resources), shared, is_first_or_last: is_last })
     }
 
-    /// Turns resources that a leaf has into others, in the total too; `false`, and nothing changes, when it has not got them.
-    pub(super) fn convert(&mut self, leaf: Leaf, from: &Resources, into: &Resources) -> bool {
-        let Ok(mut total) = self.total.resources.checked_sub(from) else { return false };
-        let Some((_, held)) = self.allocated.iter_mut().find(|(holder, _)| *holder == leaf) else {
-            return false;
-        };
-        if held.try_subtract(from).is_err() {
-            return false;
-        }
-        held.add(into);
+    /// Turns resources that a leaf has into others, in the total too. What it has less, and what more; `None`, and nothing changes,
+    /// when it has not got them.
+    pub(super) fn convert(
+        &mut self,
+        leaf: Leaf,
+        from: &Resources,
+        into: &Resources,
+    ) -> Option<(Change, Change)> {
+        let mut total = self.total.resources.checked_sub(from).ok()?;
         total.add(into);
+        let less = self.release(leaf, from)?;
+        let more = self.note_taken(leaf, into, Amounts::of_unshared);
         self.set_total(total);
-        true
+        Some((less, more))
     }
 
     /// Turns resources that are free into others; `false`, and nothing changes, when they are not.
@@ -232,18 +261,34 @@ impl Agent {
         true
     }
 
-    fn note_taken(&mut self, leaf: Leaf, resources: &Resources, amounts: impl FnOnce() -> Amounts) -> Change {
-        let Some((_, held)) = self.allocated.iter_mut().find(|(holder, _)| *holder == leaf) else {
-            self.allocated.push((leaf, resources.clone()));
-            return Change { amounts: amounts(), is_first_or_last: true };
+    fn note_taken(
+        &mut self,
+        leaf: Leaf,
+        resources: &Resources,
+        amounts: impl FnOnce(&Resources) -> Amounts,
+    ) -> Change {
+        let shared = self.shared_only_beyond(leaf, resources);
+        let held = self.allocated.iter_mut().find(|(holder, _)| *holder == leaf);
+        let is_first_or_last = held.is_none();
+        match held {
+            Some((_, held)) => held.add(resources),
+            None => self.allocated.push((leaf, resources.clone())),
+        }
+        Change { amounts: amounts(resources), shared, is_first_or_last }
+    }
+
+    /// The shared volumes among these of which a leaf has no copies, with the others who have.
+    fn shared_only_beyond(&self, leaf: Leaf, resources: &Resources) -> Vec<SharedVolume> {
+        let mut volumes: Vec<_> = resources.iter().filter(|resource| resource.is_shared()).collect();
+        volumes.dedup();
+        let has = |held: &Resources, volume: &Resource| held.iter().any(|held| held == volume);
+        volumes.retain(|volume| self.held_by(leaf).is_none_or(|held| !has(held, volume)));
+        let others = |volume: &Resource| {
+            self.allocated.iter().filter(|(_, held)| has(held, volume)).map(|(leaf, _)| *leaf).collect()
         };
-        let before = resources.has_shared().then(|| Amounts::of(held));
-        held.add(resources);
-        let amounts = match before {
-            None => amounts(),
-            Some(before) => Amounts::of(held).minus(&before),
-        };
-        Change { amounts, is_first_or_last: false }
+        let counted =
+            |volume: &Resource| SharedVolume { amounts: Amounts::of_one(volume), others: others(volume) };
+        volumes.into_iter().map(counted).collect()
     }
 
     /// Works out what is available from what there is and who has what.
@@ -261,15 +306,6 @@ impl Agent {
         } else {
             resources.into()
         };
-    }
-}
-
-impl Amounts {
-    fn minus(&self, other: &Self) -> Self {
-        Amounts {
-            scalars: self.scalars.minus_clamped(&other.scalars),
-            exempt: self.exempt.minus_clamped(&other.exempt),
-        }
     }
 }
 
@@ -321,6 +357,15 @@ impl Agents {
     /// Those that have something to offer, in no order.
     pub(super) fn offering(&self) -> &SlotSet {
         &self.offering
+    }
+
+    /// Those that have something to offer and joined after another, in the order in which they joined.
+    pub(super) fn offering_after(&self, slot: AgentSlot) -> Vec<AgentSlot> {
+        let joined = |slot: &AgentSlot| self.get(*slot).map(|agent| agent.joined);
+        let mut later = self.offering.members().to_vec();
+        later.retain(|other| joined(other) > joined(&slot));
+        later.sort_unstable_by_key(joined);
+        later
     }
 
     /// The first that has any of these amounts to offer, of those from a place on in the order in which they joined, with the

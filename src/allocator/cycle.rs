@@ -105,14 +105,27 @@ impl DrfAllocator {
             if are_sought {
                 self.serve_demands(&mut cycle, offers);
             }
-            for agent in &agents {
-                self.serve(*agent, &mut cycle, offers);
-            }
+            self.serve_each(&mut agents, &mut cycle, offers);
         }
         self.gather_at_once(now);
         // What was given towards a guarantee need not be kept back any more, so that there may be room for others.
         if self.do_quotas_bind() && offers.len() > before {
             self.waiting.add_all();
+        }
+    }
+
+    /// Serves agents one after the other. When a gang's set gets complete, its framework may want what it did not want before: then all
+    /// later agents are served.
+    fn serve_each(&mut self, agents: &mut Vec<AgentSlot>, cycle: &mut Cycle, offers: &mut Vec<Allocation>) {
+        let mut served = 0;
+        while let Some(agent) = agents.get(served).copied() {
+            let complete = self.gangs.count_complete();
+            self.serve(agent, cycle, offers);
+            served += 1;
+            if self.gangs.count_complete() > complete && self.agent_order.is_none() {
+                agents.truncate(served);
+                agents.extend(self.agents.offering_after(agent));
+            }
         }
     }
 
@@ -267,7 +280,7 @@ impl DrfAllocator {
             self.tree.took(walk, leaf);
         }
         if !is_optimistic {
-            self.tree.add(leaf, &change.amounts);
+            self.tree.add(leaf, &change);
         }
         if is_met {
             self.tree.set_wants(leaf, false);

@@ -267,14 +267,16 @@ impl Allocator for DrfAllocator {
         if let Some(slot) = self.agents.slot(id) {
             self.let_go_of(slot);
         }
-        let Some((slot, agent)) = self.agents.remove(id) else { return };
+        let Some((slot, mut agent)) = self.agents.remove(id) else { return };
         self.filters.clear_agent(slot);
         self.maintenance.set(slot, None);
         self.count(agent.total(), false);
-        for (leaf, held) in agent.allocated() {
-            self.tree.subtract(*leaf, &Amounts::of(held));
-            self.take_back(*leaf, held);
-            self.note_emptied(*leaf);
+        for (leaf, held) in agent.allocated().to_vec() {
+            if let Some(change) = agent.release(leaf, &held) {
+                self.tree.subtract(leaf, &change);
+            }
+            self.take_back(leaf, &held);
+            self.note_emptied(leaf);
         }
         self.earmarks.forget_agent(slot);
         for (leaf, out) in self.optimistic.forget_agent(slot) {
@@ -452,7 +454,7 @@ impl Allocator for DrfAllocator {
             tracing::warn!(%agent, %framework, %role, %resources, "not allocated, so not recovered");
             return;
         };
-        self.tree.subtract(leaf, &change.amounts);
+        self.tree.subtract(leaf, &change);
         self.take_back(leaf, resources);
         self.note_refused(now, slot, leaf, resources, refuse);
         self.agent_freed(slot);
@@ -465,13 +467,12 @@ impl Allocator for DrfAllocator {
         let Allocation { framework, role, agent, resources } = allocation;
         let Some(slot) = self.agents.slot(agent) else { return };
         let Some(leaf) = self.leaf(framework, role) else { return };
-        let before = self.agents.get(slot).and_then(|agent| agent.held_by(leaf)).map(Amounts::of);
-        if self.change_total(slot, |agent| agent.convert(leaf, resources, into)) != Some(true) {
+        let converted = self.change_total(slot, |agent| agent.convert(leaf, resources, into)).flatten();
+        let Some((less, more)) = converted else {
             tracing::warn!(%agent, %framework, %role, %resources, "not allocated, so not converted");
             return;
-        }
-        let after = self.agents.get(slot).and_then(|agent| agent.held_by(leaf)).map(Amounts::of);
-        self.tree.convert(leaf, &before.unwrap_or_default(), &after.unwrap_or_default());
+        };
+        self.tree.convert(leaf, &less, &more);
         self.agent_freed(slot);
     }
 

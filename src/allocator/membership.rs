@@ -37,7 +37,7 @@ impl DrfAllocator {
         if let Some(membership) = framework.and_then(|framework| framework.membership_at(leaf)) {
             membership.held_on += usize::from(change.is_first_or_last);
         }
-        self.tree.note(leaf, &change.amounts);
+        self.tree.note(leaf, &change);
     }
 
     /// A leaf has nothing on some agent any more.
@@ -108,7 +108,9 @@ impl DrfAllocator {
         let holds = |(slot, agent): (_, &Agent)| agent.held_by(leaf).map(|held| (slot, held.clone()));
         let holdings: Vec<_> = self.agents.iter().filter_map(holds).collect();
         for (slot, held) in holdings {
-            self.agents.change(slot, |agent| agent.release(leaf, &held));
+            if let Some(change) = self.agents.change(slot, |agent| agent.release(leaf, &held)).flatten() {
+                self.tree.subtract(leaf, &change);
+            }
             self.agent_freed(slot);
         }
     }

@@ -141,7 +141,7 @@ impl DrfAllocator {
         {
             membership.held_on += usize::from(change.is_first_or_last);
         }
-        self.tree.add(leaf, &change.amounts);
+        self.tree.add(leaf, &change);
     }
 
     /// A set is complete. Its parts are the leaf's already.
@@ -219,7 +219,7 @@ impl DrfAllocator {
         let Some(change) = self.agents.change(slot, |agent| agent.release(leaf, resources)).flatten() else {
             return;
         };
-        self.tree.subtract(leaf, &change.amounts);
+        self.tree.subtract(leaf, &change);
         self.agent_freed(slot);
         if change.is_first_or_last {
             self.note_emptied(leaf);

@@ -115,6 +115,10 @@ impl Gangs {
         self.complete.drain(..)
     }
 
+    pub(super) fn count_complete(&self) -> usize {
+        self.complete.len()
+    }
+
     /// A leaf waits for a gang.
     pub(super) fn join(&mut self, leaf: Leaf) {
         let round = self.round + 1;

@@ -111,3 +111,32 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn what_a_gang_wants_beyond_its_least_is_offered_in_the_cycle_that_completes_its_set() {
+    let mut allocator = DrfAllocator::new(DrfOptions::default());
+    let (whole, half) = (Resources::cpus_mem(2000, 256), Resources::cpus_mem(1000, 0));
+    for name in ["a0", "a1"] {
+        allocator.add_agent(&agent(name), &AgentProfile::default(), &whole, &[]);
+    }
+    allocator.add_framework(&framework("f"), &FrameworkProfile::new(&[role("r")]));
+    let mut offers = Vec::new();
+    allocator.allocate(Time::ZERO, &mut offers);
+    // The gang's part of the second agent is hidden for longer than the first agent; more than that part is not hidden.
+    allocator.recover(Time::ZERO, &offers[0], Some(Duration::from_secs(1)));
+    let part = Allocation { resources: half.clone(), ..offers[1].clone() };
+    allocator.recover(Time::ZERO, &part, Some(Duration::from_secs(5)));
+    let rest = Allocation { resources: whole.minus_clamped(&half), ..offers[1].clone() };
+    allocator.recover(Time::ZERO, &rest, None);
+    let gang = DemandGroup::new(3, Resources::cpus_mem(500, 0).quantities()).starting_together(2);
+    allocator.set_demand(&framework("f"), &role("r"), Some(&[gang]));
+    offers.clear();
+    allocator.allocate(Time::ZERO, &mut offers);
+    assert_eq!(offers, []);
+    allocator.allocate(Time::from_secs(1), &mut offers);
+    let mut sets = Vec::new();
+    allocator.offer_sets(&mut sets);
+    assert_eq!(sets[0].allocations[0].agent, agent("a0"));
+    let offered: Vec<_> = offers.iter().map(|offer| (offer.agent.as_str(), &offer.resources)).collect();
+    assert_eq!(offered, [("a1", &whole)]);
+}

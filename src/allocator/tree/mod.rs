@@ -15,7 +15,7 @@ pub(super) use self::ledger::{Claim, Ledger, Standing};
 use self::order::Order;
 pub(super) use self::order::{Lane, Walk};
 use self::quota::Charges;
-use super::agents::{Agent, Amounts};
+use super::agents::{Agent, Amounts, Change};
 use super::demand::Demand;
 use super::frameworks::FrameworkSlot;
 use super::options::Ties;
@@ -180,12 +180,9 @@ impl RoleTree {
         self.insert(Kind::Framework(Box::new(member)), id.as_str().into(), own)
     }
 
-    /// Removes a leaf, and its role when nothing is left of it. What the leaf had is taken off its ancestors.
+    /// Removes a leaf that has nothing any more, and its role when nothing is left of it.
     pub(super) fn remove_leaf(&mut self, leaf: Leaf) {
         self.set_wants(leaf, false);
-        let node = &self.nodes[leaf];
-        let held = Amounts { scalars: node.allocated.clone(), exempt: node.charges.exempt.clone() };
-        self.subtract(leaf, &held);
         self.choosy -= usize::from(self.member(leaf).is_some_and(Member::is_choosy));
         let own = self.remove(leaf);
         if self.nodes[own].children == 0 {
@@ -290,17 +287,18 @@ impl RoleTree {
     }
 
     /// A leaf got one more allocation, outside a cycle.
-    pub(super) fn note(&mut self, leaf: Leaf, amounts: &Amounts) {
+    pub(super) fn note(&mut self, leaf: Leaf, got: &Change) {
         self.change(leaf, |node| {
             node.count += 1;
-            node.gain(amounts);
+            node.gain(&got.amounts);
         });
+        self.gain_shared(leaf, got);
     }
 
     /// A leaf got one more allocation, within a cycle: it and those above it move back in the order.
-    pub(super) fn add(&mut self, leaf: Leaf, amounts: &Amounts) {
-        if self.guaranteed > 0 {
-            self.note(leaf, amounts);
+    pub(super) fn add(&mut self, leaf: Leaf, got: &Change) {
+        if self.guaranteed > 0 || !got.shared.is_empty() {
+            self.note(leaf, got);
             self.rank_stale();
             return;
         }
@@ -308,7 +306,7 @@ impl RoleTree {
         while place != ROOT {
             let node = &mut self.nodes[place];
             node.count += 1;
-            node.gain(amounts);
+            node.gain(&got.amounts);
             let parent = node.parent;
             // Whoever has no competitor needs no new rank before there is one.
             if self.has_competitors(place) {
@@ -318,22 +316,50 @@ impl RoleTree {
             }
             place = parent;
         }
-        self.nodes[ROOT].gain(amounts);
+        self.nodes[ROOT].gain(&got.amounts);
     }
 
     /// A leaf has less.
-    pub(super) fn subtract(&mut self, leaf: Leaf, amounts: &Amounts) {
-        self.change(leaf, |node| node.lose(amounts));
+    pub(super) fn subtract(&mut self, leaf: Leaf, lost: &Change) {
+        self.change(leaf, |node| node.lose(&lost.amounts));
+        self.each_alone_in_having(leaf, lost, Node::lose);
     }
 
     /// What a leaf has turned into something else; that is no new allocation.
-    pub(super) fn convert(&mut self, leaf: Leaf, from: &Amounts, into: &Amounts) {
-        if from != into {
-            self.change(leaf, |node| {
-                node.lose(from);
-                node.gain(into);
-            });
+    pub(super) fn convert(&mut self, leaf: Leaf, from: &Change, into: &Change) {
+        self.change(leaf, |node| {
+            node.lose(&from.amounts);
+            node.gain(&into.amounts);
+        });
+        self.each_alone_in_having(leaf, from, Node::lose);
+        self.gain_shared(leaf, into);
+    }
+
+    fn gain_shared(&mut self, leaf: Leaf, got: &Change) {
+        self.each_alone_in_having(leaf, got, Node::gain);
+    }
+
+    /// Calls `count` with all nodes, from a leaf up, below which nobody else has copies of a shared volume.
+    fn each_alone_in_having(&mut self, leaf: Leaf, changed: &Change, count: fn(&mut Node, &Amounts)) {
+        for volume in &changed.shared {
+            let with_copies: Vec<Place> =
+                volume.others.iter().flat_map(|other| self.upwards(*other)).collect();
+            let alone: Vec<Place> =
+                self.upwards(leaf).take_while(|place| !with_copies.contains(place)).collect();
+            for place in alone {
+                count(&mut self.nodes[place], &volume.amounts);
+                if place != ROOT {
+                    self.mark_stale(place);
+                }
+            }
+            self.settle_guarantees(leaf);
         }
+    }
+
+    /// A node and all above it, up to the root.
+    fn upwards(&self, place: Place) -> impl Iterator<Item = Place> {
+        let above = |place: &Place| (*place != ROOT).then(|| self.nodes[*place].parent);
+        std::iter::successors(Some(place), above)
     }
 
     /// All roles, by name.
