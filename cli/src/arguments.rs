@@ -147,11 +147,24 @@ Example: apportion service --role web")]
         #[command(flatten)]
         task: TaskArguments,
     },
-    /// Say why a task does not run
-    #[command(after_help = "Example: apportion why nightly-1.merge.0.1")]
+    /// Say why a task does not run, or why frameworks have no offers
+    #[command(after_help = "\
+Without a task, it tells for each group of tasks that frameworks have said they wait for what stands in the way; where a framework \
+has not said what it waits for, of any offer.
+
+Example: apportion why nightly-1.merge.0.1
+For a framework: apportion why --framework batch
+For a role: apportion why --role research")]
     Why {
         /// The task
-        task: String,
+        #[arg(conflicts_with_all = ["framework", "role"])]
+        task: Option<String>,
+        /// What this framework waits for
+        #[arg(long)]
+        framework: Option<FrameworkId>,
+        /// What is waited for in this role
+        #[arg(long)]
+        role: Option<Role>,
     },
     /// Set a role's weight
     #[command(after_help = "\

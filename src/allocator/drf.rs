@@ -24,7 +24,7 @@ use super::{
     Unavailability,
 };
 use crate::protocol::framework::MAX_REFUSE;
-use crate::protocol::{AgentId, Explanation, FrameworkId, OfferMode, Weight};
+use crate::protocol::{AgentId, Explanation, FrameworkId, OfferMode, Waiting, Weight};
 use crate::resources::{Kind, Quantities, Resources, Role, Scalar, Share};
 use crate::time::Time;
 
@@ -548,5 +548,14 @@ impl Allocator for DrfAllocator {
 
     fn explain(&self, now: Time, framework: &FrameworkId, role: &Role, wanted: &Quantities) -> Explanation {
         self.why_not(now, framework, role, wanted)
+    }
+
+    fn explain_waiting(
+        &self,
+        now: Time,
+        framework: Option<&FrameworkId>,
+        role: Option<&Role>,
+    ) -> Vec<Waiting> {
+        self.why_waiting(now, framework, role)
     }
 }

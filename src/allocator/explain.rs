@@ -6,10 +6,10 @@ use super::DrfAllocator;
 use super::agents::{Agent, AgentSlot};
 use super::cycle::visible;
 use super::demand::Demand;
-use super::frameworks::Membership;
+use super::frameworks::{Framework, Membership};
 use super::gangs::Scope;
 use super::tree::{Leaf, Member};
-use crate::protocol::{DemandGroup, Explanation, FrameworkId, Obstacle};
+use crate::protocol::{DemandGroup, Explanation, FrameworkId, Obstacle, Waiting};
 use crate::resources::{Kind, Quantities, Role, Scalar};
 use crate::time::Time;
 
@@ -120,17 +120,35 @@ impl DrfAllocator {
         Explanation { task: None, wants, obstacles }
     }
 
-    /// Why each of the groups of tasks that a framework waits for is not offered anything; none when it has not said what it waits for.
-    pub fn explain_demand(
+    pub(super) fn why_waiting(
         &self,
         now: Time,
-        framework: &FrameworkId,
-        role: &Role,
-    ) -> Vec<(DemandGroup, Explanation)> {
-        let member = self.leaf(framework, role).and_then(|leaf| self.tree.member(leaf));
-        let groups =
-            member.and_then(|member| member.demand.as_ref()).into_iter().flat_map(Demand::open_groups);
-        groups.map(|group| (group.clone(), self.why_not(now, framework, role, &group.shape))).collect()
+        framework: Option<&FrameworkId>,
+        role: Option<&Role>,
+    ) -> Vec<Waiting> {
+        let is_asked_for = |(waiting, membership): &(&Framework, &Membership)| {
+            !membership.left
+                && framework.is_none_or(|framework| waiting.id == *framework)
+                && role.is_none_or(|role| membership.role == *role)
+        };
+        let mut asked_for: Vec<_> = self.frameworks.memberships().filter(is_asked_for).collect();
+        asked_for.sort_by_key(|(framework, membership)| (&framework.id, &membership.role));
+        let mut waiting = Vec::new();
+        for (Framework { id, .. }, Membership { role, leaf, .. }) in asked_for {
+            let demand = self.tree.member(*leaf).and_then(|member| member.demand.as_ref());
+            let groups: Vec<Option<&DemandGroup>> = match demand {
+                Some(demand) => demand.open_groups().map(Some).collect(),
+                None => vec![None],
+            };
+            for group in groups {
+                let anything = Quantities::new();
+                let wanted = group.map_or(&anything, |group| &group.shape);
+                let explanation = self.why_not(now, id, role, wanted);
+                let (framework, role, group) = (id.clone(), role.clone(), group.cloned());
+                waiting.push(Waiting { framework, role, group, explanation });
+            }
+        }
+        waiting
     }
 
     /// What keeps tasks from starting together.

@@ -43,7 +43,7 @@ pub use quota::QuotaError;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use crate::protocol::{AgentId, Explanation, FrameworkId, Weight};
+use crate::protocol::{AgentId, Explanation, FrameworkId, Waiting, Weight};
 pub use crate::protocol::{
     AgentProfile, AttributeConstraint, Capabilities, Capability, DemandGroup, FaultDomain, Limits,
     OfferConstraints, OfferMode, Pattern, PatternError, Predicate, Quota, Selector, Unavailability,
@@ -213,4 +213,13 @@ pub trait Allocator: Send {
 
     /// Why this framework is not offered `wanted` for `role` at `now`. Costs nothing when nobody asks.
     fn explain(&self, now: Time, framework: &FrameworkId, role: &Role, wanted: &Quantities) -> Explanation;
+
+    /// Why a framework, or all, are offered nothing for a role, or all of theirs, at `now`: for each group of tasks that they wait
+    /// for; or where they have not said what, for any offer at all. By framework and role.
+    fn explain_waiting(
+        &self,
+        now: Time,
+        framework: Option<&FrameworkId>,
+        role: Option<&Role>,
+    ) -> Vec<Waiting>;
 }

@@ -42,9 +42,10 @@ impl Master {
     pub(super) fn permit_call(&self, connection: ConnectionId, call: &OperatorCall) -> Result<(), Denied> {
         let permit = |action, role| self.permit(connection, action, role);
         match call {
-            OperatorCall::GetState | OperatorCall::GetRules | OperatorCall::Explain { .. } => {
-                permit(Action::View, None)
-            }
+            OperatorCall::GetState
+            | OperatorCall::GetRules
+            | OperatorCall::Explain { .. }
+            | OperatorCall::ExplainWaiting { .. } => permit(Action::View, None),
             OperatorCall::Request { .. } => permit(Action::Submit, None),
             OperatorCall::Kill { framework, task } => {
                 let owner = self.owner_of(framework.clone(), task).ok();

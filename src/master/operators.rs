@@ -62,6 +62,9 @@ impl Master {
                 Some(answer) => answer,
                 None => return,
             },
+            OperatorCall::ExplainWaiting { framework, role } => OperatorEvent::ExplainedWaiting(
+                self.allocator.explain_waiting(now, framework.as_ref(), role.as_ref()),
+            ),
             OperatorCall::Kill { framework, task } => match self.owner_of(framework, &task) {
                 Ok(framework) => {
                     self.kill(now, &framework, task, None, out);

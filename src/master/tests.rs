@@ -10,10 +10,10 @@ use super::{
 use crate::allocator::DrfAllocator;
 use crate::protocol::operator::OperatorRequest;
 use crate::protocol::{
-    AgentCall, AgentEvent, AgentId, AgentInfo, Command, CommandInfo, ConnectionId, ExecutorId, ExecutorInfo,
-    Exit, FrameworkInfo, HeldExecutor, HeldTask, Identity, IdentityKind, OfferInfo, Operation, OperatorCall,
-    OperatorEvent, Reason, RequestId, SchedulerCall, SchedulerEvent, TaskId, TaskInfo, TaskState, TaskStatus,
-    UpdateNumber, Work,
+    AgentCall, AgentEvent, AgentId, AgentInfo, Command, CommandInfo, ConnectionId, DemandGroup, ExecutorId,
+    ExecutorInfo, Exit, FrameworkInfo, HeldExecutor, HeldTask, Identity, IdentityKind, Obstacle, OfferInfo,
+    Operation, OperatorCall, OperatorEvent, Reason, RequestId, SchedulerCall, SchedulerEvent, TaskId,
+    TaskInfo, TaskState, TaskStatus, UpdateNumber, Work,
 };
 use crate::resources::{Resources, Role};
 use crate::time::Time;
@@ -432,6 +432,28 @@ fn requests_are_relayed_and_answered_once_their_framework_is_gone() {
         output,
         Output::ToOperator { answer, .. } if matches!(answer.event, OperatorEvent::Refused(_))
     )));
+}
+
+#[test]
+fn operators_learn_why_frameworks_wait() {
+    let (mut world, _) = World::with_offer();
+    let cpus = |cpus: u32| Resources::cpus_mem(cpus * 1000, 0).quantities();
+    let demand = Some(vec![DemandGroup::new(3, cpus(8))]);
+    world.call(FRAMEWORK, SchedulerCall::SetDemand { role: role(), demand });
+    world.connect(OPERATOR, IdentityKind::Operator, "me");
+    let mut ask = |role: Option<Role>| {
+        let call = OperatorCall::ExplainWaiting { framework: None, role };
+        let request = OperatorRequest { request: RequestId(7), call };
+        let out = world.input(Input::Operator { connection: OPERATOR, request });
+        let [Output::ToOperator { answer, .. }] = &out[..] else { panic!("{out:?}") };
+        let OperatorEvent::ExplainedWaiting(waiting) = &answer.event else { panic!("{answer:?}") };
+        waiting.clone()
+    };
+    let [waiting] = &ask(Some(role()))[..] else { panic!("one group is waited for") };
+    assert_eq!(waiting.group.as_ref().map(|group| (group.count, &group.shape)), Some((3, &cpus(8))));
+    assert!(waiting.explanation.obstacles.contains(&Obstacle::LargerThanAnyAgent { lacking: cpus(4) }));
+    assert_eq!(ask(Some("other".parse().unwrap())), []);
+    assert_eq!(ask(None).len(), 1);
 }
 
 #[test]

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::{DemandGroup, FrameworkId};
 use crate::resources::{Quantities, Role};
 use crate::time::Time;
 
@@ -24,6 +25,19 @@ impl Explanation {
     pub fn of(task: impl Into<String>, obstacle: Obstacle) -> Self {
         Explanation { task: Some(task.into()), wants: None, obstacles: vec![obstacle] }
     }
+}
+
+/// What a framework waits for in a role, and why it is not offered that now.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Waiting {
+    /// Which framework.
+    pub framework: FrameworkId,
+    /// In which of its roles.
+    pub role: Role,
+    /// The tasks that it waits for; `None` when it has not said: then the explanation is of any offer at all.
+    pub group: Option<DemandGroup>,
+    /// What stands in the way.
+    pub explanation: Explanation,
 }
 
 /// One reason why something is not happening now.

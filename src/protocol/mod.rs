@@ -40,7 +40,7 @@ pub use constraints::{AttributeConstraint, OfferConstraints, Predicate, Selector
 pub use demand::DemandGroup;
 pub use epoch::{Deposed, Epoch};
 pub use executor::{ExecutorCall, ExecutorEvent};
-pub use explanation::{Explanation, Obstacle};
+pub use explanation::{Explanation, Obstacle, Waiting};
 pub use framework::{
     Conflict, FrameworkInfo, OfferInfo, OfferMode, Operation, PreemptionNotice, SchedulerCall, SchedulerEvent,
 };

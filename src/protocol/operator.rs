@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use serde::{Deserialize, Serialize};
 
 use super::agent::{Attributes, FaultDomain};
-use super::explanation::Explanation;
+use super::explanation::{Explanation, Waiting};
 use super::framework::OfferMode;
 use super::identity::IdentityKind;
 use super::ids::{AgentId, FrameworkId, RequestId, TaskId};
@@ -81,6 +81,13 @@ pub enum OperatorCall {
     Explain {
         /// The task, as a person calls it.
         task: String,
+    },
+    /// Why do frameworks have no offers? Answered by [`OperatorEvent::ExplainedWaiting`].
+    ExplainWaiting {
+        /// Which; `None`: all.
+        framework: Option<FrameworkId>,
+        /// In which role; `None`: in all of theirs.
+        role: Option<Role>,
     },
     /// Stops a task. Answered by [`OperatorEvent::Done`].
     Kill {
@@ -159,6 +166,8 @@ pub enum OperatorEvent {
     },
     /// Why a task does not run.
     Explained(Explanation),
+    /// What frameworks wait for, and why they are not offered it; by framework, and role.
+    ExplainedWaiting(Vec<Waiting>),
     /// The rules that hold.
     Rules(Rules),
     /// It is done.

@@ -60,7 +60,10 @@ pub(crate) fn execute(Arguments { global, command }: Arguments) -> Result<(), Fa
         Command::Frameworks => lists::frameworks(&wait_for(context()?.state())?, json),
         Command::Logs { task, follow, stderr } => wait_for(logs::logs(&context()?, &task, follow, stderr)),
         Command::Kill { task } => wait_for(control::kill(&context()?, task, json)),
-        Command::Why { task } => wait_for(why::why(&context()?, task, json)),
+        Command::Why { task: Some(task), .. } => wait_for(why::why(&context()?, task, json)),
+        Command::Why { task: None, framework, role } => {
+            wait_for(why::why_waiting(&context()?, framework, role, json))
+        }
         Command::Weight { role, weight } => wait_for(control::weight(&context()?, role, weight, json)),
         Command::Quota { role, guarantee, limit, force } => {
             wait_for(control::quota(&context()?, role, Quota { guarantee, limit }, force, json))

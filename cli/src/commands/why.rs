@@ -2,7 +2,8 @@
 
 use std::fmt::Write;
 
-use apportion::protocol::{Explanation, OperatorCall, OperatorEvent};
+use apportion::protocol::{Explanation, FrameworkId, OperatorCall, OperatorEvent, Waiting};
+use apportion::resources::Role;
 
 use crate::context::Context;
 use crate::failure::Failure;
@@ -25,11 +26,46 @@ pub(super) fn told(explanation: &Explanation) -> String {
         let _ = write!(text, " waits for {wanted} in role {role}");
     }
     text.push('\n');
+    list_obstacles(&mut text, explanation);
+    text
+}
+
+/// Prints why frameworks have no offers.
+pub(crate) async fn why_waiting(
+    context: &Context,
+    framework: Option<FrameworkId>,
+    role: Option<Role>,
+    json: bool,
+) -> Result<(), Failure> {
+    let waiting = match context.ask(OperatorCall::ExplainWaiting { framework, role }).await? {
+        OperatorEvent::ExplainedWaiting(waiting) => waiting,
+        other => return Err(Failure::Answer(format!("{other:?}"))),
+    };
+    if json {
+        print_json(&waiting)
+    } else if waiting.is_empty() {
+        print("nobody waits for anything\n")
+    } else {
+        print(&waiting.iter().map(told_waiting).collect::<String>())
+    }
+}
+
+fn told_waiting(Waiting { framework, role, group, explanation }: &Waiting) -> String {
+    let wanted = match group {
+        Some(group) => format!("room for {} of {}", group.count, group.shape),
+        None => "offers".to_owned(),
+    };
+    let mut text = format!("{framework} waits for {wanted} in role {role}\n");
+    list_obstacles(&mut text, explanation);
+    text
+}
+
+fn list_obstacles(text: &mut String, explanation: &Explanation) {
     for obstacle in &explanation.obstacles {
+        // Writing to a string can't fail.
         let _ = writeln!(text, "- {obstacle}\n  {}", obstacle.remedy());
     }
     if explanation.obstacles.is_empty() {
         text.push_str("nothing is known to stand in its way\n");
     }
-    text
 }

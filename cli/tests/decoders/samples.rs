@@ -12,7 +12,7 @@ use apportion::protocol::{
     FrameworkInfo, HeldExecutor, HeldTask, IdentityKind, InverseOfferInfo, Obstacle, OfferConstraints,
     OfferId, OfferInfo, OfferMode, OfferSetId, Operation, OperatorCall, OperatorEvent, Predicate, Probe,
     Quota, Reason, RequestId, Rules, SchedulerCall, SchedulerEvent, Selector, StopPolicy, TaskId, TaskInfo,
-    TaskState, TaskStatus, Unavailability, UpdateNumber, Weight, Work,
+    TaskState, TaskStatus, Unavailability, UpdateNumber, Waiting, Weight, Work,
 };
 use apportion::resources::{Reservation, Resources, Role};
 use apportion::spec::Document;
@@ -256,6 +256,7 @@ pub(crate) fn operator_requests() -> Vec<OperatorRequest> {
         OperatorCall::GetState,
         OperatorCall::Request { framework: framework(), data: vec![1] },
         OperatorCall::Explain { task: "t1".to_owned() },
+        OperatorCall::ExplainWaiting { framework: None, role: Some(Role::any()) },
         OperatorCall::Kill { framework: Some(framework()), task: task_id() },
         OperatorCall::SetWeight { role: role(), weight: Weight::ONE },
         OperatorCall::SetQuota { role: role(), quota: quota(), force: true },
@@ -322,6 +323,12 @@ pub(crate) fn operator_answers() -> Vec<OperatorAnswer> {
         OperatorEvent::State(Box::new(state())),
         OperatorEvent::Reply { data: vec![1], last: false },
         OperatorEvent::Explained(explanation()),
+        OperatorEvent::ExplainedWaiting(vec![Waiting {
+            framework: framework(),
+            role: role(),
+            group: Some(demand()),
+            explanation: explanation(),
+        }]),
         OperatorEvent::Rules(rules()),
         OperatorEvent::Done,
         OperatorEvent::Token("token".to_owned()),

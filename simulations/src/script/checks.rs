@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use apportion::allocator::Allocator;
-use apportion::protocol::{AgentId, Explanation, FrameworkId};
+use apportion::protocol::{AgentId, Explanation, FrameworkId, Waiting};
 use apportion::resources::{Resources, Role};
 
 use super::expectations::offered;
@@ -46,28 +46,25 @@ impl World {
     }
 
     pub(super) fn explain_all(&mut self, explain: &form::Explain) -> Result<(), Wrong> {
-        let role = explain.role.as_ref().map(|role| role.0.clone());
-        let frameworks: Vec<(FrameworkId, Role)> = match (&explain.framework, role) {
-            (Some(framework), Some(role)) => vec![(framework.0.clone(), role)],
-            (Some(framework), None) => {
-                let roles = self.framework(&framework.0)?.roles.clone();
-                roles.into_iter().map(|role| (framework.0.clone(), role)).collect()
+        let framework = explain.framework.as_ref().map(|framework| &framework.0);
+        let role = explain.role.as_ref().map(|role| &role.0);
+        if let Some(framework) = framework {
+            self.framework(framework)?;
+        }
+        let waiting = self.allocator.explain_waiting(self.now, framework, role);
+        let wanted = &explain.resources.0;
+        if wanted.is_empty() {
+            for Waiting { framework, role, group, explanation } in waiting {
+                let group = group.map(|group| format!(", {} of {}", group.count, group.shape));
+                let title = format!("{framework} in {role}{}:", group.unwrap_or_default());
+                self.tell_why(title, lines(&explanation));
             }
-            (None, Some(role)) => {
-                let members = self.frameworks.iter().filter(|(_, profile)| profile.roles.contains(&role));
-                members.map(|(id, _)| (id.clone(), role.clone())).collect()
-            }
-            (None, None) => return Err("explain needs a framework or a role".into()),
-        };
-        for (framework, role) in frameworks {
-            let groups = self.allocator.explain_demand(self.now, &framework, &role);
-            if explain.resources.0.is_empty() && !groups.is_empty() {
-                for (group, explanation) in groups {
-                    let title = format!("{framework} in {role}, {} of {}:", group.count, group.shape);
-                    self.tell_why(title, lines(&explanation));
-                }
-            } else {
-                let lines = self.explain(&framework, &role, &explain.resources.0);
+        } else {
+            let mut members: Vec<_> =
+                waiting.into_iter().map(|waiting| (waiting.framework, waiting.role)).collect();
+            members.dedup();
+            for (framework, role) in members {
+                let lines = self.explain(&framework, &role, wanted);
                 self.tell_why(format!("{framework} in {role}:"), lines);
             }
         }
