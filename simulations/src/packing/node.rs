@@ -4,7 +4,27 @@ use super::{Demand, Models, TypicalDemand};
 use crate::random::Stream;
 
 /// A whole GPU, in thousandths.
-const WHOLE: u32 = 1000;
+pub(super) const WHOLE: u32 = 1000;
+
+/// The way in which a task asks for GPUs, as clustering tells tasks apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Affinity {
+    /// A part of one, whatever part.
+    Share,
+    /// So many.
+    Whole(u32),
+}
+
+impl Affinity {
+    /// That of a task; `None` without GPUs.
+    fn of(demand: &Demand) -> Option<Self> {
+        match (demand.gpus.count, demand.gpus.milli) {
+            (0, _) => None,
+            (1, milli) if milli < WHOLE => Some(Affinity::Share),
+            (count, _) => Some(Affinity::Whole(count)),
+        }
+    }
+}
 
 /// What is left of a machine.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,8 +37,8 @@ pub struct Node {
     pub gpus: Vec<u32>,
     /// The model of its GPUs.
     pub model: Models,
-    /// How many tasks run on it, by what they ask of GPUs.
-    tasks: Vec<((u32, u32), u32)>,
+    /// How many tasks with GPUs run on it, by the way in which they ask for them.
+    tasks: Vec<(Affinity, u32)>,
 }
 
 impl Node {
@@ -44,11 +64,7 @@ impl Node {
         for device in devices {
             self.gpus[*device] -= demand.gpus.milli;
         }
-        let kind = (demand.gpus.count, demand.gpus.milli);
-        match self.tasks.iter_mut().find(|(known, _)| *known == kind) {
-            Some((_, count)) => *count += 1,
-            None => self.tasks.push((kind, 1)),
-        }
+        self.count(demand, 1);
     }
 
     /// Gives back what a task took.
@@ -58,11 +74,21 @@ impl Node {
         for device in devices {
             self.gpus[*device] += demand.gpus.milli;
         }
-        let kind = (demand.gpus.count, demand.gpus.milli);
-        if let Some((_, count)) = self.tasks.iter_mut().find(|(known, _)| *known == kind) {
-            *count -= 1;
+        self.count(demand, -1);
+    }
+
+    fn count(&mut self, demand: &Demand, by: i32) {
+        let Some(affinity) = Affinity::of(demand) else { return };
+        match self.tasks.iter().position(|(known, _)| *known == affinity) {
+            Some(place) => {
+                self.tasks[place].1 = self.tasks[place].1.saturating_add_signed(by);
+                if self.tasks[place].1 == 0 {
+                    self.tasks.swap_remove(place);
+                }
+            }
+            None if by > 0 => self.tasks.push((affinity, 1)),
+            None => {}
         }
-        self.tasks.retain(|(_, count)| *count > 0);
     }
 
     /// What is idle of its GPUs, in thousandths.
@@ -70,19 +96,11 @@ impl Node {
         self.gpus.iter().map(|free| i64::from(*free)).sum()
     }
 
-    /// Whether nothing runs on it.
-    pub fn is_empty(&self) -> bool {
-        self.tasks.is_empty()
-    }
-
-    /// How many tasks run on it that ask for the same of GPUs, and how many others do that ask for any.
-    pub fn alike(&self, demand: &Demand) -> (u32, u32) {
-        let kind = (demand.gpus.count, demand.gpus.milli);
-        let of = |same: bool| {
-            let counted = self.tasks.iter().filter(|(known, _)| known.0 > 0 && (*known == kind) == same);
-            counted.map(|(_, count)| count).sum()
-        };
-        (of(true), of(false))
+    /// Whether tasks run on it that ask for GPUs in the same way, and whether others with GPUs do; `None` for a task without.
+    pub fn alike(&self, demand: &Demand) -> Option<(bool, bool)> {
+        let affinity = Affinity::of(demand)?;
+        let runs = |same: bool| self.tasks.iter().any(|(known, _)| (*known == affinity) == same);
+        Some((runs(true), runs(false)))
     }
 
     /// Devices for a task: those that are the fullest of those that fit; the first among equals. It fits.

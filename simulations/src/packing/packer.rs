@@ -76,26 +76,21 @@ impl Packer {
     }
 }
 
-/// The first node of the highest score. Stretched scores run from 0 to 100 over the nodes that fit, and are then cut to whole
-/// numbers, as the scheduler framework of Kubernetes does: it makes ties, which the first node wins.
+/// The first node of the highest score. Scores are cut to whole numbers, as the scheduler framework of Kubernetes has them: it makes
+/// ties, which the first node wins. Stretched scores run from 0 to 100 over the nodes that fit, and are whole too.
 fn best(cached: &[Cached], stretched: bool) -> Option<usize> {
     let scores = || {
         let choices = cached.iter().enumerate();
-        choices.filter_map(|(node, cached)| Some((node, cached.choice.as_ref()?.score)))
+        choices.filter_map(|(node, cached)| Some((node, cached.choice.as_ref()?.score as i64)))
     };
-    let (low, high) = scores().fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), (_, score)| {
-        (low.min(score), high.max(score))
-    });
-    let rank = |score: f64| {
-        if !stretched {
-            score
-        } else if high > low {
-            ((score - low) / (high - low) * 100.0).trunc()
-        } else {
-            0.0
-        }
+    let (low, high) =
+        scores().fold((i64::MAX, i64::MIN), |(low, high), (_, score)| (low.min(score), high.max(score)));
+    let rank = |score: i64| match stretched {
+        true if high > low => (score - low) * 100 / (high - low),
+        true => 0,
+        false => score,
     };
-    let mut best: Option<(usize, f64)> = None;
+    let mut best: Option<(usize, i64)> = None;
     for (node, score) in scores() {
         let rank = rank(score);
         if best.is_none_or(|(_, highest)| rank > highest) {

@@ -1,7 +1,9 @@
-//! The policies: which node, and which of its devices.
+//! The policies: which node, and which of its devices. Formulas are those of the FGD paper's artifact
+//! (hkust-adsl/kubernetes-scheduler-simulator, with its options `merge` and `max` for the dot product).
 
 use serde::{Deserialize, Serialize};
 
+use super::node::WHOLE;
 use super::{Demand, Node, TypicalDemand};
 
 /// Which of the nodes that a task fits it goes to.
@@ -20,7 +22,7 @@ pub enum Policy {
     DotProduct,
     /// Devices in use first, then free devices of nodes in use, then empty nodes.
     GpuPacking,
-    /// Nodes on which tasks run that ask for the same of GPUs.
+    /// Nodes on which only tasks run that ask for GPUs in the same way: for parts, or for as many.
     GpuClustering,
     /// The least growth of fragmentation.
     Fgd,
@@ -29,7 +31,7 @@ pub enum Policy {
 /// The largest node of the authors' cluster: what is left is divided by it.
 const LARGEST: (f64, f64) = (128_000.0, 8000.0);
 
-/// A node's score for a demand, and the devices to take; the higher, the better.
+/// A node's score for a demand, from 0 to 100, and the devices to take; the higher, the better.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Choice {
     pub(crate) score: f64,
@@ -42,19 +44,19 @@ impl Policy {
         let devices = node.fullest_devices(demand);
         let score = match self {
             Policy::FirstFit | Policy::Random => 0.0,
-            Policy::BestFit => -left(node, demand),
-            Policy::WorstFit => left(node, demand),
-            Policy::DotProduct => -dot_product(node, demand),
-            Policy::GpuPacking => packing(node, demand, &devices),
-            Policy::GpuClustering => clustering(node, demand),
+            Policy::BestFit => 100.0 * (1.0 - left(node, demand)),
+            Policy::WorstFit => 100.0 * left(node, demand),
+            Policy::DotProduct => 100.0 * (1.0 - dot_product(node, demand)),
+            Policy::GpuPacking => packing(node, demand, &devices) as f64,
+            Policy::GpuClustering => clustering(node, demand) as f64,
             Policy::Fgd => return fragmentation_descent(node, demand, typical),
         };
         Choice { score, devices }
     }
 
-    /// Whether scores are stretched over the nodes that fit before they are cut to whole numbers from 0 to 100.
+    /// Whether scores, cut to whole numbers, are stretched to run from 0 to 100 over the nodes that fit.
     pub(super) fn is_stretched(self) -> bool {
-        !matches!(self, Policy::Fgd | Policy::FirstFit | Policy::Random)
+        matches!(self, Policy::BestFit | Policy::WorstFit)
     }
 }
 
@@ -68,32 +70,38 @@ fn left(node: &Node, demand: &Demand) -> f64 {
 fn dot_product(node: &Node, demand: &Demand) -> f64 {
     let cpu = node.cpu as f64 / LARGEST.0 * (demand.cpu as f64 / LARGEST.0);
     let gpu = node.idle() as f64 / LARGEST.1 * (demand.gpu_milli() as f64 / LARGEST.1);
-    cpu + gpu
+    (cpu + gpu) / 2.0
 }
 
-fn packing(node: &Node, demand: &Demand, devices: &[usize]) -> f64 {
-    let idle = node.idle() as f64 / LARGEST.1;
+/// Devices in use, the fuller the better: 51 to 100; free devices of nodes in use, the fewer the better: 33 to 49; those of idle nodes,
+/// the smaller the better: up to 32.
+fn packing(node: &Node, demand: &Demand, devices: &[usize]) -> i64 {
     if demand.gpus.count == 0 {
-        return if node.is_empty() { 0.0 } else { 1.0 - idle };
+        return 0;
     }
-    let in_use = devices.iter().any(|device| node.gpus[*device] < 1000);
-    match (in_use, node.is_empty()) {
-        // The fuller, the better; those of the same rank are told apart by what is left.
-        (true, _) => 3.0 - idle,
-        (false, false) => 2.0 - idle,
-        (false, true) => 0.0,
+    if node.gpus.iter().all(|free| *free == WHOLE) {
+        let devices = node.gpus.len() as i64;
+        return (33 - devices).max(devices);
     }
+    let free = devices.iter().filter(|device| node.gpus[**device] == WHOLE).count() as i64;
+    if free > 0 {
+        return (50 - free).max(33);
+    }
+    let left: i64 = devices.iter().map(|device| i64::from(node.gpus[*device]) / 10).sum();
+    (100 - left / 10).max(50)
 }
 
-fn clustering(node: &Node, demand: &Demand) -> f64 {
-    let (same, others) = node.alike(demand);
-    let idle = node.idle() as f64 / LARGEST.1;
-    match (same, others) {
-        (0, 0) => 1.0 - idle,
-        (0, _) => -idle,
-        (_, 0) => 3.0 - idle,
-        (_, _) => 2.0 - idle,
-    }
+/// By the tasks with GPUs that run on the node: only such that ask for GPUs in the same way, those among others, none, only others; within
+/// each of these, the fuller the better.
+fn clustering(node: &Node, demand: &Demand) -> i64 {
+    let Some((same, others)) = node.alike(demand) else { return 0 };
+    let base = match (same, others) {
+        (true, false) => 75,
+        (true, true) => 50,
+        (false, false) => 25,
+        (false, true) => 0,
+    };
+    base + 25 * (LARGEST.1 as i64 - node.idle()) / LARGEST.1 as i64
 }
 
 fn fragmentation_descent(node: &Node, demand: &Demand, typical: &[TypicalDemand]) -> Choice {
