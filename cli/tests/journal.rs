@@ -15,7 +15,7 @@ fn json(state: &Path, arguments: &[&str]) -> Value {
 
 /// Runs four tasks of a core each, one after the other, since there is one core.
 fn record(folder: &Path, state: &Path, journal: &str) -> String {
-    let master = ["master", "--listen", "127.0.0.1:0", "--journal", journal];
+    let master = ["master", "--listen", "127.0.0.1:0", "--journal", journal, "--preemption", "fair-share"];
     let mut master = Background::start(state, &master);
     master.master();
     let _batch = Background::start(state, &["batch", "--role", "research"]);
@@ -81,6 +81,7 @@ fn a_journal_replays_to_the_same_decisions_and_on() {
         &["sim", "whatif", &journal, "--scenario", "--from", &format!("{}ms", (end * 500.0) as u64)],
     );
     assert_eq!(scenario["schema"], 1, "{scenario:#}");
+    assert_eq!(scenario["allocator"]["preemption"], "fair-share", "the allocator is like the master's");
 
     // A torn tail is tolerated, damage is told with its place.
     let file = std::fs::read_dir(&path).expect("a folder").next().expect("a file").expect("an entry").path();

@@ -542,6 +542,10 @@ impl Allocator for DrfAllocator {
         waited_for.into_iter().flatten().min().map(|until| self.batches.next(until))
     }
 
+    fn drf_options(&self) -> Option<&DrfOptions> {
+        Some(&self.options)
+    }
+
     fn shares(&self) -> Vec<RoleShare> {
         self.tree.roles().iter().map(|view| self.role_share(view)).collect()
     }

@@ -208,6 +208,11 @@ pub trait Allocator: Send {
     /// when a refusal expires, `None` when only a change can bring anything.
     fn next_deadline(&self) -> Option<Time>;
 
+    /// What another one like this is made with, where that is a [`DrfAllocator`]: what journals record, to be replayed.
+    fn drf_options(&self) -> Option<&DrfOptions> {
+        None
+    }
+
     /// Every role in use or with a weight of its own, by name; ancestors of roles in use are among them.
     fn shares(&self) -> Vec<RoleShare>;
 

@@ -8,7 +8,7 @@ use super::preemption::PreemptionOptions;
 use crate::resources::{Kind, Quantities, Resources};
 
 /// What can be set about a [`DrfAllocator`](super::DrfAllocator).
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct DrfOptions {
     /// Less than this is not offered: one of these amounts suffices, and without any, everything is offered. Mesos'
     /// default: 0.01 cpus or 32 MiB.
@@ -35,7 +35,7 @@ pub struct DrfOptions {
 }
 
 /// Who is served first.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Sorter {
     /// Whoever is furthest below its fair share.
     #[default]

@@ -14,6 +14,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use super::RuntimeError;
+use crate::allocator::Allocator;
 use crate::master::journal::{Entry, HEADER, OutputsHash};
 use crate::master::{Input, Output};
 use crate::protocol::Epoch;
@@ -54,6 +55,7 @@ impl Recorder {
         config: JournalConfig,
         now: Time,
         epoch: Epoch,
+        allocator: &dyn Allocator,
         registry: Option<&[Record]>,
     ) -> Result<Self, RuntimeError> {
         let folder = config.folder.clone();
@@ -68,7 +70,7 @@ impl Recorder {
         let mut recorder =
             Recorder { config, run, segment: 0, out, closed, open, inputs: 0, frame: Vec::new() };
         recorder.next_segment().map_err(failed)?;
-        recorder.append(&Entry::begin(now, epoch, registry.is_some()));
+        recorder.append(&Entry::begin(now, epoch, allocator.drf_options(), registry.is_some()));
         for record in registry.unwrap_or_default() {
             recorder.append(&Entry::Record(std::borrow::Cow::Borrowed(record)));
         }
@@ -81,9 +83,10 @@ impl Recorder {
         config: Option<&JournalConfig>,
         now: Time,
         epoch: Epoch,
+        allocator: &dyn Allocator,
         registry: Option<&[Record]>,
     ) -> Result<Option<Self>, RuntimeError> {
-        config.map(|config| Self::start(config.clone(), now, epoch, registry)).transpose()
+        config.map(|config| Self::start(config.clone(), now, epoch, allocator, registry)).transpose()
     }
 
     /// The master is told something.
@@ -189,6 +192,7 @@ fn make_room(folder: &Path, run: u64, bytes: u64) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::allocator::DrfAllocator;
     use crate::master::journal::JournalReader;
     use crate::protocol::ConnectionId;
 
@@ -205,8 +209,14 @@ mod tests {
         let config = JournalConfig { folder: folder.path().join("journal"), max_bytes: 1 << 30 };
         let input = Input::Disconnected { connection: ConnectionId(1) };
         for _ in 0..2 {
-            let mut recorder =
-                Recorder::start(config.clone(), Time::from_secs(5), Epoch::FIRST, None).unwrap();
+            let mut recorder = Recorder::start(
+                config.clone(),
+                Time::from_secs(5),
+                Epoch::FIRST,
+                &DrfAllocator::default(),
+                None,
+            )
+            .unwrap();
             recorder.input(Time::from_secs(6), &input);
             recorder.outputs(&[]);
             recorder.flush();
@@ -228,7 +238,9 @@ mod tests {
         let config = JournalConfig { folder: folder.path().to_owned(), max_bytes: SEGMENT_BYTES };
         std::fs::write(folder.path().join(name(1, 1)), vec![0; 1000]).unwrap();
         std::fs::write(folder.path().join("other"), "stays").unwrap();
-        let mut recorder = Recorder::start(config, Time::from_secs(5), Epoch::FIRST, None).unwrap();
+        let mut recorder =
+            Recorder::start(config, Time::from_secs(5), Epoch::FIRST, &DrfAllocator::default(), None)
+                .unwrap();
         let names = |folder: &Path| -> Vec<String> {
             let name = |path: &PathBuf| path.file_name().unwrap().to_str().unwrap().to_owned();
             files(folder).iter().map(name).collect()

@@ -111,8 +111,9 @@ impl MasterServer {
         allocator: impl Allocator + 'static,
         shutdown: Shutdown,
     ) -> Result<Self, RuntimeError> {
-        let (machine, clock) = (Master::new(allocator), Clock::start());
-        let recorder = Recorder::start_if_asked(config.journal.as_ref(), clock.now(), Epoch::FIRST, None)?;
+        let (clock, journal) = (Clock::start(), config.journal.as_ref());
+        let recorder = Recorder::start_if_asked(journal, clock.now(), Epoch::FIRST, &allocator, None)?;
+        let machine = Master::new(allocator);
         let (endpoint, admission) = listen(config)?;
         let leads = Box::new(|| true);
         Self::serve(Term { endpoint, admission, machine, recorder, clock, store: None, leads }, shutdown)
@@ -244,7 +245,7 @@ pub(super) fn restored(
     let mut records = store.load()?;
     records.retain(|record| !record.is_of_admission());
     let now = clock.now();
-    let recorder = Recorder::start_if_asked(journal, now, epoch, Some(&records))?;
+    let recorder = Recorder::start_if_asked(journal, now, epoch, &allocator, Some(&records))?;
     Ok((Master::new(allocator).in_epoch(epoch).with_registry(now, records), recorder))
 }
 

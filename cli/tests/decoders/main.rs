@@ -12,6 +12,7 @@ use std::fmt::Debug;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
+use apportion::allocator::DrfOptions;
 use apportion::master::Input;
 use apportion::master::journal::{Entry, HEADER, JournalReader, OutputsHash};
 use apportion::net::JoinToken;
@@ -115,7 +116,8 @@ fn records_of_the_registry() {
 #[test]
 fn journals_of_masters() {
     let mut sample = HEADER.to_vec();
-    encode_frame(&Entry::begin(Time::ZERO, Epoch::FIRST, true), &mut sample).expect("a sample");
+    encode_frame(&Entry::begin(Time::ZERO, Epoch::FIRST, Some(&DrfOptions::default()), true), &mut sample)
+        .expect("a sample");
     for call in samples::scheduler_calls() {
         let input = Input::Scheduler { connection: ConnectionId(1), call };
         encode_frame(&Entry::input(Time::from_secs(1), &input), &mut sample).expect("a sample");

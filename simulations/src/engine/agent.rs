@@ -5,8 +5,9 @@ use apportion::protocol::{
     TaskStatus, UpdateNumber,
 };
 use apportion::time::Time;
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
 
+use super::record::Outcome;
 use crate::scenario::AgentModel;
 
 /// A task that runs, as its agent calls it.
@@ -21,7 +22,7 @@ pub(super) enum Deed {
     /// Starts a task; its driver gives the run its number by [`TimerAgent::started`].
     Start(FrameworkId, TaskInfo),
     /// Stops a run that was to go on.
-    Stopped(RunId),
+    Stopped(RunId, Outcome),
 }
 
 #[derive(Debug)]
@@ -36,6 +37,8 @@ pub(super) struct TimerAgent {
     id: AgentId,
     running: FxHashMap<RunId, Running>,
     by_task: FxHashMap<(FrameworkId, TaskId), RunId>,
+    /// Those that are to make room for others, if they are stopped.
+    to_make_room: FxHashSet<RunId>,
     /// It has failed: it hears nothing.
     is_down: bool,
 }
@@ -43,13 +46,31 @@ pub(super) struct TimerAgent {
 impl TimerAgent {
     /// An agent with nothing running.
     pub(super) fn new(id: AgentId) -> Self {
-        TimerAgent { id, running: FxHashMap::default(), by_task: FxHashMap::default(), is_down: false }
+        TimerAgent {
+            id,
+            running: FxHashMap::default(),
+            by_task: FxHashMap::default(),
+            to_make_room: FxHashSet::default(),
+            is_down: false,
+        }
+    }
+
+    /// Whether a task, if it runs here, is to make room for others.
+    pub(super) fn make_room(&mut self, task: &(FrameworkId, TaskId), makes_room: bool) {
+        if let Some(run) = self.by_task.get(task) {
+            if makes_room {
+                self.to_make_room.insert(*run);
+            } else {
+                self.to_make_room.remove(run);
+            }
+        }
     }
 
     /// It fails; returns what ran on it.
     pub(super) fn fail(&mut self) -> Vec<RunId> {
         self.is_down = true;
         self.by_task.clear();
+        self.to_make_room.clear();
         let mut lost: Vec<RunId> = self.running.drain().map(|(run, _)| run).collect();
         lost.sort_unstable_by_key(|run| run.0);
         lost
@@ -88,7 +109,9 @@ impl TimerAgent {
             AgentEvent::Kill { framework, task, .. } => {
                 let run = self.by_task.get(&(framework, task)).copied();
                 if let Some(run) = run {
-                    out.push(Deed::Stopped(run));
+                    let makes_room = self.to_make_room.remove(&run);
+                    let outcome = if makes_room { Outcome::Preempted } else { Outcome::Killed };
+                    out.push(Deed::Stopped(run, outcome));
                     out.extend(self.end(now, run, TaskState::Killed).map(Deed::Say));
                 }
             }
@@ -97,7 +120,7 @@ impl TimerAgent {
                 let mut runs: Vec<RunId> = of_it.map(|(run, _)| *run).collect();
                 runs.sort_unstable_by_key(|run| run.0);
                 for run in runs {
-                    out.push(Deed::Stopped(run));
+                    out.push(Deed::Stopped(run, Outcome::Killed));
                     out.extend(self.end(now, run, TaskState::Killed).map(Deed::Say));
                 }
             }

@@ -16,6 +16,8 @@ pub enum Outcome {
     Failed,
     /// It was stopped on request.
     Killed,
+    /// It made room for others; it runs again.
+    Preempted,
     /// Its agent failed; it runs again.
     Lost,
 }
@@ -28,6 +30,7 @@ impl Outcome {
             Outcome::Finished => "finished",
             Outcome::Failed => "failed",
             Outcome::Killed => "killed",
+            Outcome::Preempted => "preempted",
             Outcome::Lost => "lost",
         }
     }
@@ -93,7 +96,7 @@ impl FrameworkRecord {
         match outcome {
             Outcome::Running | Outcome::Finished => false,
             Outcome::Failed | Outcome::Killed => self.retries,
-            Outcome::Lost => true,
+            Outcome::Preempted | Outcome::Lost => true,
         }
     }
 }

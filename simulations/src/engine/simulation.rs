@@ -7,7 +7,7 @@ use apportion::master::{Input, Master, Output};
 use apportion::protocol::operator::OperatorRequest;
 use apportion::protocol::{
     AgentEvent, ConnectionId, FrameworkId, Identity, IdentityKind, OperatorCall, RequestId, SchedulerCall,
-    SchedulerEvent, TaskInfo, TaskState,
+    SchedulerEvent, TaskId, TaskInfo, TaskState,
 };
 use apportion::resources::{Quantities, Role};
 use apportion::scheduler::{SchedulerInput, SchedulerProcess};
@@ -563,6 +563,8 @@ impl Simulation {
                     SchedulerEvent::Rescind(offers) => {
                         self.seats[framework as usize].record.rescinds += offers.len() as u64;
                     }
+                    SchedulerEvent::Preemption(notice) => self.make_room(framework, &notice.task, true),
+                    SchedulerEvent::PreemptionCancelled(task) => self.make_room(framework, task, false),
                     _ => {}
                 }
                 self.tell_framework(framework, SchedulerInput::Event(event));
@@ -581,6 +583,14 @@ impl Simulation {
                 }
                 self.carry_out_effects();
             }
+        }
+    }
+
+    /// A framework hears whether a task of it is to make room for others.
+    fn make_room(&mut self, framework: u32, task: &TaskId, makes_room: bool) {
+        if let Core::Full { agents, .. } = &mut self.core {
+            let task = (self.names[framework as usize].clone(), task.clone());
+            agents.iter_mut().for_each(|agent| agent.make_room(&task, makes_room));
         }
     }
 
@@ -620,7 +630,7 @@ impl Simulation {
                     agents[agent as usize].started(run, framework, task.id);
                 }
             }
-            Deed::Stopped(run) => self.close(run, Outcome::Killed),
+            Deed::Stopped(run, outcome) => self.close(run, outcome),
         }
     }
 
@@ -738,10 +748,12 @@ impl Simulation {
 
 fn allocator(model: &Model) -> Result<DrfAllocator, RunError> {
     let AllocatorTable { interval, batches_only, ties, .. } = model.allocator;
+    let preemption = model.allocator.preemption();
     let mut allocator = DrfAllocator::new(DrfOptions {
         allocation_interval: interval.duration(),
         allocate_on_events: !batches_only,
         ties,
+        preemption,
         ..DrfOptions::default()
     });
     for role in model.roles.iter().filter(|role| !role.quota.is_default()) {

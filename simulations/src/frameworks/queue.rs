@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use apportion::protocol::{
-    ExecutorInfo, FrameworkInfo, RequestId, TaskId, TaskInfo, TaskState, TaskStatus, Work,
+    ExecutorInfo, FrameworkInfo, Reason, RequestId, TaskId, TaskInfo, TaskState, TaskStatus, Work,
 };
 use apportion::resources::{Quantities, Role, Shape};
 use apportion::scheduler::{Ack, Alignment, Driver, Offer, Scheduler, Subscription, TaskRequest};
@@ -359,6 +359,12 @@ impl QueueFramework {
         self.revive(driver);
     }
 
+    /// A task that was cut short through no fault of its own waits again.
+    fn run_again(&mut self, driver: &mut Driver, job: u32, index: u32) {
+        self.relaunch(job, index);
+        self.declare(driver);
+    }
+
     /// A task is to be launched again.
     fn relaunch(&mut self, job: u32, index: u32) {
         self.line.add_tasks(self.job(job).class, 1);
@@ -447,9 +453,9 @@ impl Scheduler for QueueFramework {
                 self.declare(driver);
             }
             match status.state {
-                TaskState::Lost | TaskState::Dropped | TaskState::Gone => {
-                    self.relaunch(job, index);
-                    self.declare(driver);
+                TaskState::Lost | TaskState::Dropped | TaskState::Gone => self.run_again(driver, job, index),
+                TaskState::Killed if status.reason == Some(Reason::Preempted) => {
+                    self.run_again(driver, job, index);
                 }
                 _ if self.refusals.any() && self.has_to_gather(driver.now()) => self.gather(driver),
                 _ => {}

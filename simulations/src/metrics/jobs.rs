@@ -91,7 +91,7 @@ pub fn job_times(model: &Model, record: &Record) -> Vec<JobTimes> {
             Outcome::Finished => job.finished += 1,
             Outcome::Running => continue,
             outcome if record.frameworks[job.framework].runs_again(outcome) => continue,
-            Outcome::Failed | Outcome::Killed | Outcome::Lost => job.failed += 1,
+            Outcome::Failed | Outcome::Killed | Outcome::Preempted | Outcome::Lost => job.failed += 1,
         }
         job.ended = job.ended.max(Some(run.end));
     }

@@ -226,7 +226,7 @@ fn counts(model: &Model, record: &Record, jobs: &[JobTimes]) -> Vec<Counts> {
             Outcome::Running => count.running += 1,
             Outcome::Finished => count.finished += 1,
             outcome if record.frameworks[task.framework as usize].runs_again(outcome) => count.lost += 1,
-            Outcome::Failed | Outcome::Killed | Outcome::Lost => count.failed += 1,
+            Outcome::Failed | Outcome::Killed | Outcome::Preempted | Outcome::Lost => count.failed += 1,
         }
     }
     counts

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::path::PathBuf;
 
-use apportion::allocator::{Allocator, DrfAllocator};
+use apportion::allocator::{Allocator, DrfAllocator, DrfOptions};
 use apportion::master::journal::{Entry, OutputsHash};
 use apportion::master::{Input, Master, Output};
 use apportion::protocol::operator::ClusterState;
@@ -66,6 +66,8 @@ pub struct ReplayState {
     pub torn_bytes: usize,
 }
 
+const OWN_ALLOCATOR: &str = "the master had an allocator of its own, and is replayed with the same";
+
 /// A master that is told again what it was told.
 pub struct Replay<'a> {
     entries: Entries<'a>,
@@ -75,19 +77,24 @@ pub struct Replay<'a> {
     /// An input that is read and not yet due.
     next: Option<(Time, Input)>,
     pub(super) peers: FxHashMap<ConnectionId, Identity>,
+    /// What its allocator was made with, if that is known.
+    pub(super) options: Option<DrfOptions>,
     state: ReplayState,
 }
 
 impl<'a> Replay<'a> {
-    /// A replay by the allocator that `apportion master` has.
+    /// A replay by an allocator like the one that the master had.
     ///
     /// # Errors
-    /// When the journal can't be read.
+    /// When the journal can't be read, or the master's allocator was someone's own.
     pub fn new(journal: &'a Journal) -> Result<Self, ReplayError> {
-        Self::with_allocator(journal, DrfAllocator::default())
+        Self::begin(journal, |entries, options| {
+            let options = options.ok_or_else(|| disorder(entries, OWN_ALLOCATOR))?;
+            Ok(DrfAllocator::new(*options))
+        })
     }
 
-    /// A replay by an allocator, which should be like that of the master.
+    /// A replay by an allocator of one's own, which should be like that of the master.
     ///
     /// # Errors
     /// When the journal can't be read.
@@ -95,10 +102,21 @@ impl<'a> Replay<'a> {
         journal: &'a Journal,
         allocator: impl Allocator + 'static,
     ) -> Result<Self, ReplayError> {
+        Self::begin(journal, |_, _| Ok(allocator))
+    }
+
+    fn begin<A: Allocator + 'static>(
+        journal: &'a Journal,
+        allocator: impl FnOnce(&Entries<'a>, Option<Box<DrfOptions>>) -> Result<A, ReplayError>,
+    ) -> Result<Self, ReplayError> {
         let mut entries = journal.entries();
-        let Some(Entry::Begin { at, software, epoch, has_registry }) = entries.next_entry()? else {
+        let Some(Entry::Begin { at, software, epoch, allocator: options, has_registry }) =
+            entries.next_entry()?
+        else {
             return Err(JournalFilesError::NoBeginning { file: entries.file() }.into());
         };
+        let allocator = allocator(&entries, options)?;
+        let options = allocator.drf_options().cloned();
         let mut records = Vec::new();
         let next = loop {
             match entries.next_entry()? {
@@ -113,7 +131,7 @@ impl<'a> Replay<'a> {
         let master = Master::new(allocator).in_epoch(epoch);
         let master = if has_registry { master.with_registry(at, records) } else { master };
         let state = ReplayState { software, ..ReplayState::default() };
-        Ok(Replay { entries, master, begun: at, now: at, next, peers: FxHashMap::default(), state })
+        Ok(Replay { entries, master, begun: at, now: at, next, peers: FxHashMap::default(), options, state })
     }
 
     /// Hands over what was told up to a time, in nanoseconds from the beginning, or all; `see` sees each input and what came of it.

@@ -22,7 +22,7 @@ use serde_json::{Map, Value, json};
 
 use super::waiting::launches;
 use super::{Journal, Replay, ReplayError};
-use crate::scenario::Scenario;
+use crate::scenario::{AllocatorTable, Scenario};
 use crate::sweep::{AxisError, set, value};
 
 /// Why a journal can't be gone on from.
@@ -123,6 +123,7 @@ impl Takeover {
         let scenario = json!({
             "schema": crate::scenario::SCHEMA,
             "name": "from a journal",
+            "allocator": replay.options.as_ref().map_or_else(AllocatorTable::default, AllocatorTable::like),
             "agents": agents,
             "roles": roles(&cluster),
             "frameworks": frameworks,

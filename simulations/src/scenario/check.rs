@@ -1,10 +1,11 @@
 //! What is wrong with a scenario beyond what types can say.
 
+use apportion::allocator::PreemptionPolicy;
 use apportion::protocol::FrameworkId;
 use apportion::spec::{Document, SpecError};
 
 use super::workload::WorkloadTable;
-use super::{FrameworkTable, JobTable, Kind, SCHEMA, Scenario, Until};
+use super::{Fidelity, FrameworkTable, JobTable, Kind, SCHEMA, Scenario, Until};
 use crate::gpus;
 use crate::values::{Count, Length};
 
@@ -16,6 +17,9 @@ pub(super) fn mistakes(scenario: &Scenario, document: &Document) -> Vec<SpecErro
     }
     check.cluster(scenario);
     check.roles(scenario);
+    if scenario.allocator.preemption != PreemptionPolicy::Never && scenario.fidelity == Fidelity::Placement {
+        check.wrong(&["allocator", "preemption"], "preemption needs fidelity = \"full\"");
+    }
     if !(scenario.contention.slowdown >= 0.0 && scenario.contention.slowdown.is_finite()) {
         check.wrong(&["contention", "slowdown"], "a slowdown is a number of at least 0");
     }

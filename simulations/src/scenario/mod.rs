@@ -12,8 +12,9 @@ mod model;
 mod workload;
 
 use std::path::PathBuf;
+use std::time::Duration;
 
-use apportion::allocator::{Limits, Ties};
+use apportion::allocator::{DrfOptions, Limits, PreemptionOptions, PreemptionPolicy, Ties};
 use apportion::protocol::{OfferMode, Weight};
 use apportion::resources::{ParseError, Quantities, Role};
 use apportion::spec::{Document, SpecErrors};
@@ -181,6 +182,42 @@ pub struct AllocatorTable {
     /// Who of those that are equally far below their fair share is served first.
     #[serde(default)]
     pub ties: Ties,
+    /// Whether tasks of roles that have too much make room for others, after a warning. Of fidelity `full`.
+    #[serde(default)]
+    pub preemption: PreemptionPolicy,
+    /// How long a role must have had too little before; a minute unless it is said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub preemption_after: Option<Span>,
+    /// From the warning to the end; half a minute unless it is said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub preemption_grace: Option<Span>,
+}
+
+impl AllocatorTable {
+    /// As an allocator was made, as far as scenarios tell it.
+    pub fn like(options: &DrfOptions) -> Self {
+        let span =
+            |duration: Duration| Span::from_nanos(u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX));
+        AllocatorTable {
+            batch: Batch::default(),
+            interval: span(options.allocation_interval),
+            batches_only: !options.allocate_on_events,
+            ties: options.ties,
+            preemption: options.preemption.policy,
+            preemption_after: Some(span(options.preemption.after)),
+            preemption_grace: Some(span(options.preemption.grace)),
+        }
+    }
+
+    /// What is set about preemption.
+    pub fn preemption(&self) -> PreemptionOptions {
+        let defaults = PreemptionOptions::default();
+        PreemptionOptions {
+            policy: self.preemption,
+            after: self.preemption_after.map_or(defaults.after, Span::duration),
+            grace: self.preemption_grace.map_or(defaults.grace, Span::duration),
+        }
+    }
 }
 
 /// When offers are made among events of one time.

@@ -1,6 +1,6 @@
 //! Dominant-resource fairness, on the examples of its paper (Ghodsi et al., NSDI 2011).
 
-use crate::{assert_close, order, run};
+use crate::{assert_close, mistakes, order, run};
 
 /// Two frameworks with more tasks than fit, until all that fit run.
 fn two_users(total: &str, a: &str, b: &str, weights: (u32, u32)) -> String {
@@ -137,4 +137,40 @@ fn limits_are_not_exceeded_and_guarantees_are_kept() {
         "#);
     let most = |name| run.summary().frameworks[name].running_max;
     assert_eq!((most("A"), most("B"), most("C")), (2, 3, 3));
+}
+
+#[test]
+fn a_role_below_its_fair_share_is_given_room_after_a_warning_and_what_made_room_runs_again() {
+    let text = |policy: &str| {
+        format!(
+            r#"
+            schema = 1
+            name = "preemption"
+            agents = [{{ count = 2, resources = "cpus:2" }}]
+            allocator = {{ preemption = "{policy}", preemption_after = "10s", preemption_grace = "5s" }}
+            [[frameworks]]
+            name = "a"
+            role = "a"
+            jobs = [{{ tasks = 4, resources = "cpus:1", duration = "100s" }}]
+            [[frameworks]]
+            name = "b"
+            role = "b"
+            per_offer = "all"
+            jobs = [{{ at = "10s", tasks = 2, resources = "cpus:1", duration = "50s" }}]
+            "#
+        )
+    };
+    assert_eq!(run(&text("never")).summary().frameworks["b"].wait_s.max, 90.0);
+    let run = run(&text("fair-share"));
+    let summary = run.summary();
+    assert_eq!(summary.frameworks["b"].wait_s.max, 15.0);
+    assert_eq!((summary.tasks_finished, summary.tasks_lost, summary.tasks_failed), (6, 2, 0));
+    // b is through at 75 s; then what made room runs for its 100 s.
+    assert_eq!(summary.makespan_s, 175.0);
+    let only_full = text("fair-share").replace("agents =", "fidelity = \"placement\"\nagents =");
+    assert!(
+        mistakes(&only_full).contains("preemption needs fidelity = \"full\""),
+        "{}",
+        mistakes(&only_full)
+    );
 }

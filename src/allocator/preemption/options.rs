@@ -48,7 +48,7 @@ impl FromStr for PreemptionPolicy {
 }
 
 /// What can be set about preemption.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PreemptionOptions {
     /// For whom.
     pub policy: PreemptionPolicy,
