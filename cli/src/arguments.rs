@@ -70,8 +70,13 @@ pub(crate) enum Command {
 It is a master, agents that share what this machine has, and the frameworks for batch jobs and services. Ctrl-C ends it with all \
 that it runs.
 
+With --simulated-agents it is a large cluster to try frameworks on, and to load a master with: agents that speak with the master as \
+all do, each on a QUIC connection and with a certificate of its own, but run nothing. A task of theirs lasts for as long as \
+its environment says (SIMULATED_TIME = \"90s\"), else for --task-time, and succeeds.
+
 Example: apportion up
-Then, in another terminal: apportion run examples/trace-stats/batch.toml")]
+Then, in another terminal: apportion run examples/trace-stats/batch.toml
+A thousand machines: apportion up --simulated-agents 1000")]
     Up(UpArguments),
     /// Submit a batch job or a service, and follow it to its end
     #[command(after_help = "\
@@ -362,8 +367,29 @@ pub(crate) struct UpArguments {
     /// How tasks are contained: auto (cgroups if they may be used), cgroups or plain
     #[arg(long, default_value_t)]
     pub(crate) isolation: IsolationPreference,
+    /// Instead of agents that share this machine, so many simulated ones, whose tasks are timers
+    #[arg(long, value_name = "NUMBER", conflicts_with_all = ["agents", "isolation"])]
+    pub(crate) simulated_agents: Option<NonZeroU32>,
+    #[command(flatten)]
+    pub(crate) simulated: SimulatedArguments,
     #[command(flatten)]
     pub(crate) preemption: PreemptionArguments,
+}
+
+/// What simulated agents are like.
+#[derive(Debug, Args)]
+pub(crate) struct SimulatedArguments {
+    /// What each simulated agent offers
+    #[arg(
+        long,
+        value_name = "RESOURCES",
+        default_value = "cpus:8;mem:32768;disk:102400;ports:[31000-32000]",
+        requires = "simulated_agents"
+    )]
+    pub(crate) simulated_resources: Resources,
+    /// How long simulated tasks last whose environment does not say so by SIMULATED_TIME
+    #[arg(long, value_name = "DURATION", default_value = "10s", requires = "simulated_agents")]
+    pub(crate) task_time: Delay,
 }
 
 #[derive(Debug, Args)]
@@ -400,6 +426,11 @@ pub(crate) struct AgentArguments {
     /// Keep checkpoints: how long tasks wait for an agent that died, or stepped aside, to be started again [default: they end with it]
     #[arg(long, value_name = "DURATION")]
     pub(crate) recovery_timeout: Option<Delay>,
+    /// Instead of this machine, be so many simulated agents, NAME-1 and so on, whose tasks are timers: to load a master
+    #[arg(long, value_name = "NUMBER", conflicts_with_all = ["token", "credentials", "resources", "recovery_timeout"])]
+    pub(crate) simulated_agents: Option<NonZeroU32>,
+    #[command(flatten)]
+    pub(crate) simulated: SimulatedArguments,
 }
 
 #[derive(Debug, Args)]

@@ -111,11 +111,26 @@ impl Endpoint {
         settings: Settings,
         listening: Option<Arc<Listening>>,
     ) -> Result<Self, NetError> {
-        let trust = Trust::Authorities(tls::roots(credentials.authorities())?);
-        let client = Arc::new(tls::client(trust, Some(credentials))?);
+        let client = client_crypto(credentials)?;
         let server = listening.as_ref().map(|listening| listening.network.as_ref().clone());
         let (quinn, address) = open_socket(bind, server, &settings)?;
         Ok(Self { quinn, address, kind: credentials.identity().kind(), client, settings, listening })
+    }
+
+    /// Another party at this endpoint's socket, which only connects: many parties of one program need no socket each. Closing either closes
+    /// both.
+    ///
+    /// # Errors
+    /// [`NetError::Transport`] for credentials whose parts do not fit together.
+    pub fn shared_by(&self, credentials: &Credentials) -> Result<Self, NetError> {
+        Ok(Self {
+            quinn: self.quinn.clone(),
+            address: self.address,
+            kind: credentials.identity().kind(),
+            client: client_crypto(credentials)?,
+            settings: self.settings.clone(),
+            listening: None,
+        })
     }
 
     /// The address that the endpoint is bound to.
@@ -165,6 +180,11 @@ impl Endpoint {
     pub async fn wait_idle(&self) {
         self.quinn.wait_idle().await;
     }
+}
+
+fn client_crypto(credentials: &Credentials) -> Result<Arc<QuicClientConfig>, NetError> {
+    let trust = Trust::Authorities(tls::roots(credentials.authorities())?);
+    Ok(Arc::new(tls::client(trust, Some(credentials))?))
 }
 
 /// A QUIC connection after the TLS handshake, before anything is said.

@@ -9,7 +9,10 @@ use tokio::task::JoinHandle;
 
 use super::agent::{AgentConfig, ExecutorLauncher, run_agent};
 use super::framework::{FrameworkConfig, FrameworkHandle, FrameworkRunner};
-use super::{Admission, MasterConfig, MasterServer, OperatorClient, RuntimeError, Shutdown, ShutdownHandle};
+use super::{
+    Admission, MasterConfig, MasterServer, OperatorClient, RuntimeError, Shutdown, ShutdownHandle,
+    SimulatedAgents, run_simulated_agents,
+};
 use crate::allocator::{DrfAllocator, DrfOptions, PreemptionOptions};
 use crate::isolation::IsolationPreference;
 use crate::net::Credentials;
@@ -49,8 +52,11 @@ pub struct LocalCluster {
     admission: Arc<Admission>,
     master: MasterServer,
     agents: Vec<JoinHandle<Result<(), RuntimeError>>>,
+    /// How many agents the master is to know.
+    expected: usize,
     frameworks: Vec<JoinHandle<Result<(), RuntimeError>>>,
     stop_agents: ShutdownHandle,
+    agents_shutdown: Shutdown,
     stop_frameworks: ShutdownHandle,
     frameworks_shutdown: Shutdown,
     state_dir: PathBuf,
@@ -96,9 +102,11 @@ impl LocalCluster {
         Ok(LocalCluster {
             admission,
             master,
+            expected: agents.len(),
             agents,
             frameworks: Vec::new(),
             stop_agents,
+            agents_shutdown,
             stop_frameworks,
             frameworks_shutdown,
             state_dir: config.state_dir,
@@ -141,6 +149,26 @@ impl LocalCluster {
         Ok(handle)
     }
 
+    /// Adds agents whose tasks are timers, named `simulated1` and so on. `task_time` is how long a task lasts whose environment does not say so
+    /// by [`TASK_TIME`](super::simulated::TASK_TIME).
+    ///
+    /// # Errors
+    /// When their certificates can't be signed.
+    pub fn simulate_agents(
+        &mut self,
+        number: usize,
+        resources: Resources,
+        task_time: Duration,
+    ) -> Result<(), RuntimeError> {
+        let credentials = (1..=number)
+            .map(|number| self.credentials(IdentityKind::Agent, &format!("simulated{number}")))
+            .collect::<Result<_, _>>()?;
+        let agents = SimulatedAgents { master: self.address().into(), credentials, resources, task_time };
+        self.expected += number;
+        self.agents.push(tokio::spawn(run_simulated_agents(agents, self.agents_shutdown.clone())));
+        Ok(())
+    }
+
     /// Waits until every agent and every framework is known to the master: then work can be submitted.
     ///
     /// # Errors
@@ -152,7 +180,7 @@ impl LocalCluster {
             if let OperatorEvent::State(state) = client.call(OperatorCall::GetState).await? {
                 let agents = state.agents.iter().filter(|agent| agent.connected).count();
                 let frameworks = state.frameworks.iter().filter(|framework| framework.connected).count();
-                if agents >= self.agents.len() && frameworks >= self.frameworks.len() {
+                if agents >= self.expected && frameworks >= self.frameworks.len() {
                     client.close().await;
                     return Ok(());
                 }

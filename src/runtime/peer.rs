@@ -67,13 +67,18 @@ where
         credentials: &Credentials,
     ) -> Result<Self, RuntimeError> {
         let local = any_address_like(addresses.first());
-        let endpoint = Arc::new(Endpoint::client(local, credentials, Settings::default())?);
+        let endpoint = Endpoint::client(local, credentials, Settings::default())?;
+        Ok(Self::seek_from(endpoint, addresses, expect))
+    }
+
+    /// As [`Peer::seek`], from a given endpoint.
+    pub(super) fn seek_from(endpoint: Endpoint, addresses: &Addresses, expect: Expect) -> Self {
         let (events, receiver) = mpsc::channel(BATCHES_WAITING);
         let keeping = tokio::spawn(keep_connected(
-            Search { endpoint, addresses: addresses.all().to_vec(), expect },
+            Search { endpoint: Arc::new(endpoint), addresses: addresses.all().to_vec(), expect },
             events,
         ));
-        Ok(Peer { events: receiver, keeping })
+        Peer { events: receiver, keeping }
     }
 
     /// What happens next. Safe to drop and call again.

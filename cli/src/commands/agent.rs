@@ -1,15 +1,16 @@
 //! `apportion agent` and the hidden `apportion executor`: this machine as a part of a cluster.
 
+use std::num::NonZeroU32;
 use std::path::PathBuf;
 
 use apportion::protocol::{FaultDomain, IdentityKind};
 use apportion::runtime::{
-    AgentConfig, ExecutorConfig, ExecutorLauncher, ExecutorProgram, ShutdownHandle, machine_resources,
-    run_agent, run_command_executor,
+    Addresses, AgentConfig, ExecutorConfig, ExecutorLauncher, ExecutorProgram, ShutdownHandle,
+    SimulatedAgents, machine_resources, run_agent, run_command_executor, run_simulated_agents,
 };
 
-use super::joining::admitted;
-use crate::arguments::AgentArguments;
+use super::joining::{admitted, admitted_by};
+use crate::arguments::{AgentArguments, SimulatedArguments};
 use crate::context::{Context, state_folder};
 use crate::failure::Failure;
 use crate::output::amounts;
@@ -25,6 +26,11 @@ pub(crate) async fn agent(
         Some(name) => name,
         None => this_machine()?,
     };
+    if let Some(number) = arguments.simulated_agents {
+        let context = context()?;
+        let master = arguments.join.master.unwrap_or_else(|| context.master.clone());
+        return simulated(number, &name, master, arguments.simulated, (&context, signals)).await;
+    }
     let (master, credentials) = admitted(IdentityKind::Agent, &name, &arguments.join, context).await?;
     let work_dir = match arguments.work_dir {
         Some(folder) => folder,
@@ -56,6 +62,29 @@ pub(crate) async fn agent(
     };
     let (stop, shutdown) = ShutdownHandle::new();
     Ok(signals.stop_on_request(stop, run_agent(config, shutdown)).await?)
+}
+
+/// Runs agents whose tasks are timers until it is asked to end; they join by the operator's authority.
+async fn simulated(
+    number: NonZeroU32,
+    name: &str,
+    master: Addresses,
+    arguments: SimulatedArguments,
+    (context, signals): (&Context, Signals),
+) -> Result<(), Failure> {
+    let mut credentials = Vec::new();
+    for number in 1..=number.get() {
+        let name = format!("{name}-{number}");
+        credentials.push(admitted_by(context, &master, IdentityKind::Agent, &name).await?);
+    }
+    eprintln!(
+        "{number} simulated agents offer {} each to the master at {master}",
+        amounts(&arguments.simulated_resources)
+    );
+    let (resources, task_time) = (arguments.simulated_resources, arguments.task_time.duration());
+    let agents = SimulatedAgents { master, credentials, resources, task_time };
+    let (stop, shutdown) = ShutdownHandle::new();
+    Ok(signals.stop_on_request(stop, run_simulated_agents(agents, shutdown)).await?)
 }
 
 /// Runs the command executor, as the agent that started this process says.

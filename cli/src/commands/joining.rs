@@ -18,12 +18,11 @@ pub(super) async fn admitted(
     arguments: &JoinArguments,
     context: impl FnOnce() -> Result<Context, Failure>,
 ) -> Result<(Addresses, Credentials), Failure> {
-    let file_name = format!("{kind}-{name}.pem");
     if let Some(master) = &arguments.master {
         if let Some(file) = &arguments.credentials {
             return Ok((master.clone(), load(file)?));
         }
-        let kept = state_folder()?.join(&file_name);
+        let kept = state_folder()?.join(file_of(kind, name));
         if let Some(token) = &arguments.token {
             return Ok((master.clone(), joined(master, token, name, &kept).await?));
         }
@@ -33,13 +32,28 @@ pub(super) async fn admitted(
     }
     let context = context()?;
     let master = arguments.master.as_ref().unwrap_or(&context.master).clone();
-    let kept = context.folder.join(file_name);
-    if kept.exists() {
-        return Ok((master, load(&kept)?));
-    }
-    let token = new_token(&context, kind).await?;
-    let credentials = joined(&master, &token, name, &kept).await?;
+    let credentials = admitted_by(&context, &master, kind, name).await?;
     Ok((master, credentials))
+}
+
+/// Credentials kept from before beside the operator's, or those that the operator's authority gets.
+pub(super) async fn admitted_by(
+    context: &Context,
+    master: &Addresses,
+    kind: IdentityKind,
+    name: &str,
+) -> Result<Credentials, Failure> {
+    let kept = context.folder.join(file_of(kind, name));
+    if kept.exists() {
+        return load(&kept);
+    }
+    let token = new_token(context, kind).await?;
+    joined(master, &token, name, &kept).await
+}
+
+/// Where a party's credentials are kept.
+fn file_of(kind: IdentityKind, name: &str) -> String {
+    format!("{kind}-{name}.pem")
 }
 
 fn load(file: &Path) -> Result<Credentials, Failure> {

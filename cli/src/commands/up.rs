@@ -15,7 +15,7 @@ use serde_json::json;
 use super::agent::this_program;
 use super::framework::{batch_framework, service_framework};
 use super::run::Work;
-use crate::arguments::{Global, UpArguments};
+use crate::arguments::{Global, SimulatedArguments, UpArguments};
 use crate::context::{Context, state_folder};
 use crate::failure::Failure;
 use crate::output::{amounts, print, print_json};
@@ -27,6 +27,38 @@ const WHOLE_CPU: i64 = 1000;
 /// The most agents of a local run: enough to see that there are several.
 const MOST_LOCAL_AGENTS: u32 = 3;
 
+/// What a cluster is to be.
+struct Plan<'a> {
+    agents: Agents<'a>,
+    listen: SocketAddr,
+    state_dir: PathBuf,
+    preemption: PreemptionOptions,
+}
+
+/// What a cluster's agents are.
+enum Agents<'a> {
+    /// So many that share this machine.
+    OfThisMachine(NonZeroU32, IsolationPreference),
+    /// So many whose tasks are timers.
+    Simulated(NonZeroU32, &'a SimulatedArguments),
+}
+
+impl Agents<'_> {
+    /// How tasks are contained, for people.
+    fn contain(&self) -> String {
+        match self {
+            // Executors find out for themselves, and alike.
+            Agents::OfThisMachine(_, isolation) => match Isolation::detect(*isolation, CGROUP_ROOT) {
+                Ok(isolation) => isolation.describe().to_owned(),
+                Err(error) => error.to_string(),
+            },
+            Agents::Simulated(_, agents) => {
+                format!("tasks are timers of {:?}, or as SIMULATED_TIME says", agents.task_time.duration())
+            }
+        }
+    }
+}
+
 /// Runs a cluster until it is asked to end.
 pub(crate) async fn up(arguments: &UpArguments, json: bool) -> Result<(), Failure> {
     let signals = Signals::take()?;
@@ -34,15 +66,17 @@ pub(crate) async fn up(arguments: &UpArguments, json: bool) -> Result<(), Failur
         Some(folder) => folder.clone(),
         None => state_folder()?,
     };
-    let (cluster, parts) = start(
-        arguments.agents,
-        arguments.listen,
+    let plan = Plan {
+        agents: match arguments.simulated_agents {
+            Some(number) => Agents::Simulated(number, &arguments.simulated),
+            None => Agents::OfThisMachine(arguments.agents, arguments.isolation),
+        },
+        listen: arguments.listen,
         state_dir,
-        arguments.isolation,
-        arguments.preemption.options(),
-    )
-    .await?;
-    let told = tell(&cluster, &parts, arguments.isolation, json);
+        preemption: arguments.preemption.options(),
+    };
+    let (cluster, parts) = start(&plan).await?;
+    let told = tell(&cluster, &plan.agents, &parts, json);
     if told.is_ok() {
         signals.asked_to_end().await;
     }
@@ -66,14 +100,13 @@ pub(crate) async fn run_local(
     };
     let folder = tempfile::Builder::new().prefix("apportion-").tempdir()?;
     let any_port = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
-    let (cluster, _) = start(
-        agents,
-        any_port,
-        folder.path().to_owned(),
-        IsolationPreference::Auto,
-        PreemptionOptions::default(),
-    )
-    .await?;
+    let plan = Plan {
+        agents: Agents::OfThisMachine(agents, IsolationPreference::Auto),
+        listen: any_port,
+        state_dir: folder.path().to_owned(),
+        preemption: PreemptionOptions::default(),
+    };
+    let (cluster, _) = start(&plan).await?;
     let context = Context {
         master: cluster.address().into(),
         credentials: cluster.credentials(IdentityKind::Operator, "operator")?,
@@ -91,27 +124,32 @@ pub(crate) async fn run_local(
 }
 
 /// Starts a cluster with both frameworks; returns also what each of its agents has.
-async fn start(
-    agents: NonZeroU32,
-    listen: SocketAddr,
-    state_dir: PathBuf,
-    isolation: IsolationPreference,
-    preemption: PreemptionOptions,
-) -> Result<(LocalCluster, Vec<Resources>), Failure> {
-    std::fs::create_dir_all(&state_dir)
+async fn start(plan: &Plan<'_>) -> Result<(LocalCluster, Vec<Resources>), Failure> {
+    let state_dir = &plan.state_dir;
+    std::fs::create_dir_all(state_dir)
         .map_err(|error| Failure::Unwritable { file: state_dir.clone(), error })?;
-    let parts = machine_parts(&state_dir, agents)?;
-    let launcher = this_program()?;
+    let (parts, isolation) = match plan.agents {
+        Agents::OfThisMachine(number, isolation) => (machine_parts(state_dir, number)?, isolation),
+        Agents::Simulated(..) => (Vec::new(), IsolationPreference::Plain),
+    };
     let config = LocalConfig {
         agents: parts.clone(),
-        listen,
-        state_dir,
+        listen: plan.listen,
+        state_dir: state_dir.clone(),
         isolation,
         recovery_timeout: None,
-        launcher,
-        preemption,
+        launcher: this_program()?,
+        preemption: plan.preemption,
     };
     let mut cluster = LocalCluster::start(config)?;
+    let parts = match plan.agents {
+        Agents::OfThisMachine(..) => parts,
+        Agents::Simulated(number, agents) => {
+            let (number, resources) = (number.get() as usize, &agents.simulated_resources);
+            cluster.simulate_agents(number, resources.clone(), agents.task_time.duration())?;
+            vec![resources.clone(); number]
+        }
+    };
     cluster.run_framework(apportion_batch::KIND, batch_framework(apportion_batch::KIND, &[]))?;
     cluster.run_framework(apportion_service::KIND, service_framework(apportion_service::KIND, &[]))?;
     cluster.ready().await?;
@@ -119,12 +157,7 @@ async fn start(
 }
 
 /// Lets operators find the cluster, and says what there is and what to do next.
-fn tell(
-    cluster: &LocalCluster,
-    parts: &[Resources],
-    isolation: IsolationPreference,
-    json: bool,
-) -> Result<(), Failure> {
+fn tell(cluster: &LocalCluster, agents: &Agents<'_>, parts: &[Resources], json: bool) -> Result<(), Failure> {
     let operator = cluster.credentials(IdentityKind::Operator, "operator")?;
     let context = Context::save(cluster.state_dir(), cluster.address().into(), &operator)?;
     if json {
@@ -133,11 +166,7 @@ fn tell(
         }));
     }
     let part = parts.first().map(amounts).unwrap_or_default();
-    // Executors find out for themselves, and alike.
-    let contained = match Isolation::detect(isolation, CGROUP_ROOT) {
-        Ok(isolation) => isolation.describe().to_owned(),
-        Err(error) => error.to_string(),
-    };
+    let contained = agents.contain();
     let usual = state_folder().is_ok_and(|folder| folder == cluster.state_dir());
     let option = if usual { String::new() } else { format!(" --cluster {}", context.display()) };
     print(&format!(

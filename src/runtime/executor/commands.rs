@@ -17,6 +17,7 @@ use crate::isolation::{self, Isolation, Limits, Output, Process, ProcessSpec, St
 use crate::protocol::logs::OutputName;
 use crate::protocol::{Exit, TaskId};
 use crate::runtime::RuntimeError;
+use crate::runtime::limits::allow_many_files;
 
 /// Threads that start processes. A launch blocks its thread until the program runs, and two overlap well: while one waits for
 /// the kernel, the other prepares.
@@ -184,13 +185,4 @@ pub(super) fn spec(plan: &ProcessPlan) -> Result<ProcessSpec, String> {
         Some(user) => spec.user(user),
         None => spec,
     })
-}
-
-/// Each task takes a file descriptor; the usual limit of 1,024 would allow for less than a thousand.
-fn allow_many_files() {
-    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-    let limit = getrlimit(Resource::Nofile);
-    if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit }) {
-        tracing::warn!(%error, "cannot raise the limit of open files");
-    }
 }
