@@ -1,5 +1,6 @@
 //! The agent's inputs and outputs, and what it does about each.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use rustc_hash::FxHashMap;
@@ -13,6 +14,7 @@ use crate::protocol::{
     Action, AgentCall, AgentEvent, AgentId, AgentInfo, ConnectionId, Deposed, ExecutorCall, ExecutorEvent,
     ExecutorId, ExecutorInfo, FrameworkId, Identity, Rules, TaskId,
 };
+use crate::resources::VolumeName;
 use crate::store::Gate;
 use crate::time::{Time, Timers};
 
@@ -117,6 +119,8 @@ pub enum AgentOutput {
         /// Which.
         executor: ExecutorId,
     },
+    /// Remove whatever volumes there are but these, with what is in them.
+    KeepVolumes(BTreeSet<VolumeName>),
     /// Everything has ended after [`AgentInput::Shutdown`].
     Stop,
 }
@@ -277,6 +281,7 @@ impl Agent {
                 self.tell_executor(&ExecutorKey { framework, executor }, ExecutorEvent::Message(data), out);
             }
             AgentEvent::ShutdownFramework(framework) => self.shut_down_framework(now, &framework, out),
+            AgentEvent::KeepVolumes(volumes) => out.push(AgentOutput::KeepVolumes(volumes)),
             AgentEvent::Ping => out.push(AgentOutput::ToMaster(AgentCall::Pong)),
         }
     }

@@ -1,5 +1,6 @@
 //! Operations on offers, validated and applied atomically.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use rustc_hash::FxHashSet;
@@ -14,7 +15,7 @@ use crate::protocol::{
     Action, AgentEvent, AgentId, Conflict, ConnectionId, ExecutorId, FrameworkId, OfferId, OfferMode,
     OfferSetId, Operation, Reason, SchedulerEvent, TaskId, TaskInfo, TaskState, TaskStatus, Work,
 };
-use crate::resources::{InsufficientResources, ReservationError, Resources, Role};
+use crate::resources::{InsufficientResources, ReservationError, Resources, Role, VolumeError, VolumeName};
 use crate::time::Time;
 
 /// Why an accept can't be applied.
@@ -47,6 +48,10 @@ enum AcceptError {
     #[error(transparent)]
     Reservation(#[from] ReservationError),
     #[error(transparent)]
+    Volume(#[from] VolumeError),
+    #[error("the offer does not hold what the volumes are made of, or are: {0}")]
+    NoDisk(InsufficientResources),
+    #[error(transparent)]
     Denied(#[from] Denied),
     #[error(transparent)]
     Conflict(#[from] ClaimError),
@@ -72,6 +77,8 @@ impl AcceptError {
 #[derive(Default)]
 struct Effects {
     conversions: Vec<(Resources, Resources)>,
+    /// Volumes that are no more.
+    destroyed: Vec<VolumeName>,
     executors: Vec<(ExecutorId, Resources)>,
     remaining: Resources,
 }
@@ -201,7 +208,14 @@ impl Master {
         for id in &pooled.offers {
             self.take_offer(framework, *id);
         }
+        if !effects.destroyed.is_empty() {
+            // Others may have been offered copies of shared ones.
+            self.rescind_agent(now, &pooled.agent, out);
+        }
         self.apply(framework, pooled, effects.conversions, effects.executors);
+        if !effects.destroyed.is_empty() {
+            self.keep_volumes(&pooled.agent, &effects.destroyed, out);
+        }
         self.launch(now, framework, pooled, operations, out);
         if !effects.remaining.is_empty() {
             let rest = pooled.part(framework, effects.remaining);
@@ -274,15 +288,54 @@ impl Master {
                 }
                 Operation::Reserve { resources, reservation } => {
                     self.permit_framework(framework, Action::Reserve, &reservation.role)?;
-                    effects.convert(resources, resources.to_reserved(reservation)?)?;
+                    let reserved = resources.to_reserved(reservation)?;
+                    effects.convert(resources, reserved).map_err(AcceptError::NotOffered)?;
                 }
                 Operation::Unreserve { resources } => {
                     self.permit_framework(framework, Action::Reserve, &pooled.role)?;
-                    effects.convert(resources, resources.pop_reservation()?)?;
+                    let unreserved = resources.pop_reservation()?;
+                    effects.convert(resources, unreserved).map_err(AcceptError::NotOffered)?;
+                }
+                Operation::CreateVolumes { volumes } => {
+                    self.permit_framework(framework, Action::Reserve, &pooled.role)?;
+                    self.check_new(pooled, volumes, &effects)?;
+                    let disk = volumes.without_volumes()?;
+                    effects.convert(&disk, volumes.clone()).map_err(AcceptError::NoDisk)?;
+                }
+                Operation::DestroyVolumes { volumes } => {
+                    self.permit_framework(framework, Action::Reserve, &pooled.role)?;
+                    self.check_unused(pooled, volumes)?;
+                    let disk = volumes.without_volumes()?;
+                    effects.convert(volumes, disk).map_err(AcceptError::NoDisk)?;
+                    effects.destroyed.extend(volumes.volume_names());
                 }
             }
         }
         Ok(effects)
+    }
+
+    /// No other volume on the agent may have the name of one that is made.
+    fn check_new(&self, pooled: &Pooled, volumes: &Resources, effects: &Effects) -> Result<(), VolumeError> {
+        let there = self.agents.get(&pooled.agent).map(|agent| &agent.info.resources);
+        let mut taken: BTreeSet<VolumeName> = there.into_iter().flat_map(Resources::volume_names).collect();
+        taken.extend(effects.conversions.iter().flat_map(|(_, into)| into.volume_names()));
+        taken.retain(|name| !effects.destroyed.contains(name));
+        match volumes.volume_names().find(|name| !taken.insert(name.clone())) {
+            Some(name) => Err(VolumeError::Exists { name }),
+            None => Ok(()),
+        }
+    }
+
+    /// Copies of shared volumes may be in use elsewhere.
+    fn check_unused(&self, pooled: &Pooled, volumes: &Resources) -> Result<(), VolumeError> {
+        let agent = self.agents.get(&pooled.agent);
+        let tasks = agent.into_iter().flat_map(|agent| &agent.tasks);
+        let infos = tasks.filter_map(|(framework, task)| self.frameworks.get(framework)?.tasks.get(task));
+        let used: BTreeSet<VolumeName> = infos.flat_map(|task| task.info.resources.volume_names()).collect();
+        match volumes.volume_names().find(|name| used.contains(name)) {
+            Some(name) => Err(VolumeError::InUse { name }),
+            None => Ok(()),
+        }
     }
 
     /// Claims what the operations use of optimistic offers, and gives the rest of these back, so that only what is allocated
@@ -391,7 +444,10 @@ impl Master {
             let tasks = match operation {
                 Operation::Launch(task) => vec![task],
                 Operation::LaunchGroup(tasks) => tasks,
-                Operation::Reserve { .. } | Operation::Unreserve { .. } => continue,
+                Operation::Reserve { .. }
+                | Operation::Unreserve { .. }
+                | Operation::CreateVolumes { .. }
+                | Operation::DestroyVolumes { .. } => continue,
             };
             for task in &tasks {
                 let status = TaskStatus::new(task.id.clone(), TaskState::Staging, now);
@@ -438,8 +494,8 @@ impl Pooled {
 }
 
 impl Effects {
-    fn convert(&mut self, from: &Resources, into: Resources) -> Result<(), AcceptError> {
-        self.remaining.try_subtract(from).map_err(AcceptError::NotOffered)?;
+    fn convert(&mut self, from: &Resources, into: Resources) -> Result<(), InsufficientResources> {
+        self.remaining.try_subtract(from)?;
         self.remaining += &into;
         self.conversions.push((from.clone(), into));
         Ok(())

@@ -10,7 +10,7 @@ use crate::protocol::{
     AgentCall, AgentEvent, AgentId, AgentInfo, ConnectionId, ExecutorId, FrameworkId, HeldExecutor, HeldTask,
     OfferId, Reason, Rules, SchedulerEvent, TaskId, TaskState, TaskStatus,
 };
-use crate::resources::{Resources, Role};
+use crate::resources::{Resources, Role, VolumeName};
 use crate::store::{Change, Key};
 use crate::time::Time;
 
@@ -116,6 +116,7 @@ impl Master {
             held.iter().map(|held| (held.framework.clone(), held.task.id.clone())).collect();
 
         let mut agent = Agent { connection: Some(connection), ..Agent::new(info) };
+        let are_volumes_known = reserved.is_some();
         if let Some(reserved) = reserved {
             agent.info.resources = reserved;
         }
@@ -140,6 +141,9 @@ impl Master {
         self.allocator.add_agent(&id, &AgentProfile::from(&agent.info), &agent.info.resources, &used);
         let is_recorded = recorded.is_some_and(|before| before == agent.record(&id));
         self.agents.insert(id.clone(), agent);
+        if are_volumes_known {
+            self.keep_volumes(&id, &[], out);
+        }
         self.heed_maintenance(now, &id);
         if !is_recorded {
             self.record_agent(&id);
@@ -163,6 +167,14 @@ impl Master {
         self.resend_kills(&id, out);
         self.resend_shutdowns(&id, out);
         self.agent_is_back(&id);
+    }
+
+    /// Tells an agent which volumes it has, but for those that were just destroyed: a new one of the same name begins empty.
+    pub(super) fn keep_volumes(&mut self, id: &AgentId, destroyed: &[VolumeName], out: &mut Vec<Output>) {
+        let Some(agent) = self.agents.get(id) else { return };
+        let names = agent.info.resources.volume_names();
+        let volumes = names.filter(|name| !destroyed.contains(name)).collect();
+        self.tell_agent(id, AgentEvent::KeepVolumes(volumes), out);
     }
 
     /// An agent that leaves is forgotten, and what it should still have had ends.

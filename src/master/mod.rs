@@ -55,6 +55,8 @@ mod rules_tests;
 mod set_tests;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod volume_tests;
 
 pub use frameworks::RECOVERED_FRAMEWORK_TIMEOUT;
 pub use machine::{Input, Master, Output};

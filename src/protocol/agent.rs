@@ -1,6 +1,6 @@
 //! Agents and the master.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ use super::epoch::Epoch;
 use super::ids::{AgentId, ExecutorId, FrameworkId, TaskId};
 use super::rules::Rules;
 use super::task::{ExecutorInfo, StopPolicy, TaskInfo, TaskState, TaskStatus, UpdateNumber};
-use crate::resources::Resources;
+use crate::resources::{Resources, VolumeName};
 
 /// What an agent tells about its machine, for frameworks to choose by.
 pub type Attributes = BTreeMap<String, String>;
@@ -191,6 +191,8 @@ pub enum AgentEvent {
     ShutdownFramework(FrameworkId),
     /// By these rules it decides who reads what tasks write. Follows each registration.
     SetRules(Rules),
+    /// These volumes exist on the agent, and no others: what it has of others is removed.
+    KeepVolumes(BTreeSet<VolumeName>),
     /// Are you there?
     Ping,
 }

@@ -157,6 +157,17 @@ pub enum Operation {
         /// Dynamically reserved resources.
         resources: Resources,
     },
+    /// Makes persistent volumes of reserved disk: folders on the agent that outlive the tasks that use them. A task that takes a
+    /// volume among its resources finds it at the volume's path in its sandbox.
+    CreateVolumes {
+        /// Each with an id that no other volume of the role has on the agent.
+        volumes: Resources,
+    },
+    /// Turns volumes back into disk. What is in them is lost.
+    DestroyVolumes {
+        /// Volumes that no task uses.
+        volumes: Resources,
+    },
 }
 
 impl Operation {
@@ -165,7 +176,10 @@ impl Operation {
         match self {
             Operation::Launch(task) => std::slice::from_ref(task),
             Operation::LaunchGroup(tasks) => tasks,
-            Operation::Reserve { .. } | Operation::Unreserve { .. } => &[],
+            Operation::Reserve { .. }
+            | Operation::Unreserve { .. }
+            | Operation::CreateVolumes { .. }
+            | Operation::DestroyVolumes { .. } => &[],
         }
     }
 }

@@ -17,7 +17,7 @@ use crate::resources::Role;
 pub enum Action {
     /// A framework uses a role.
     Register,
-    /// A framework reserves and unreserves resources for a role.
+    /// A framework reserves and unreserves resources for a role, and makes and destroys volumes of them.
     Reserve,
     /// A framework runs tasks of a role as a user that they name.
     RunAs,

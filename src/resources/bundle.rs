@@ -10,7 +10,7 @@ use super::parts::Parts;
 use super::totals::check_total;
 use super::{
     InsufficientResources, Reservation, ReservationError, Resource, ResourcesBuilder, ResourcesError, Scalar,
-    Value,
+    Value, VolumeError, VolumeName,
 };
 
 /// Why sums of [`Scalar`]s hold: see [`Scalar::LIMIT`].
@@ -133,6 +133,19 @@ impl Resources {
     /// When any of it has no dynamic reservation on top: see [`Resource::pop_reservation`].
     pub fn pop_reservation(&self) -> Result<Self, ReservationError> {
         self.iter().cloned().map(Resource::pop_reservation).collect()
+    }
+
+    /// The same, each without the volume that it is: what volumes are made of.
+    ///
+    /// # Errors
+    /// When any of it is no volume.
+    pub fn without_volumes(&self) -> Result<Self, VolumeError> {
+        self.iter().cloned().map(Resource::without_volume).collect()
+    }
+
+    /// The names of the volumes.
+    pub fn volume_names(&self) -> impl Iterator<Item = VolumeName> {
+        self.iter().filter_map(Resource::volume_name)
     }
 
     /// Whether both are copies of the same, unchanged since; if so they are equal, which is cheap to ask so.

@@ -2,7 +2,7 @@
 
 use compact_str::CompactString;
 
-use super::{Kind, Resource, Role, Scalar};
+use super::{Kind, Resource, Role, Scalar, VolumeName};
 
 /// Why a number is not a [`Scalar`].
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -134,6 +134,29 @@ pub enum ReservationError {
     Revocable {
         /// The resource in question.
         resource: Box<Resource>,
+    },
+}
+
+/// Why a volume can't be made or destroyed as asked.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum VolumeError {
+    /// Only volumes are made and destroyed so.
+    #[error("{resource} is not a persistent volume")]
+    NotAVolume {
+        /// The resource in question.
+        resource: Box<Resource>,
+    },
+    /// Volumes on one agent are told apart by role and id.
+    #[error("the agent has a volume '{}' of role {} already", name.id, name.role)]
+    Exists {
+        /// The name that is taken.
+        name: VolumeName,
+    },
+    /// What is in it is still needed.
+    #[error("volume '{}' of role {} is in use", name.id, name.role)]
+    InUse {
+        /// The volume.
+        name: VolumeName,
     },
 }
 

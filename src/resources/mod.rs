@@ -37,7 +37,7 @@ pub use builder::ResourcesBuilder;
 pub use bundle::Resources;
 pub use error::{
     InsufficientQuantity, InsufficientResources, KindError, ParseError, ParseReason, RangesError,
-    ReservationError, ResourceError, ResourcesError, RoleError, ScalarError,
+    ReservationError, ResourceError, ResourcesError, RoleError, ScalarError, VolumeError,
 };
 pub use kind::{Kind, KindName};
 pub use quantities::Quantities;
@@ -50,4 +50,4 @@ pub use select::Shape;
 pub use set::ItemSet;
 pub use share::Share;
 pub use value::Value;
-pub use volume::Volume;
+pub use volume::{Volume, VolumeName};

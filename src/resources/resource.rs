@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     Kind, Reservation, ReservationError, ReservationKind, ResourceError, Role, Scalar, Value, Volume,
+    VolumeError, VolumeName,
 };
 
 /// A value of a kind with its identity: reservations, volume, revocable, shared. Valid by construction.
@@ -106,6 +107,25 @@ impl Resource {
         self.volume = Some(Box::new(volume));
         self.shared = shared;
         self.checked()
+    }
+
+    /// The name of the volume that it is.
+    #[must_use]
+    pub fn volume_name(&self) -> Option<VolumeName> {
+        let (role, volume) = (self.reserved_to()?, self.volume.as_ref()?);
+        Some(VolumeName { role: role.clone(), id: volume.id.clone() })
+    }
+
+    /// The disk without the volume on it.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub fn without_volume(mut self) -> Result<Self, VolumeError> {
+        if self.volume.is_none() {
+            return Err(VolumeError::NotAVolume { resource: Box::new(self) });
+        }
+        (self.volume, self.shared) = (None, false);
+        Ok(self)
     }
 
     /// The same, with one more reservation on top.

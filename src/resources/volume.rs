@@ -2,11 +2,12 @@
 
 use std::cmp::Ordering;
 use std::hash::{Hash, Hasher};
+use std::path::{Path, PathBuf};
 
 use compact_str::CompactString;
 use serde::{Deserialize, Serialize};
 
-use super::ResourceError;
+use super::{ResourceError, Role};
 
 /// A persistent volume on reserved disk. It is known by its id: where a task mounts it is not part of
 /// its identity, so that tasks may mount a shared volume at different paths.
@@ -33,6 +34,25 @@ impl Volume {
             return Err(ResourceError::VolumePath { path: self.container_path.clone() });
         }
         Ok(())
+    }
+}
+
+/// What a volume is called on its agent.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct VolumeName {
+    /// The role that its disk is reserved to.
+    pub role: Role,
+    /// Its id.
+    pub id: CompactString,
+}
+
+impl VolumeName {
+    /// Where the volume is in the folder of all volumes: a folder for its role, and one for itself in that. A role's name is one
+    /// component, so that its volumes are apart from those of roles below.
+    #[must_use]
+    pub fn folder(&self) -> PathBuf {
+        let role = self.role.as_str().replace('%', "%25").replace('/', "%2F");
+        Path::new(&role).join(self.id.as_str())
     }
 }
 
@@ -65,6 +85,15 @@ impl PartialOrd for Volume {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn volumes_of_overlapping_roles_are_apart() {
+        let folder =
+            |role: &str, id: &str| VolumeName { role: role.parse().unwrap(), id: id.into() }.folder();
+        assert_eq!(folder("a/b", "v"), Path::new("a%2Fb/v"));
+        assert_ne!(folder("a", "b"), folder("a/b", "v").parent().unwrap());
+        assert_ne!(folder("a%2Fb", "v"), folder("a/b", "v"));
+    }
 
     #[test]
     fn neither_part_leads_out_of_its_place() {

@@ -8,7 +8,7 @@ use crate::protocol::{
     AgentId, Attributes, ExecutorId, ExecutorInfo, OfferId, OfferInfo, OfferMode, OfferSetId, Operation,
     TaskInfo, Unavailability, Work,
 };
-use crate::resources::{InsufficientResources, Reservation, ReservationError, Resources, Role};
+use crate::resources::{InsufficientResources, Reservation, ReservationError, Resources, Role, VolumeError};
 use crate::time::Time;
 
 /// The longest time for which an offer can be held from when it was made.
@@ -23,6 +23,9 @@ pub enum OfferError {
     /// The resources can't be reserved or unreserved like this.
     #[error(transparent)]
     Reservation(#[from] ReservationError),
+    /// Volumes can't be made or destroyed like this.
+    #[error(transparent)]
+    Volume(#[from] VolumeError),
 }
 
 /// Resources of one agent, offered to the framework.
@@ -139,6 +142,30 @@ impl Offer {
         self.remaining.try_subtract(&resources)?;
         self.remaining += &unreserved;
         self.operations.push(Operation::Unreserve { resources });
+        Ok(())
+    }
+
+    /// Makes persistent volumes of reserved disk of the offer. Tasks launched on it can use them at once.
+    ///
+    /// # Errors
+    /// When the offer does not have the disk, or any of these is no volume.
+    pub fn create_volumes(&mut self, volumes: Resources) -> Result<(), OfferError> {
+        let disk = volumes.without_volumes()?;
+        self.remaining.try_subtract(&disk)?;
+        self.remaining += &volumes;
+        self.operations.push(Operation::CreateVolumes { volumes });
+        Ok(())
+    }
+
+    /// Turns persistent volumes of the offer back into disk. What is in them is lost.
+    ///
+    /// # Errors
+    /// When the offer does not have them, or any of these is no volume.
+    pub fn destroy_volumes(&mut self, volumes: Resources) -> Result<(), OfferError> {
+        let disk = volumes.without_volumes()?;
+        self.remaining.try_subtract(&volumes)?;
+        self.remaining += &disk;
+        self.operations.push(Operation::DestroyVolumes { volumes });
         Ok(())
     }
 

@@ -127,6 +127,7 @@ pub(crate) fn scheduler_calls() -> Vec<SchedulerCall> {
             operations: vec![
                 Operation::Launch(task()),
                 Operation::LaunchGroup(vec![task(), custom_task()]),
+                Operation::CreateVolumes { volumes: parsed("disk(eng)[v1:data]:64") },
                 Operation::Reserve {
                     resources: resources(),
                     reservation: Reservation::dynamic(role(), None),
@@ -224,6 +225,7 @@ pub(crate) fn agent_events() -> Vec<AgentEvent> {
         AgentEvent::Acknowledge { framework: framework(), task: task_id(), number: UpdateNumber(1) },
         AgentEvent::ShutdownFramework(framework()),
         AgentEvent::SetRules(rules()),
+        AgentEvent::KeepVolumes(parsed::<Resources>("disk(eng)[v1:data]:64").volume_names().collect()),
         AgentEvent::Ping,
     ]
 }

@@ -127,6 +127,7 @@ impl TimerAgent {
             AgentEvent::Ping => out.push(Deed::Say(AgentCall::Pong)),
             AgentEvent::Registered { .. }
             | AgentEvent::SetRules(_)
+            | AgentEvent::KeepVolumes(_)
             | AgentEvent::Acknowledge { .. }
             | AgentEvent::Message { .. } => {}
         }

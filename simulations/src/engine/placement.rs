@@ -408,19 +408,21 @@ fn apply(offered: &Resources, operations: &[Operation]) -> Option<(Resources, Ve
     for operation in operations {
         let (from, into) = match operation {
             Operation::Reserve { resources, reservation } => {
-                (resources, resources.to_reserved(reservation).ok()?)
+                (resources.clone(), resources.to_reserved(reservation).ok()?)
             }
-            Operation::Unreserve { resources } => (resources, resources.pop_reservation().ok()?),
-            launches => {
-                for task in launches.tasks() {
+            Operation::Unreserve { resources } => (resources.clone(), resources.pop_reservation().ok()?),
+            Operation::CreateVolumes { volumes } => (volumes.without_volumes().ok()?, volumes.clone()),
+            Operation::DestroyVolumes { volumes } => (volumes.clone(), volumes.without_volumes().ok()?),
+            Operation::Launch(_) | Operation::LaunchGroup(_) => {
+                for task in operation.tasks() {
                     rest.try_subtract(&task.resources).ok()?;
                 }
                 continue;
             }
         };
-        rest.try_subtract(from).ok()?;
+        rest.try_subtract(&from).ok()?;
         rest += &into;
-        conversions.push((from.clone(), into));
+        conversions.push((from, into));
     }
     Some((rest, conversions))
 }
@@ -429,7 +431,10 @@ fn into_tasks(operation: Operation) -> Vec<TaskInfo> {
     match operation {
         Operation::Launch(task) => vec![task],
         Operation::LaunchGroup(tasks) => tasks,
-        Operation::Reserve { .. } | Operation::Unreserve { .. } => Vec::new(),
+        Operation::Reserve { .. }
+        | Operation::Unreserve { .. }
+        | Operation::CreateVolumes { .. }
+        | Operation::DestroyVolumes { .. } => Vec::new(),
     }
 }
 

@@ -111,6 +111,8 @@ impl World {
                         self.executor_ends(number, "it was killed");
                     }
                 }
+                // Tasks of this simulation have no volumes.
+                AgentOutput::KeepVolumes(_) => {}
                 AgentOutput::Stop => has_ended = true,
             }
         }

@@ -39,6 +39,7 @@ impl Packet {
                 AgentEvent::Kill { .. } => ("agent told", "kill"),
                 AgentEvent::Acknowledge { .. } => ("agent told", "acknowledged"),
                 AgentEvent::ShutdownFramework(_) => ("agent told", "framework ends"),
+                AgentEvent::KeepVolumes(_) => ("agent told", "volumes"),
                 AgentEvent::Ping => ("agent told", "ping"),
                 _ => ("agent told", "something else"),
             },

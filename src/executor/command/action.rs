@@ -103,8 +103,19 @@ pub struct ProcessPlan {
     pub user: Option<String>,
     /// Its working directory, where its outputs are written to too; an absolute path.
     pub sandbox: PathBuf,
+    /// The persistent volumes that it finds there.
+    pub volumes: Vec<VolumeMount>,
     /// What it may use.
     pub limits: ProcessLimits,
+}
+
+/// A persistent volume, and where a task sees it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VolumeMount {
+    /// The volume's folder, made if need be.
+    pub folder: PathBuf,
+    /// Where the sandbox has a link to it; a relative path.
+    pub path: PathBuf,
 }
 
 /// What a process may use of its machine.

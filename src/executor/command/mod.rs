@@ -33,7 +33,9 @@ use self::task::Task;
 use super::{Executor, ExecutorDriver};
 use crate::protocol::{Reason, StopPolicy, TaskId, TaskInfo, TaskState, TaskStatus};
 
-pub use action::{CheckKind, CommandAction, CommandEvent, ProbePlan, ProcessLimits, ProcessPlan};
+pub use action::{
+    CheckKind, CommandAction, CommandEvent, ProbePlan, ProcessLimits, ProcessPlan, VolumeMount,
+};
 pub use plan::DEFAULT_PATH;
 #[cfg(feature = "runtime")]
 pub(crate) use plan::SANDBOX_VARIABLE;
@@ -42,6 +44,7 @@ pub(crate) use plan::SANDBOX_VARIABLE;
 #[derive(Debug)]
 pub struct CommandExecutor {
     sandboxes: PathBuf,
+    volumes: Option<PathBuf>,
     tasks: FxHashMap<TaskId, Task>,
     /// The tasks by the number that their timers carry.
     by_number: FxHashMap<u64, TaskId>,
@@ -53,10 +56,18 @@ impl CommandExecutor {
     pub fn new(sandboxes: impl Into<PathBuf>) -> Self {
         CommandExecutor {
             sandboxes: sandboxes.into(),
+            volumes: None,
             tasks: FxHashMap::default(),
             by_number: FxHashMap::default(),
             last_number: 0,
         }
+    }
+
+    /// The same, with the agent's persistent volumes in a folder. Without one, tasks with volumes are refused.
+    #[must_use]
+    pub fn with_volumes(mut self, folder: impl Into<PathBuf>) -> Self {
+        self.volumes = Some(folder.into());
+        self
     }
 
     fn forget(&mut self, id: &TaskId) {
@@ -72,7 +83,7 @@ impl Executor for CommandExecutor {
 
     fn launch(&mut self, driver: &mut ExecutorDriver<CommandAction>, task: TaskInfo) {
         let id = task.id.clone();
-        match Plan::of(task, &self.sandboxes) {
+        match Plan::of(task, &self.sandboxes, self.volumes.as_deref()) {
             Ok(plan) => {
                 self.last_number += 1;
                 self.by_number.insert(self.last_number, id.clone());

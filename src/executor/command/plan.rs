@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::action::{ProbePlan, ProcessLimits, ProcessPlan};
+use super::action::{ProbePlan, ProcessLimits, ProcessPlan, VolumeMount};
 use crate::protocol::{Check, Command, CommandInfo, Probe, TaskId, TaskInfo, Work};
 use crate::spec::{ExpandError, expand, port_variable};
 
@@ -32,6 +32,10 @@ pub(super) enum InvalidTask {
     UnknownPort { check: &'static str, port: String },
     #[error("the {check} check asks for the task's first port, but it has none")]
     NoPort { check: &'static str },
+    #[error("it has a persistent volume, but its executor was not told where these are")]
+    NoVolumes,
+    #[error("volume '{id}' can't be at '{path}': a volume's path is relative to the task's sandbox")]
+    AbsolutePath { id: String, path: String },
 }
 
 /// All that is known of a task before it starts.
@@ -46,7 +50,7 @@ pub(super) struct Plan {
 }
 
 impl Plan {
-    pub(super) fn of(task: TaskInfo, sandboxes: &Path) -> Result<Plan, InvalidTask> {
+    pub(super) fn of(task: TaskInfo, sandboxes: &Path, volumes: Option<&Path>) -> Result<Plan, InvalidTask> {
         let Work::Command(command) = &task.work else { return Err(InvalidTask::NotACommand) };
         let ports = port_numbers(&task, command)?;
         let sandbox = sandboxes.join(task.id.as_str());
@@ -68,10 +72,27 @@ impl Plan {
         let startup = probes.resolve("startup", command.checks.startup.as_ref())?;
         let readiness = probes.resolve("readiness", command.checks.readiness.as_ref())?;
         let liveness = probes.resolve("liveness", command.checks.liveness.as_ref())?;
-        let process =
-            ProcessPlan { argv, env: env.into_iter().collect(), user: command.user.clone(), sandbox, limits };
+        let (env, user) = (env.into_iter().collect(), command.user.clone());
+        let volumes = mounts(&task, volumes)?;
+        let process = ProcessPlan { argv, env, user, sandbox, volumes, limits };
         Ok(Plan { id: task.id, command: command.clone(), process, startup, readiness, liveness })
     }
+}
+
+fn mounts(task: &TaskInfo, volumes: Option<&Path>) -> Result<Vec<VolumeMount>, InvalidTask> {
+    let named =
+        task.resources.iter().filter_map(|resource| Some((resource.volume_name()?, resource.volume()?)));
+    named
+        .map(|(name, volume)| {
+            let path = PathBuf::from(volume.container_path.as_str());
+            if path.is_absolute() {
+                let (id, path) = (name.id.to_string(), volume.container_path.to_string());
+                return Err(InvalidTask::AbsolutePath { id, path });
+            }
+            let folder = volumes.ok_or(InvalidTask::NoVolumes)?.join(name.folder());
+            Ok(VolumeMount { folder, path })
+        })
+        .collect()
 }
 
 fn port_numbers(task: &TaskInfo, command: &CommandInfo) -> Result<Vec<u16>, InvalidTask> {
@@ -146,6 +167,7 @@ impl Probes<'_> {
                 argv: arguments(command, self.env)?,
                 env: self.env.iter().map(|(name, value)| (name.clone(), value.clone())).collect(),
                 sandbox: self.sandbox.clone(),
+                volumes: Vec::new(),
                 limits: self.limits,
             })),
         };

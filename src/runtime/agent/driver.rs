@@ -271,6 +271,7 @@ impl Driver {
                 AgentOutput::StopExecutor { framework, executor } => {
                     self.launches.kill(&framework, &executor);
                 }
+                AgentOutput::KeepVolumes(volumes) => self.launches.keep_volumes(&volumes),
                 AgentOutput::Stop => self.ended = true,
             }
         }

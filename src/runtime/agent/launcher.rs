@@ -1,5 +1,6 @@
 //! How executors are started and killed.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::future::Future;
 use std::io;
@@ -22,8 +23,9 @@ use crate::isolation::{
 };
 use crate::net::{CertificateAuthority, Credentials, NetError};
 use crate::protocol::{Command, ExecutorId, ExecutorInfo, FrameworkId, Identity, IdentityKind};
+use crate::resources::VolumeName;
 use crate::runtime::RuntimeError;
-use crate::runtime::executor::{CGROUP_ROOT, CREDENTIALS, ExecutorConfig, environment, run_command_executor};
+use crate::runtime::executor::{CGROUP_ROOT, CREDENTIALS, Environment, ExecutorConfig, run_command_executor};
 
 /// How long executors wait for an agent that keeps no checkpoints: as long as a lost connection may take to come back.
 const ORPHAN_TIMEOUT: Duration = Duration::from_secs(15);
@@ -208,6 +210,16 @@ impl Launches {
         }
     }
 
+    /// Removes volumes that are no more.
+    pub(super) fn keep_volumes(&self, volumes: &BTreeSet<VolumeName>) {
+        match self.work_dir.keep_volumes(volumes) {
+            Ok(removed) => {
+                tokio::task::spawn_blocking(move || removed.iter().for_each(|folder| remove(folder)));
+            }
+            Err(error) => tracing::warn!(%error, "cannot remove a volume"),
+        }
+    }
+
     /// Takes note of an executor's end.
     pub(super) fn ended(&mut self, framework: &FrameworkId, executor: &ExecutorId) {
         self.running.remove(&(framework.clone(), executor.clone()));
@@ -231,6 +243,7 @@ impl Launches {
                     framework: framework.clone(),
                     executor: executor.clone(),
                     sandboxes: self.work_dir.sandboxes(framework),
+                    volumes: self.work_dir.volumes(),
                     isolation: self.isolation,
                     recovery_timeout: self.recovery_timeout.unwrap_or(ORPHAN_TIMEOUT),
                 };
@@ -286,15 +299,17 @@ impl Launches {
                 (vec!["/bin/sh".to_owned(), "-c".to_owned(), line.clone()], Some(env))
             }
         };
-        let told = environment(
-            self.agent,
-            &credentials_file,
+        let told = Environment {
+            agent: self.agent,
+            credentials: &credentials_file,
             framework,
             executor,
-            &self.work_dir.sandboxes(framework),
-            self.isolation,
-            self.recovery_timeout.unwrap_or(ORPHAN_TIMEOUT),
-        );
+            sandboxes: &self.work_dir.sandboxes(framework),
+            volumes: &self.work_dir.volumes(),
+            isolation: self.isolation,
+            recovery_timeout: self.recovery_timeout.unwrap_or(ORPHAN_TIMEOUT),
+        };
+        let told = told.variables();
         let logging = std::env::var("RUST_LOG").ok().map(|filter| ("RUST_LOG", filter));
         let spec = ProcessSpec::new(argv, &folder)
             .env("PATH", DEFAULT_PATH)
@@ -346,4 +361,13 @@ fn clean_up_after(sandboxes: Option<&Path>) -> Result<(), String> {
         kill_processes_with(SANDBOX_VARIABLE, &start).map_err(|error| error.to_string())?;
     }
     Isolation::clean_up(CGROUP_ROOT).map(drop).map_err(|error| error.to_string())
+}
+
+/// Two removals of the same folder may meet.
+fn remove(folder: &Path) {
+    if let Err(error) = std::fs::remove_dir_all(folder)
+        && error.kind() != io::ErrorKind::NotFound
+    {
+        tracing::warn!(folder = %folder.display(), %error, "cannot remove what was in a volume");
+    }
 }

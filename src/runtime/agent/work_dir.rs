@@ -1,5 +1,6 @@
 //! Where everything of an agent lies on disk.
 
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::ErrorKind;
 use std::net::SocketAddr;
@@ -8,6 +9,7 @@ use std::sync::Arc;
 
 use crate::net::CertificateAuthority;
 use crate::protocol::{ExecutorId, FrameworkId, TaskId};
+use crate::resources::VolumeName;
 use crate::runtime::RuntimeError;
 
 /// Where executors come to, in the agent's folder.
@@ -17,6 +19,8 @@ const EXECUTORS_ADDRESS: &str = "executors.address";
 ///
 /// ```text
 /// tasks/<framework>/<task>/            a task's sandbox, with its stdout and stderr
+/// volumes/<role>/<id>/                 a persistent volume
+/// removed/<number>/                    a volume that is being removed
 /// executors/<framework>/<executor>/    an executor's folder: credentials.pem, stdout, stderr
 /// checkpoint                           what the agent must not forget
 /// authority.pem                        with which it signs its executors' certificates
@@ -100,6 +104,28 @@ impl WorkDir {
         self.sandboxes(framework).join(task.as_str())
     }
 
+    /// Where persistent volumes are.
+    pub(super) fn volumes(&self) -> PathBuf {
+        self.path.join("volumes")
+    }
+
+    /// Puts all volumes but these out of the way. The folders that are returned are to be removed, which may take long.
+    pub(super) fn keep_volumes(&self, kept: &BTreeSet<VolumeName>) -> Result<Vec<PathBuf>, RuntimeError> {
+        let kept: BTreeSet<PathBuf> = kept.iter().map(|name| self.volumes().join(name.folder())).collect();
+        let mut others: Vec<PathBuf> =
+            folders(&self.volumes()).iter().flat_map(|role| folders(role)).collect();
+        others.retain(|volume| !kept.contains(volume));
+        let removed = self.path.join("removed");
+        for volume in others {
+            tracing::info!(volume = %volume.display(), "a volume is removed");
+            let failed = |error| RuntimeError::File { action: "remove", path: volume.clone(), error };
+            std::fs::create_dir_all(&removed).map_err(failed)?;
+            let free = (0_u64..).map(|number| removed.join(number.to_string())).find(|at| !at.exists());
+            std::fs::rename(&volume, free.unwrap_or_default()).map_err(failed)?;
+        }
+        Ok(folders(&removed))
+    }
+
     /// An executor's folder.
     pub(super) fn executor(&self, framework: &FrameworkId, executor: &ExecutorId) -> PathBuf {
         self.path.join("executors").join(framework.as_str()).join(executor.as_str())
@@ -109,4 +135,10 @@ impl WorkDir {
     pub(super) fn credentials(&self, framework: &FrameworkId, executor: &ExecutorId) -> PathBuf {
         self.executor(framework, executor).join("credentials.pem")
     }
+}
+
+/// The folders in a folder; none when it is not there.
+fn folders(path: &Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(path).into_iter().flatten().flatten();
+    entries.map(|entry| entry.path()).filter(|path| path.is_dir()).collect()
 }

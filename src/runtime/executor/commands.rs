@@ -12,7 +12,7 @@ use tokio::runtime::Handle;
 use super::probes::try_probe;
 use super::{CGROUP_ROOT, ExecutorConfig, Reporter, run_executor};
 use crate::executor::CommandExecutor;
-use crate::executor::command::{CommandAction, CommandEvent, ProcessPlan};
+use crate::executor::command::{CommandAction, CommandEvent, ProcessPlan, VolumeMount};
 use crate::isolation::{self, Isolation, Limits, Output, Process, ProcessSpec, Status, User};
 use crate::protocol::logs::OutputName;
 use crate::protocol::{Exit, TaskId};
@@ -64,7 +64,8 @@ pub async fn run_command_executor(config: ExecutorConfig) -> Result<(), RuntimeE
             });
         }
     };
-    run_executor(CommandExecutor::new(sandboxes), config, act).await
+    let executor = CommandExecutor::new(sandboxes).with_volumes(&config.volumes);
+    run_executor(executor, config, act).await
 }
 
 /// A process that is to start.
@@ -148,9 +149,14 @@ impl World {
 fn start(isolation: &Isolation, plan: &ProcessPlan) -> Result<Process, String> {
     make_sandbox(&plan.sandbox)
         .map_err(|error| format!("cannot make its sandbox {}: {error}", plan.sandbox.display()))?;
-    if let Some(user) = user_of(plan)? {
+    let user = user_of(plan)?;
+    if let Some(user) = &user {
         user.own(&plan.sandbox)
             .map_err(|error| format!("cannot give its sandbox to another user, which takes root: {error}"))?;
+    }
+    for mount in &plan.volumes {
+        mount_volume(mount, &plan.sandbox, user.as_ref())
+            .map_err(|error| format!("cannot have its volume at {}: {error}", mount.path.display()))?;
     }
     let spec = spec(plan)?
         .die_with_parent()
@@ -163,6 +169,25 @@ fn make_sandbox(sandbox: &Path) -> io::Result<()> {
     match std::fs::create_dir(sandbox) {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists && sandbox.is_dir() => Ok(()),
         made => made,
+    }
+}
+
+/// Makes the volume's folder, which is the first user's own, if it is not there yet; and the link to it.
+fn mount_volume(mount: &VolumeMount, sandbox: &Path, user: Option<&User>) -> io::Result<()> {
+    if !mount.folder.is_dir() {
+        std::fs::create_dir_all(&mount.folder)?;
+        user.map_or(Ok(()), |user| user.own(&mount.folder))?;
+    }
+    let link = sandbox.join(&mount.path);
+    if let Some(above) = link.parent() {
+        std::fs::create_dir_all(above)?;
+    }
+    match std::os::unix::fs::symlink(&mount.folder, &link) {
+        // The sandbox is that of an earlier run of the task.
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            if std::fs::read_link(&link)? == mount.folder { Ok(()) } else { Err(error) }
+        }
+        linked => linked,
     }
 }
 

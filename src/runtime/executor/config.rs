@@ -20,6 +20,7 @@ pub(in crate::runtime) const CREDENTIALS: &str = "APPORTION_CREDENTIALS";
 const FRAMEWORK: &str = "APPORTION_FRAMEWORK";
 const EXECUTOR: &str = "APPORTION_EXECUTOR";
 const SANDBOXES: &str = "APPORTION_SANDBOXES";
+const VOLUMES: &str = "APPORTION_VOLUMES";
 const ISOLATION: &str = "APPORTION_ISOLATION";
 const RECOVERY_TIMEOUT: &str = "APPORTION_RECOVERY_TIMEOUT";
 
@@ -36,6 +37,8 @@ pub struct ExecutorConfig {
     pub executor: ExecutorId,
     /// Where its tasks' sandboxes belong.
     pub sandboxes: PathBuf,
+    /// Where the agent's persistent volumes are, each in [`VolumeName::folder`](crate::resources::VolumeName::folder).
+    pub volumes: PathBuf,
     /// How tasks are contained.
     pub isolation: IsolationPreference,
     /// How long it waits for an agent that has gone, before it ends with its tasks.
@@ -44,7 +47,7 @@ pub struct ExecutorConfig {
 
 impl ExecutorConfig {
     /// What the agent that started this process says: in the environment variables `APPORTION_AGENT`, `APPORTION_CREDENTIALS` (a
-    /// file), `APPORTION_FRAMEWORK`, `APPORTION_EXECUTOR`, `APPORTION_SANDBOXES`, `APPORTION_ISOLATION` and
+    /// file), `APPORTION_FRAMEWORK`, `APPORTION_EXECUTOR`, `APPORTION_SANDBOXES`, `APPORTION_VOLUMES`, `APPORTION_ISOLATION` and
     /// `APPORTION_RECOVERY_TIMEOUT` (whole seconds).
     ///
     /// # Errors
@@ -56,31 +59,40 @@ impl ExecutorConfig {
             framework: parsed(FRAMEWORK)?,
             executor: parsed(EXECUTOR)?,
             sandboxes: variable(SANDBOXES)?.into(),
+            volumes: variable(VOLUMES)?.into(),
             isolation: parsed(ISOLATION)?,
             recovery_timeout: Duration::from_secs(parsed(RECOVERY_TIMEOUT)?),
         })
     }
 }
 
-/// The environment from which [`ExecutorConfig::from_env`] reads.
-pub(in crate::runtime) fn environment(
-    agent: SocketAddr,
-    credentials: &Path,
-    framework: &FrameworkId,
-    executor: &ExecutorId,
-    sandboxes: &Path,
-    isolation: IsolationPreference,
-    recovery_timeout: Duration,
-) -> [(&'static str, OsString); 7] {
-    [
-        (AGENT, agent.to_string().into()),
-        (CREDENTIALS, credentials.into()),
-        (FRAMEWORK, framework.as_str().into()),
-        (EXECUTOR, executor.as_str().into()),
-        (SANDBOXES, sandboxes.into()),
-        (ISOLATION, isolation.to_string().into()),
-        (RECOVERY_TIMEOUT, recovery_timeout.as_secs().to_string().into()),
-    ]
+/// What an agent says to an executor that it starts.
+pub(in crate::runtime) struct Environment<'a> {
+    pub(in crate::runtime) agent: SocketAddr,
+    /// A file.
+    pub(in crate::runtime) credentials: &'a Path,
+    pub(in crate::runtime) framework: &'a FrameworkId,
+    pub(in crate::runtime) executor: &'a ExecutorId,
+    pub(in crate::runtime) sandboxes: &'a Path,
+    pub(in crate::runtime) volumes: &'a Path,
+    pub(in crate::runtime) isolation: IsolationPreference,
+    pub(in crate::runtime) recovery_timeout: Duration,
+}
+
+impl Environment<'_> {
+    /// The variables that [`ExecutorConfig::from_env`] reads.
+    pub(in crate::runtime) fn variables(&self) -> [(&'static str, OsString); 8] {
+        [
+            (AGENT, self.agent.to_string().into()),
+            (CREDENTIALS, self.credentials.into()),
+            (FRAMEWORK, self.framework.as_str().into()),
+            (EXECUTOR, self.executor.as_str().into()),
+            (SANDBOXES, self.sandboxes.into()),
+            (VOLUMES, self.volumes.into()),
+            (ISOLATION, self.isolation.to_string().into()),
+            (RECOVERY_TIMEOUT, self.recovery_timeout.as_secs().to_string().into()),
+        ]
+    }
 }
 
 fn variable(name: &'static str) -> Result<OsString, RuntimeError> {

@@ -17,4 +17,4 @@ pub use commands::run_command_executor;
 pub use config::{CGROUP_ROOT, ExecutorConfig};
 pub use driver::{Reporter, run_executor};
 
-pub(super) use config::{CREDENTIALS, environment};
+pub(super) use config::{CREDENTIALS, Environment};

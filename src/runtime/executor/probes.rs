@@ -138,6 +138,7 @@ mod tests {
                 env: Vec::new(),
                 user: None,
                 sandbox: "/".into(),
+                volumes: Vec::new(),
                 limits: ProcessLimits { cpus_milli: 100, memory_bytes: None },
             };
             try_probe(ProbePlan::Command(Box::new(plan)), timeout, Isolation::plain())

@@ -101,6 +101,8 @@ impl SimulatedAgent {
                         let message = "killed".to_owned();
                         inputs.push_back(AgentInput::ExecutorExited { framework, executor, message });
                     }
+                    // Timers have no use for volumes.
+                    AgentOutput::KeepVolumes(_) => {}
                     // Only asked of drivers that keep records.
                     AgentOutput::Store { .. } | AgentOutput::AdoptExecutor { .. } => {}
                 }

@@ -176,9 +176,10 @@ impl Agents {
                 ends.map(|(_, call)| call).collect()
             }
             AgentEvent::Ping => vec![AgentCall::Pong],
-            AgentEvent::Registered { .. } | AgentEvent::SetRules(_) | AgentEvent::Message { .. } => {
-                Vec::new()
-            }
+            AgentEvent::Registered { .. }
+            | AgentEvent::SetRules(_)
+            | AgentEvent::KeepVolumes(_)
+            | AgentEvent::Message { .. } => Vec::new(),
         }
     }
 }
