@@ -14,6 +14,9 @@ use crate::net::{self, Credentials, JoinToken, NetError, Settings};
 /// So long one address is tried alone before the next is tried beside it.
 const STAGGER: Duration = Duration::from_millis(250);
 
+/// A master that does not lead is asked again after this time whether it does now.
+const ASK_AGAIN: Duration = Duration::from_millis(500);
+
 /// Where a peer may be: one address, or those of a cluster's masters. Written as `ADDRESS:PORT[,...]`, all of one version of IP.
 ///
 /// Of masters they need not be all: those that do not lead tell where the one that does is.
@@ -81,7 +84,7 @@ impl fmt::Display for Addresses {
 }
 
 /// Connects with the first of these addresses where that succeeds; where a master names the leader, there too. Addresses that do not
-/// answer hold up the others little.
+/// answer hold up the others little: as long as one of them is waited for, those that do not lead are asked again whether they do now.
 ///
 /// # Errors
 /// One of those with which every try has failed: one that may pass, if there is one.
@@ -96,11 +99,12 @@ where
     let mut waiting = VecDeque::from(addresses.to_vec());
     let mut known = addresses.to_vec();
     let mut tries = JoinSet::new();
+    let mut unanswered = known.clone();
     let mut failure = None;
-    loop {
+    while !unanswered.is_empty() {
         if let Some(address) = waiting.pop_front() {
             let connecting = connect(address);
-            tries.spawn(async move { connecting.await.map(|connected| (address, connected)) });
+            tries.spawn(async move { (address, connecting.await) });
         }
         let ended = if waiting.is_empty() {
             tries.join_next().await
@@ -110,24 +114,36 @@ where
                 Err(_) => continue,
             }
         };
-        let error = match ended {
-            Some(Ok(Ok(found))) => return Ok(found),
-            Some(Ok(Err(error))) => error,
+        let (address, error) = match ended {
+            Some(Ok((address, Ok(found)))) => return Ok((address, found)),
+            Some(Ok((address, Err(error)))) => (address, error),
             // A try that panicked has said so.
             Some(Err(_)) => continue,
-            None if waiting.is_empty() => return Err(failure.unwrap_or(NetError::TimedOut)),
+            None if waiting.is_empty() => break,
             None => continue,
         };
-        if let NetError::NotLeader { leader: Some(leader) } = error
-            && !known.contains(&leader)
-        {
-            known.push(leader);
-            waiting.push_front(leader);
+        unanswered.retain(|unanswered| *unanswered != address);
+        if let NetError::NotLeader { leader } = error {
+            match leader {
+                Some(leader) if !known.contains(&leader) => {
+                    known.push(leader);
+                    unanswered.push(leader);
+                    waiting.push_front(leader);
+                }
+                _ => {
+                    let connecting = connect(address);
+                    tries.spawn(async move {
+                        tokio::time::sleep(ASK_AGAIN).await;
+                        (address, connecting.await)
+                    });
+                }
+            }
         }
         if failure.as_ref().is_none_or(is_final) {
             failure = Some(error);
         }
     }
+    Err(failure.unwrap_or(NetError::TimedOut))
 }
 
 /// Joins the cluster of these masters under `name`, with a fresh key: see [`net::join`](crate::net::join()).
@@ -196,6 +212,22 @@ mod tests {
         };
         let found = tokio::time::timeout(2 * STAGGER, find(&[address(1), address(2)], connect)).await;
         assert_eq!(found.unwrap().unwrap(), (address(2), ()));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_that_is_elected_is_found_while_another_does_not_answer() {
+        let elected = tokio::time::Instant::now() + Duration::from_secs(3);
+        let connect = |at: SocketAddr| async move {
+            match at.port() {
+                1 => std::future::pending().await,
+                2 if tokio::time::Instant::now() >= elected => Ok(()),
+                2 => Err(NetError::NotLeader { leader: Some(address(1)) }),
+                _ => Err(NetError::NotLeader { leader: None }),
+            }
+        };
+        let addresses = [address(1), address(2), address(3)];
+        assert_eq!(find(&addresses, connect).await.unwrap(), (address(2), ()));
+        assert!(elected.elapsed() < 2 * ASK_AGAIN);
     }
 
     #[tokio::test]

@@ -2,12 +2,15 @@
 
 use std::num::NonZeroU32;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use apportion::protocol::{FaultDomain, IdentityKind};
 use apportion::runtime::{
     Addresses, AgentConfig, ExecutorConfig, ExecutorLauncher, ExecutorProgram, ShutdownHandle,
     SimulatedAgents, machine_resources, run_agent, run_command_executor, run_simulated_agents,
 };
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
 
 use super::joining::{admitted, admitted_by};
 use crate::arguments::{AgentArguments, SimulatedArguments};
@@ -15,6 +18,9 @@ use crate::context::{Context, state_folder};
 use crate::failure::Failure;
 use crate::output::amounts;
 use crate::signals::Signals;
+
+/// How many simulated agents join at a time.
+const JOINS_AT_A_TIME: usize = 32;
 
 /// Runs an agent until it is asked to end; its tasks end with it.
 pub(crate) async fn agent(
@@ -29,7 +35,7 @@ pub(crate) async fn agent(
     if let Some(number) = arguments.simulated_agents {
         let context = context()?;
         let master = arguments.join.master.unwrap_or_else(|| context.master.clone());
-        return simulated(number, &name, master, arguments.simulated, (&context, signals)).await;
+        return simulated(number, &name, master, arguments.simulated, (context, signals)).await;
     }
     let (master, credentials) = admitted(IdentityKind::Agent, &name, &arguments.join, context).await?;
     let work_dir = match arguments.work_dir {
@@ -70,13 +76,20 @@ async fn simulated(
     name: &str,
     master: Addresses,
     arguments: SimulatedArguments,
-    (context, signals): (&Context, Signals),
+    (context, signals): (Context, Signals),
 ) -> Result<(), Failure> {
-    let mut credentials = Vec::new();
+    let (context, door) = (Arc::new(context), Arc::new(Semaphore::new(JOINS_AT_A_TIME)));
+    let mut joining = JoinSet::new();
     for number in 1..=number.get() {
+        let (context, door, master) = (context.clone(), door.clone(), master.clone());
         let name = format!("{name}-{number}");
-        credentials.push(admitted_by(context, &master, IdentityKind::Agent, &name).await?);
+        joining.spawn(async move {
+            // Never closed.
+            let _permit = door.acquire().await;
+            admitted_by(&context, &master, IdentityKind::Agent, &name).await
+        });
     }
+    let credentials = joining.join_all().await.into_iter().collect::<Result<_, _>>()?;
     eprintln!(
         "{number} simulated agents offer {} each to the master at {master}",
         amounts(&arguments.simulated_resources)
