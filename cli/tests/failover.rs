@@ -74,6 +74,68 @@ impl Cluster {
         let status = common::apportion(&self.state(), &["status"]);
         String::from_utf8_lossy(&status.stdout).contains("2 connected of 2")
     }
+
+    /// Agents that the state's operator runs.
+    fn start_agents(&self) -> [Background; 2] {
+        ["a1", "a2"].map(|name| {
+            let name_and_size = ["agent", "--name", name, "--resources", "cpus:2;mem:256"];
+            Background::start(&self.state(), &name_and_size)
+        })
+    }
+
+    /// The framework for batch jobs, when it and the agents are known.
+    fn start_batch(&self) -> Background {
+        let batch = Background::start(&self.state(), &["batch"]);
+        wait_until("the agents register", || self.is_complete());
+        wait_until("the framework subscribes", || printed(&self.state(), &["frameworks"]).contains("batch"));
+        batch
+    }
+
+    /// Starts so many tasks that tell once that they have begun, and in the end that they were never disturbed.
+    fn start_lasting(&self, count: u32) -> Lasting {
+        let file = |name: &str| self.folder.path().join(name);
+        let (begun, ended, go) = (file("begun"), file("ended"), file("go"));
+        let line = format!(
+            "echo $INDEX >> {}; while [ ! -e {} ]; do sleep 0.05; done; echo $INDEX >> {}",
+            begun.display(),
+            go.display(),
+            ended.display()
+        );
+        printed(&self.state(), &["run", &self.batch("lasting", count, &line), "--detach"]);
+        wait_until("all tasks run", || lines(&begun) == count as usize);
+        Lasting { count: count as usize, begun, ended, go }
+    }
+
+    /// Has the masters take note of a weight, and the agents run something.
+    fn works(&self, role: &str, weight: &str) {
+        wait_until("a write is taken", || {
+            common::apportion(&self.state(), &["weight", role, weight]).status.success()
+        });
+        wait_until("offers flow", || {
+            common::apportion(&self.state(), &["run", &self.batch(role, 3, "true")]).status.success()
+        });
+    }
+}
+
+/// Tasks that run until they are let go.
+struct Lasting {
+    count: usize,
+    begun: PathBuf,
+    ended: PathBuf,
+    go: PathBuf,
+}
+
+impl Lasting {
+    fn expect_undisturbed(self) {
+        assert_eq!(
+            (lines(&self.begun), lines(&self.ended)),
+            (self.count, 0),
+            "no task was started twice or ended"
+        );
+        std::fs::write(&self.go, "").expect("it can be written");
+        wait_until("all tasks end", || lines(&self.ended) == self.count);
+        assert_eq!(lines(&self.begun), self.count);
+    }
 }
 
 /// Lines in a file that tasks write to.
@@ -85,26 +147,8 @@ fn lines(file: &Path) -> usize {
 fn tasks_run_on_and_offers_flow_when_the_leading_master_is_killed() {
     let Some(mut cluster) = Cluster::start() else { return };
     let state = cluster.state();
-    let agent = |name: &str| {
-        let name_and_size = ["agent", "--name", name, "--resources", "cpus:2;mem:256"];
-        Background::start(&state, &name_and_size)
-    };
-    let agents = [agent("a1"), agent("a2")];
-    let batch = Background::start(&state, &["batch"]);
-    wait_until("the agents register", || cluster.is_complete());
-    wait_until("the framework subscribes", || printed(&state, &["frameworks"]).contains("batch"));
-
-    // Each task tells once that it has begun, and in the end that it was never disturbed.
-    let (begun, ended) = (cluster.folder.path().join("begun"), cluster.folder.path().join("ended"));
-    let go = cluster.folder.path().join("go");
-    let line = format!(
-        "echo $INDEX >> {}; while [ ! -e {} ]; do sleep 0.05; done; echo $INDEX >> {}",
-        begun.display(),
-        go.display(),
-        ended.display()
-    );
-    printed(&state, &["run", &cluster.batch("lasting", 6, &line), "--detach"]);
-    wait_until("all tasks run", || lines(&begun) == 6);
+    let (agents, batch) = (cluster.start_agents(), cluster.start_batch());
+    let lasting = cluster.start_lasting(6);
     // A token that is used up stays so under the next master.
     let token = printed(&state, &["token", "create", "agent"]);
 
@@ -129,10 +173,38 @@ fn tasks_run_on_and_offers_flow_when_the_leading_master_is_killed() {
     wait_until("the last master has all agents", || cluster.is_complete());
     printed(&state, &["run", &cluster.batch("at-last", 3, "true")]);
 
-    assert_eq!((lines(&begun), lines(&ended)), (6, 0), "no task was started twice or ended");
-    std::fs::write(&go, "").expect("it can be written");
-    wait_until("all tasks end", || lines(&ended) == 6);
-    assert_eq!(lines(&begun), 6);
+    lasting.expect_undisturbed();
+    batch.end("-INT");
+    agents.into_iter().for_each(|agent| agent.end("-INT"));
+}
+
+#[test]
+fn nothing_is_lost_when_a_member_of_etcd_is_cut_off_or_its_leader_is_killed() {
+    let Some(mut cluster) = Cluster::start() else { return };
+    let (agents, batch) = (cluster.start_agents(), cluster.start_batch());
+    let lasting = cluster.start_lasting(6);
+
+    // The worst one to be cut off is the one that leads; when it is back it follows another.
+    let member = cluster.etcd.leader();
+    cluster.etcd.signal(member, "-STOP");
+    cluster.works("cut-off", "1.5");
+    cluster.etcd.signal(member, "-CONT");
+    cluster.works("back", "2.5");
+
+    let member = cluster.etcd.leader();
+    cluster.etcd.signal(member, "-KILL");
+    cluster.works("killed", "3.5");
+
+    // Whichever leads now: the one that is left knows all that was written.
+    cluster.kill_master(0);
+    cluster.kill_master(1);
+    wait_until("the agents are back at the last master", || cluster.is_complete());
+    cluster.works("last", "4.5");
+    let roles = printed(&cluster.state(), &["roles"]);
+    for weight in ["1.5", "2.5", "3.5", "4.5"] {
+        assert!(roles.contains(weight), "{weight} is not in\n{roles}");
+    }
+    lasting.expect_undisturbed();
     batch.end("-INT");
     agents.into_iter().for_each(|agent| agent.end("-INT"));
 }

@@ -1,5 +1,6 @@
 //! Real etcd clusters for tests, on this machine.
 
+use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -58,11 +59,42 @@ impl EtcdCluster {
         location(&self.addresses)
     }
 
+    /// The member that leads the others.
+    #[allow(dead_code, reason = "not every test needs to know")]
+    pub(crate) fn leader(&self) -> usize {
+        let begun = Instant::now();
+        loop {
+            if let Some(leader) = self.addresses.iter().position(|address| leads(*address)) {
+                return leader;
+            }
+            assert!(begun.elapsed() < PATIENCE, "etcd has no leader");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
     /// Sends a member a signal, such as `-STOP`.
     pub(crate) fn signal(&self, member: usize, signal: &str) {
         let id = self.members[member].id().to_string();
         assert!(Command::new("kill").args([signal, &id]).status().expect("kill runs").success());
     }
+}
+
+/// Whether the member at this address says that it leads.
+#[allow(dead_code, reason = "not every test needs to know")]
+fn leads(address: SocketAddr) -> bool {
+    let ask = || -> std::io::Result<String> {
+        let mut member = TcpStream::connect(address)?;
+        // One that is stopped takes connections all the same.
+        member.set_read_timeout(Some(Duration::from_secs(1)))?;
+        write!(member, "POST /v3/maintenance/status HTTP/1.0\r\nContent-Length: 2\r\n\r\n{{}}")?;
+        let mut answer = String::new();
+        member.read_to_string(&mut answer)?;
+        Ok(answer)
+    };
+    let Ok(answer) = ask() else { return false };
+    let Some((_, status)) = answer.split_once("\r\n\r\n") else { return false };
+    let status: serde_json::Value = serde_json::from_str(status).expect("etcd answers in JSON");
+    status["leader"].is_string() && status["leader"] == status["header"]["member_id"]
 }
 
 impl Drop for EtcdCluster {
