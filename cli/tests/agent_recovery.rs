@@ -81,7 +81,6 @@ fn lines(folder: &Path, start: &str) -> Vec<String> {
 const TASKS: u32 = 6;
 
 #[test]
-#[ignore = "a dead agent is noticed after the idle timeout: each takes a minute"]
 fn tasks_never_notice_that_their_agent_was_killed() {
     let folder = tempfile::tempdir().expect("a folder");
     let state = &folder.path().join("state");
@@ -111,7 +110,6 @@ fn tasks_never_notice_that_their_agent_was_killed() {
 }
 
 #[test]
-#[ignore = "a dead agent is noticed after the idle timeout: each takes a minute"]
 fn an_agent_that_steps_aside_leaves_its_tasks_to_the_next() {
     let folder = tempfile::tempdir().expect("a folder");
     let state = &folder.path().join("state");
@@ -128,7 +126,6 @@ fn an_agent_that_steps_aside_leaves_its_tasks_to_the_next() {
 }
 
 #[test]
-#[ignore = "a dead agent is noticed after the idle timeout: each takes a minute"]
 fn executors_that_nobody_takes_over_end_with_their_tasks() {
     let folder = tempfile::tempdir().expect("a folder");
     let state = &folder.path().join("state");
