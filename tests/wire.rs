@@ -66,7 +66,8 @@ async fn pair() -> (Connection, Connection, (Endpoint, Endpoint)) {
 
 /// A QUIC client that keeps to no rules but TLS's.
 async fn stranger(address: SocketAddr, credentials: &Credentials, shows: bool, protocol: &str) -> Stranger {
-    let pem = credentials.to_pem().as_bytes();
+    let pem = credentials.to_pem();
+    let pem = pem.as_bytes();
     let chain: Vec<_> = CertificateDer::pem_slice_iter(pem).map(Result::unwrap).collect();
     let mut roots = rustls::RootCertStore::empty();
     roots.add(chain[1].clone()).unwrap();
@@ -334,7 +335,8 @@ async fn a_client_of_a_later_version_is_told_which_we_speak() {
 async fn a_server_of_another_version_is_named_as_such() {
     let authority = authority();
     let credentials = authority.issue(&identity(IdentityKind::Master)).unwrap();
-    let pem = credentials.to_pem().as_bytes();
+    let pem = credentials.to_pem();
+    let pem = pem.as_bytes();
     let chain: Vec<_> = CertificateDer::pem_slice_iter(pem).map(Result::unwrap).collect();
     let mut config =
         rustls::ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))

@@ -318,6 +318,9 @@ pub(crate) struct MasterArguments {
     /// The cluster's name, part of every identity; kept from the first start on
     #[arg(long, value_name = "NAME", default_value = "apportion")]
     pub(crate) cluster_name: String,
+    /// How long the certificates are valid that it signs; parties renew theirs, while they run, when a third of that is left
+    #[arg(long, value_name = "DURATION", default_value = "90d")]
+    pub(crate) certificate_lifetime: Delay,
     /// Write down all that happens to it in this folder, for `apportion sim replay`; tasks' environments are in it
     #[arg(long, value_name = "FOLDER")]
     pub(crate) journal: Option<PathBuf>,

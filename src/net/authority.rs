@@ -28,7 +28,8 @@ pub const AUTHORITY_LIFETIME: Duration = Duration::from_secs(10 * 365 * 86_400);
 /// How long a party's certificate is valid: 90 days bound what a stolen one is good for, and leave weeks to renew.
 pub const CERTIFICATE_LIFETIME: Duration = Duration::from_secs(90 * 86_400);
 
-/// Certificates are valid from an hour before they are made, for machines whose clocks are behind.
+/// Certificates are valid from an hour before they are made, for machines whose clocks are behind; those that last shorter, from so long
+/// before.
 const CLOCK_TOLERANCE: Duration = Duration::from_secs(3600);
 
 /// Signs certificates that name identities: ECDSA P-256, made on a cluster's first start. `Debug` shows the fingerprint alone.
@@ -36,6 +37,8 @@ pub struct CertificateAuthority {
     issuer: Issuer<'static, KeyPair>,
     certificate: CertificateDer<'static>,
     certificate_pem: String,
+    /// How long what it signs is valid.
+    lifetime: Duration,
 }
 
 impl CertificateAuthority {
@@ -57,7 +60,8 @@ impl CertificateAuthority {
         certificate: CertificateDer<'static>,
         certificate_pem: String,
     ) -> Result<Self, NetError> {
-        Ok(Self { issuer: Issuer::from_ca_cert_der(&certificate, key)?, certificate, certificate_pem })
+        let issuer = Issuer::from_ca_cert_der(&certificate, key)?;
+        Ok(Self { issuer, certificate, certificate_pem, lifetime: CERTIFICATE_LIFETIME })
     }
 
     /// Reads what [`CertificateAuthority::to_pem`] gave.
@@ -70,6 +74,12 @@ impl CertificateAuthority {
         let start =
             text.find("-----BEGIN CERTIFICATE-----").ok_or(PemError::Missing { part: "certificate" })?;
         Self::assemble(KeyPair::try_from(&key)?, certificate, text[start..].to_owned())
+    }
+
+    /// The same authority, whose certificates are valid for so long instead of [`CERTIFICATE_LIFETIME`].
+    #[must_use]
+    pub fn signing_for(self, lifetime: Duration) -> Self {
+        Self { lifetime, ..self }
     }
 
     /// The private key and the certificate as one PEM text.
@@ -125,7 +135,7 @@ impl CertificateAuthority {
     }
 
     fn sign(&self, key: &impl PublicKeyData, identity: &Identity) -> Result<Certificate, NetError> {
-        let mut params = parameters(&format!("apportion {}", identity.kind()), CERTIFICATE_LIFETIME);
+        let mut params = parameters(&format!("apportion {}", identity.kind()), self.lifetime);
         params.subject_alt_names = vec![SanType::URI(identity.to_string().try_into()?)];
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
         params.extended_key_usages =
@@ -141,7 +151,7 @@ fn parameters(common_name: &str, lifetime: Duration) -> CertificateParams {
     params.distinguished_name.push(DnType::CommonName, common_name);
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let epoch = rcgen::date_time_ymd(1970, 1, 1);
-    params.not_before = epoch + now.saturating_sub(CLOCK_TOLERANCE);
+    params.not_before = epoch + now.saturating_sub(CLOCK_TOLERANCE.min(lifetime));
     params.not_after = epoch + now + lifetime;
     params
 }

@@ -1,7 +1,7 @@
 //! What a certificate says: whose it is and until when.
 
 use rustls::pki_types::CertificateDer;
-use x509_parser::prelude::{FromDer, GeneralName, X509Certificate};
+use x509_parser::prelude::{ASN1Time, FromDer, GeneralName, X509Certificate};
 
 use crate::protocol::identity::{Identity, IdentityError};
 
@@ -37,6 +37,8 @@ pub enum CertificateError {
 pub(super) struct Subject {
     pub(super) identity: Identity,
     /// Milliseconds since the Unix epoch.
+    pub(super) valid_from: u64,
+    /// Milliseconds since the Unix epoch.
     pub(super) expires_at: u64,
 }
 
@@ -55,7 +57,12 @@ impl Subject {
             })
             .collect();
         let [uri] = uris[..] else { return Err(CertificateError::NotOneIdentity { found: uris.len() }) };
-        let seconds = u64::try_from(certificate.validity().not_after.timestamp()).unwrap_or(0);
-        Ok(Self { identity: uri.parse()?, expires_at: seconds.saturating_mul(1000) })
+        let millis = |time: ASN1Time| u64::try_from(time.timestamp()).unwrap_or(0).saturating_mul(1000);
+        let validity = certificate.validity();
+        Ok(Self {
+            identity: uri.parse()?,
+            valid_from: millis(validity.not_before),
+            expires_at: millis(validity.not_after),
+        })
     }
 }

@@ -133,6 +133,12 @@ pub enum NetError {
     /// A certificate does not tell who its holder is.
     #[error(transparent)]
     Certificate(#[from] CertificateError),
+    /// The peer does not renew the certificate.
+    #[error("the certificate is not renewed: {reason}")]
+    RenewalRefused {
+        /// Why.
+        reason: String,
+    },
     /// A key or certificate could not be made or read.
     #[error("cannot make the certificate: {0}")]
     Signing(#[from] rcgen::Error),

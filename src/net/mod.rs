@@ -12,6 +12,8 @@
 //! Outbox::push -> queue -> Sender::drive -> one write per batch -> QUIC -> Receiver::recv_batch
 //! ```
 //!
+//! Certificates are short-lived and [renewed](renew) on the way: [`Credentials`] are shared handles, so that running endpoints show the new one.
+//!
 //! Logs and files go over [`bulk`] streams of the same connection, which do not hold messages up. What goes wrong is a [`NetError`]; what
 //! ends a connection is told to the peer as a [`CloseCode`] and a sentence.
 
@@ -31,6 +33,7 @@ mod outbox;
 mod pem;
 mod receiver;
 mod refusal;
+mod renewal;
 mod settings;
 mod tls;
 mod token;
@@ -48,6 +51,7 @@ pub use link::Link;
 pub use outbox::{Outbox, OutboxError, Sender};
 pub use pem::PemError;
 pub use receiver::Receiver;
+pub use renewal::{renew, serve_renewals};
 pub use settings::Settings;
 pub use tls::{ALPN_JOIN, ALPN_MESSAGES};
 pub use token::{JoinError, JoinSecret, JoinToken, JoinTokenError, TokenBook, TokenEntry};

@@ -7,13 +7,14 @@ use rustls::{
     CertificateError as TlsCertificateError, ClientConfig, DigitallySignedStruct, Error as TlsError,
     RootCertStore, ServerConfig, SignatureScheme,
     client::{
-        Resumption,
+        ResolvesClientCert, Resumption,
         danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
         verify_server_cert_signed_by_trust_anchor,
     },
     crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature},
-    pki_types::{CertificateDer, ServerName, UnixTime},
-    server::{ParsedCertificate, WebPkiClientVerifier},
+    pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime},
+    server::{ClientHello, ParsedCertificate, ResolvesServerCert, WebPkiClientVerifier},
+    sign::CertifiedKey,
     version::TLS13,
 };
 
@@ -38,6 +39,34 @@ pub(super) enum Trust {
     Authorities(RootCertStore),
     /// Whoever is vouched for by the authority with this fingerprint, whose certificate the server sends along.
     Fingerprint(Digest),
+}
+
+/// Shows credentials as they are at the time of each handshake.
+#[derive(Debug)]
+struct Shown(Credentials);
+
+impl ResolvesClientCert for Shown {
+    fn resolve(&self, _: &[&[u8]], _: &[SignatureScheme]) -> Option<Arc<CertifiedKey>> {
+        Some(self.0.shown())
+    }
+
+    fn has_certs(&self) -> bool {
+        true
+    }
+}
+
+impl ResolvesServerCert for Shown {
+    fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        Some(self.0.shown())
+    }
+}
+
+/// A certificate with its issuer's, and the key that it is about.
+pub(super) fn certified(
+    chain: Vec<CertificateDer<'static>>,
+    key: PrivateKeyDer<'static>,
+) -> Result<CertifiedKey, TlsError> {
+    CertifiedKey::from_der(chain, key, &provider())
 }
 
 /// Checks a server's certificate chain. Who the server is, is checked after the handshake, before anything is said to it.
@@ -144,7 +173,7 @@ pub(super) fn client(trust: Trust, credentials: Option<&Credentials>) -> Result<
         .dangerous()
         .with_custom_certificate_verifier(Arc::new(ServerVerifier { trust, provider }));
     let (mut config, protocol) = match credentials {
-        Some(own) => (builder.with_client_auth_cert(own.chain(), own.key())?, ALPN_MESSAGES),
+        Some(own) => (builder.with_client_cert_resolver(Arc::new(Shown(own.clone()))), ALPN_MESSAGES),
         None => (builder.with_no_client_auth(), ALPN_JOIN),
     };
     config.alpn_protocols = vec![protocol.as_bytes().to_vec()];
@@ -166,7 +195,7 @@ pub(super) fn server(credentials: &Credentials) -> Result<QuicServerConfig, NetE
     let mut config = ServerConfig::builder_with_provider(provider)
         .with_protocol_versions(&[&TLS13])?
         .with_client_cert_verifier(verifier)
-        .with_single_cert(credentials.chain(), credentials.key())?;
+        .with_cert_resolver(Arc::new(Shown(credentials.clone())));
     config.alpn_protocols = [ALPN_MESSAGES, ALPN_JOIN].map(|protocol| protocol.as_bytes().to_vec()).to_vec();
     config
         .alpn_protocols

@@ -7,9 +7,11 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 
+use super::renewal::keep_fresh;
 use super::{Clock, RuntimeError};
 use crate::net::{
-    CertificateAuthority, Credentials, JoinError, JoinRequest, JoinSecret, NetError, TokenBook, TokenEntry,
+    CertificateAuthority, Credentials, JoinError, JoinRequest, JoinSecret, Link, NetError, TokenBook,
+    TokenEntry, serve_renewals,
 };
 use crate::protocol::identity::{Identity, IdentityKind};
 use crate::store::{Change, Key, Record, RedbStore, Secret, Store, StoreError};
@@ -91,6 +93,13 @@ impl Admission {
         })
     }
 
+    /// The same admission, whose certificates are valid for so long instead of
+    /// [`CERTIFICATE_LIFETIME`](crate::net::CERTIFICATE_LIFETIME).
+    #[must_use]
+    pub fn signing_for(self, lifetime: Duration) -> Self {
+        Admission { authority: self.authority.signing_for(lifetime), ..self }
+    }
+
     /// The cluster's name.
     pub fn cluster(&self) -> &str {
         &self.cluster
@@ -121,6 +130,19 @@ impl Admission {
         ledger.store.commit(&changes)?;
         ledger.tokens = tokens;
         Ok(token.to_string())
+    }
+
+    /// Renews the certificates of a connection's peer whenever it asks, until the connection ends.
+    ///
+    /// # Errors
+    /// The connection's end.
+    pub async fn serve_renewals(&self, link: &Link) -> Result<(), NetError> {
+        serve_renewals(link, &self.authority).await
+    }
+
+    /// Keeps the credentials of a party that runs here from expiring, as long as it is driven.
+    pub async fn keep_fresh(&self, credentials: &Credentials) {
+        keep_fresh_by(&self.authority, credentials).await;
     }
 
     /// Answers a newcomer.
@@ -162,6 +184,11 @@ impl Admission {
     fn now_ms(&self) -> u64 {
         self.clock.now().as_nanos() / 1_000_000
     }
+}
+
+/// Renews the credentials of a party of the authority's own process whenever it is time, as long as it is driven.
+pub(super) async fn keep_fresh_by(authority: &CertificateAuthority, credentials: &Credentials) {
+    keep_fresh(credentials, || async { credentials.renew(&authority.issue(credentials.identity())?) }).await;
 }
 
 /// A fresh authority for a cluster, as it is kept.

@@ -5,13 +5,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch;
-use tokio::task::JoinHandle;
+use tokio::task::{JoinHandle, JoinSet};
 
-use super::admission::{authority_of, new_authority};
-use super::master::{Term, restored};
+use super::admission::{authority_of, keep_fresh_by, new_authority};
+use super::master::{Entrance, Term, restored};
 use super::{Admission, Clock, JournalConfig, MasterServer, RuntimeError, Shutdown, ShutdownHandle};
 use crate::allocator::Allocator;
-use crate::net::{CertificateAuthority, CloseCode, Credentials, Endpoint, Incoming, Settings};
+use crate::net::{
+    CERTIFICATE_LIFETIME, CertificateAuthority, CloseCode, Credentials, Endpoint, Incoming, Settings,
+};
 use crate::protocol::{Identity, IdentityKind};
 use crate::store::StoreError;
 use crate::store::etcd::{Claim, DEFAULT_LEASE, Etcd, Tenure};
@@ -33,6 +35,8 @@ pub struct CandidateConfig {
     pub cluster: String,
     /// How long it counts as the leader after its last sign of life, in whole seconds.
     pub lease: Duration,
+    /// How long certificates are valid that it signs.
+    pub certificate_lifetime: Duration,
     /// Where to write down all that it is told while it leads, so that it can be replayed.
     pub journal: Option<JournalConfig>,
 }
@@ -45,6 +49,7 @@ impl CandidateConfig {
             advertise: None,
             cluster: cluster.into(),
             lease: DEFAULT_LEASE,
+            certificate_lifetime: CERTIFICATE_LIFETIME,
             journal: None,
         }
     }
@@ -56,9 +61,12 @@ pub struct Candidate {
     etcd: Etcd,
     endpoint: Arc<Endpoint>,
     authority: CertificateAuthority,
+    /// Its own.
+    credentials: Credentials,
     cluster: String,
     address: SocketAddr,
     lease: Duration,
+    certificate_lifetime: Duration,
     journal: Option<JournalConfig>,
 }
 
@@ -68,15 +76,25 @@ impl Candidate {
     /// # Errors
     /// When etcd can't be reached or is another cluster's, or the address can't be bound.
     pub async fn listen(config: CandidateConfig, etcd: Etcd) -> Result<Self, RuntimeError> {
-        let CandidateConfig { listen, advertise, cluster, lease, journal } = config;
+        let CandidateConfig { listen, advertise, cluster, lease, certificate_lifetime, journal } = config;
         let record = etcd.establish(&new_authority(&cluster)?).await?;
-        let authority = authority_of(&record, &cluster)?;
+        let authority = authority_of(&record, &cluster)?.signing_for(certificate_lifetime);
         let credentials =
             authority.issue(&Identity::new(cluster.as_str(), IdentityKind::Master, "master")?)?;
         let settings = Settings { joins: true, ..Settings::default() };
         let endpoint = Arc::new(Endpoint::server(listen, &credentials, settings)?);
         let address = advertise.unwrap_or(endpoint.local_address());
-        Ok(Candidate { etcd, endpoint, authority, cluster, address, lease, journal })
+        Ok(Candidate {
+            etcd,
+            endpoint,
+            authority,
+            credentials,
+            cluster,
+            address,
+            lease,
+            certificate_lifetime,
+            journal,
+        })
     }
 
     /// Where others reach it.
@@ -101,12 +119,19 @@ impl Candidate {
         allocator: impl Fn() -> A,
         mut shutdown: Shutdown,
     ) -> Result<(), RuntimeError> {
-        let mut outcome = Ok(());
-        while outcome.is_ok()
-            && let Some(tenure) = self.stand_by(&mut shutdown).await
-        {
-            outcome = self.lead(tenure, allocator(), &mut shutdown).await;
-        }
+        let leading = async {
+            let mut outcome = Ok(());
+            while outcome.is_ok()
+                && let Some(tenure) = self.stand_by(&mut shutdown).await
+            {
+                outcome = self.lead(tenure, allocator(), &mut shutdown).await;
+            }
+            outcome
+        };
+        let outcome = tokio::select! {
+            outcome = leading => outcome,
+            () = keep_fresh_by(&self.authority, &self.credentials) => Ok(()),
+        };
         self.endpoint.close(CloseCode::Done, "the master stops");
         self.endpoint.wait_idle().await;
         outcome
@@ -180,11 +205,15 @@ impl Candidate {
         let clock = Clock::start();
         let (machine, recorder) =
             restored(allocator, tenure.epoch(), clock, &mut store, self.journal.as_ref())?;
-        let admission = Some(Arc::new(Admission::in_store(store.clone(), &self.cluster)?));
+        let admission =
+            Admission::in_store(store.clone(), &self.cluster)?.signing_for(self.certificate_lifetime);
         let (stop, term_over) = ShutdownHandle::new();
         let term = Term {
-            endpoint: self.endpoint.clone(),
-            admission,
+            entrance: Entrance {
+                endpoint: self.endpoint.clone(),
+                admission: Some(Arc::new(admission)),
+                beside: JoinSet::new(),
+            },
             machine,
             recorder,
             clock,

@@ -14,6 +14,7 @@ use crossbeam::channel::{self, RecvTimeoutError};
 use rustc_hash::FxHashMap;
 use serde::de::DeserializeOwned;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot, watch};
+use tokio::task::JoinSet;
 
 use super::journal::Recorder;
 use super::pace::Pace;
@@ -61,12 +62,12 @@ pub struct MasterServer {
     thread: Option<JoinHandle<()>>,
     machine: channel::Sender<ToMachine>,
     failure: oneshot::Receiver<StoreError>,
+    _beside: JoinSet<()>,
 }
 
 /// What a master's term begins with.
 pub(super) struct Term {
-    pub(super) endpoint: Arc<Endpoint>,
-    pub(super) admission: Option<Arc<Admission>>,
+    pub(super) entrance: Entrance,
     pub(super) machine: Master,
     /// Writes its journal, where one is wanted.
     pub(super) recorder: Option<Recorder>,
@@ -74,6 +75,14 @@ pub(super) struct Term {
     pub(super) store: Option<Box<dyn Store>>,
     /// Whether this master still leads: nothing leaves it when it does not.
     pub(super) leads: Box<dyn Fn() -> bool + Send>,
+}
+
+/// Where a master takes connections, and whom it lets in.
+pub(super) struct Entrance {
+    pub(super) endpoint: Arc<Endpoint>,
+    pub(super) admission: Option<Arc<Admission>>,
+    /// What goes on beside, as long as the master runs.
+    pub(super) beside: JoinSet<()>,
 }
 
 /// What the master's thread is told.
@@ -114,9 +123,9 @@ impl MasterServer {
         let (clock, journal) = (Clock::start(), config.journal.as_ref());
         let recorder = Recorder::start_if_asked(journal, clock.now(), Epoch::FIRST, &allocator, None)?;
         let machine = Master::new(allocator);
-        let (endpoint, admission) = listen(config)?;
+        let entrance = listen(config)?;
         let leads = Box::new(|| true);
-        Self::serve(Term { endpoint, admission, machine, recorder, clock, store: None, leads }, shutdown)
+        Self::serve(Term { entrance, machine, recorder, clock, store: None, leads }, shutdown)
     }
 
     /// Starts a master that keeps its registry in `store`, and goes on with what is there. It ends when the store fails.
@@ -130,17 +139,18 @@ impl MasterServer {
         shutdown: Shutdown,
     ) -> Result<Self, RuntimeError> {
         let journal = config.journal.clone();
-        let (endpoint, admission) = listen(config)?;
+        let entrance = listen(config)?;
         let clock = Clock::start();
         let epoch = store.begin_term()?;
         let (machine, recorder) = restored(allocator, epoch, clock, &mut store, journal.as_ref())?;
         let (store, leads): (Option<Box<dyn Store>>, _) = (Some(Box::new(store)), Box::new(|| true));
-        Self::serve(Term { endpoint, admission, machine, recorder, clock, store, leads }, shutdown)
+        Self::serve(Term { entrance, machine, recorder, clock, store, leads }, shutdown)
     }
 
     /// Takes connections at an endpoint until the term ends.
     pub(super) fn serve(term: Term, shutdown: Shutdown) -> Result<Self, RuntimeError> {
-        let Term { endpoint, admission, machine: master, recorder, clock, store, leads } = term;
+        let Term { entrance, machine: master, recorder, clock, store, leads } = term;
+        let Entrance { endpoint, admission, beside } = entrance;
         let address = endpoint.local_address();
         let (machine, inbox) = channel::unbounded();
         let report = machine.clone();
@@ -185,7 +195,7 @@ impl MasterServer {
         });
         tokio::spawn(accept_connections(endpoint.clone(), shared, shutdown));
         tracing::info!(%address, "master listens");
-        Ok(MasterServer { address, endpoint, thread: Some(thread), machine, failure })
+        Ok(MasterServer { address, endpoint, thread: Some(thread), machine, failure, _beside: beside })
     }
 
     /// Where it listens.
@@ -228,10 +238,15 @@ impl Drop for MasterServer {
     }
 }
 
-fn listen(config: MasterConfig) -> Result<(Arc<Endpoint>, Option<Arc<Admission>>), RuntimeError> {
-    let settings = Settings { joins: config.admission.is_some(), ..Settings::default() };
-    let endpoint = Endpoint::server(config.listen, &config.credentials, settings)?;
-    Ok((Arc::new(endpoint), config.admission))
+fn listen(config: MasterConfig) -> Result<Entrance, RuntimeError> {
+    let MasterConfig { listen, credentials, admission, journal: _ } = config;
+    let settings = Settings { joins: admission.is_some(), ..Settings::default() };
+    let endpoint = Arc::new(Endpoint::server(listen, &credentials, settings)?);
+    let mut beside = JoinSet::new();
+    if let Some(admission) = admission.clone() {
+        beside.spawn(async move { admission.keep_fresh(&credentials).await });
+    }
+    Ok(Entrance { endpoint, admission, beside })
 }
 
 /// A master of this epoch that goes on with what is in the store, and what writes its journal, where one is wanted.
@@ -260,7 +275,7 @@ async fn accept_connections(endpoint: Arc<Endpoint>, shared: Arc<Shared>, mut sh
         tokio::spawn(async move {
             let from = incoming.remote_address();
             let outcome = match incoming.establish().await {
-                Ok(Accepted::Member(connection)) => serve(*connection, &shared).await,
+                Ok(Accepted::Member(connection)) => serve_member(*connection, &shared).await,
                 Ok(Accepted::Newcomer(request)) => match &shared.admission {
                     Some(admission) => admission.clone().answer(request).await,
                     None => Ok(()),
@@ -271,6 +286,22 @@ async fn accept_connections(endpoint: Arc<Endpoint>, shared: Arc<Shared>, mut sh
                 tracing::debug!(%from, %error, "connection ended");
             }
         });
+    }
+}
+
+/// Serves a member until it leaves, and renews its certificate meanwhile.
+async fn serve_member(connection: Connection, shared: &Shared) -> Result<(), NetError> {
+    let link = connection.link().clone();
+    let renewals = async {
+        if let Some(admission) = &shared.admission {
+            // It ends with the connection, of which the other side tells.
+            let _ = admission.serve_renewals(&link).await;
+        }
+        std::future::pending().await
+    };
+    tokio::select! {
+        outcome = serve(connection, shared) => outcome,
+        outcome = renewals => outcome,
     }
 }
 

@@ -19,6 +19,7 @@ pub mod master;
 pub mod operator;
 mod pace;
 mod peer;
+mod renewal;
 pub mod shutdown;
 pub mod simulated;
 

@@ -17,7 +17,7 @@ use super::peer::any_address_like;
 use crate::net::bulk::BulkReader;
 use crate::net::{
     CloseCode, Connection, Credentials, Endpoint, Expect, Link, NetError, Outbox, OutboxError, Receiver,
-    Settings,
+    Settings, renew,
 };
 use crate::protocol::logs::{LogAnswer, ReadLog};
 use crate::protocol::operator::{OperatorAnswer, OperatorRequest};
@@ -81,6 +81,11 @@ impl OperatorClient {
     ) -> Result<Self, OperatorError> {
         let (endpoint, connection) = dial(master.into(), credentials, IdentityKind::Master).await?;
         let link = connection.link().clone();
+        if credentials.renewal_due_in().is_zero()
+            && let Err(error) = renew(&link, credentials).await
+        {
+            tracing::warn!(%error, "the operator's certificate could not be renewed");
+        }
         let (requests, sender, receiver) = connection.split();
         // It ends with the connection, whose end is told by the reading side.
         tokio::spawn(sender.drive());

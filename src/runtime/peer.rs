@@ -11,8 +11,9 @@ use tokio::task::JoinHandle;
 
 use super::RuntimeError;
 use super::addresses::{self, Addresses, is_final};
+use super::renewal::keep_fresh;
 use crate::net::{
-    CloseCode, Connection, Credentials, Endpoint, Expect, Link, NetError, Outbox, Receiver, Settings,
+    CloseCode, Connection, Credentials, Endpoint, Expect, Link, NetError, Outbox, Receiver, Settings, renew,
 };
 
 /// From a failed try to connect to the next, at first; doubled up to [`RECONNECT_MAX`].
@@ -68,16 +69,24 @@ where
     ) -> Result<Self, RuntimeError> {
         let local = any_address_like(addresses.first());
         let endpoint = Endpoint::client(local, credentials, Settings::default())?;
-        Ok(Self::seek_from(endpoint, addresses, expect))
+        Ok(Self::seek_from(endpoint, addresses, expect, credentials))
     }
 
-    /// As [`Peer::seek`], from a given endpoint.
-    pub(super) fn seek_from(endpoint: Endpoint, addresses: &Addresses, expect: Expect) -> Self {
+    /// As [`Peer::seek`], from a given endpoint that was made with these credentials.
+    pub(super) fn seek_from(
+        endpoint: Endpoint,
+        addresses: &Addresses,
+        expect: Expect,
+        credentials: &Credentials,
+    ) -> Self {
         let (events, receiver) = mpsc::channel(BATCHES_WAITING);
-        let keeping = tokio::spawn(keep_connected(
-            Search { endpoint: Arc::new(endpoint), addresses: addresses.all().to_vec(), expect },
-            events,
-        ));
+        let search = Search {
+            endpoint: Arc::new(endpoint),
+            addresses: addresses.all().to_vec(),
+            expect,
+            credentials: credentials.clone(),
+        };
+        let keeping = tokio::spawn(keep_connected(search, events));
         Peer { events: receiver, keeping }
     }
 
@@ -124,6 +133,8 @@ struct Search {
     /// In the order in which they are tried.
     addresses: Vec<SocketAddr>,
     expect: Expect,
+    /// The peer renews them.
+    credentials: Credentials,
 }
 
 impl Search {
@@ -151,7 +162,12 @@ where
         match search.connect().await {
             Ok((address, connection)) => {
                 delay = RECONNECT_FIRST;
-                if converse(connection, search.endpoint.deserted(address), &events).await {
+                let link = connection.link().clone();
+                let is_over = tokio::select! {
+                    is_over = converse(connection, search.endpoint.deserted(address), &events) => is_over,
+                    () = keep_fresh(&search.credentials, || renew(&link, &search.credentials)) => false,
+                };
+                if is_over {
                     break;
                 }
                 search.put_last(address);

@@ -46,7 +46,8 @@ async fn alone(
     json: bool,
 ) -> Result<(), Failure> {
     let store = RedbStore::open(&folder.join(REGISTRY)).map_err(RuntimeError::from)?;
-    let admission = Arc::new(Admission::in_store(store.clone(), &arguments.cluster_name)?);
+    let admission = Admission::in_store(store.clone(), &arguments.cluster_name)?;
+    let admission = Arc::new(admission.signing_for(arguments.certificate_lifetime.duration()));
     let (stop, shutdown) = ShutdownHandle::new();
     let config = MasterConfig {
         listen: arguments.listen,
@@ -82,6 +83,7 @@ async fn one_of_several(
     let config = CandidateConfig {
         advertise: arguments.advertise,
         lease: Duration::from_secs(arguments.lease),
+        certificate_lifetime: arguments.certificate_lifetime.duration(),
         journal: journal(arguments),
         ..CandidateConfig::new(arguments.listen, arguments.cluster_name.as_str())
     };

@@ -1,6 +1,7 @@
 //! The task that owns the machine.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
+use std::sync::Arc;
 
 use rustc_hash::FxHashMap;
 use tokio::sync::{mpsc, oneshot};
@@ -18,6 +19,7 @@ use crate::protocol::{
     AgentCall, AgentEvent, AgentInfo, ConnectionId, ExecutorCall, ExecutorEvent, ExecutorId, FrameworkId,
     Identity, IdentityKind, TaskId,
 };
+use crate::runtime::admission::keep_fresh_by;
 use crate::runtime::peer::{Peer, PeerEvent, any_address_like, sleep_or_forever};
 use crate::runtime::{Clock, RuntimeError, Shutdown};
 
@@ -75,15 +77,22 @@ pub async fn run_agent(config: AgentConfig, mut shutdown: Shutdown) -> Result<()
     let address =
         config.advertise.unwrap_or_else(|| reachable(operators.local_address(), config.master.first()));
     tracing::info!(agent = identity.name(), %address, "agent serves logs");
-    let authority = work_dir.authority(identity.name())?;
-    let executors = listen_for_executors(&work_dir, &authority.issue(&identity)?)?;
+    let authority = Arc::new(work_dir.authority(identity.name())?);
+    let for_executors = authority.issue(&identity)?;
+    let executors = listen_for_executors(&work_dir, &for_executors)?;
     let (events, mut inbox) = mpsc::channel(EVENTS_WAITING);
-    let launches =
-        Launches::new(&config, authority, executors.local_address(), work_dir.clone(), events.clone());
+    let launches = Launches::new(
+        &config,
+        authority.clone(),
+        executors.local_address(),
+        work_dir.clone(),
+        events.clone(),
+    );
     let mut peer = Peer::seek(&config.master, Expect::Kind(IdentityKind::Master), &config.credentials)?;
     let mut listening = JoinSet::new();
     listening.spawn(take_operators(operators, work_dir.clone(), events.clone()));
-    listening.spawn(take_executors(executors, events));
+    listening.spawn(take_executors(executors, authority.clone(), events));
+    listening.spawn(async move { keep_fresh_by(&authority, &for_executors).await });
     let info = AgentInfo {
         hostname: hostname(),
         address: Some(address),

@@ -6,20 +6,34 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use tokio::sync::mpsc;
 
 use super::driver::Event;
-use crate::net::{Accepted, CloseCode, Connection, Endpoint, NetError};
+use crate::net::{Accepted, CertificateAuthority, CloseCode, Connection, Endpoint, NetError, serve_renewals};
 use crate::protocol::{ConnectionId, ExecutorCall, ExecutorEvent, ExecutorId, FrameworkId, Identity};
 
 /// Takes executors' connections until the agent has ended.
-pub(super) async fn take_executors(endpoint: Endpoint, events: mpsc::Sender<Event>) {
+pub(super) async fn take_executors(
+    endpoint: Endpoint,
+    authority: Arc<CertificateAuthority>,
+    events: mpsc::Sender<Event>,
+) {
     let last_connection = Arc::new(AtomicU64::new(0));
     while let Some(incoming) = endpoint.accept().await {
-        let (events, last_connection) = (events.clone(), last_connection.clone());
+        let (events, authority, last_connection) =
+            (events.clone(), authority.clone(), last_connection.clone());
         tokio::spawn(async move {
             let from = incoming.remote_address();
             let outcome = match incoming.establish().await {
                 Ok(Accepted::Member(connection)) => {
                     let id = ConnectionId(last_connection.fetch_add(1, Ordering::Relaxed) + 1);
-                    converse(*connection, id, events).await
+                    let link = connection.link().clone();
+                    let renewals = async {
+                        // It ends with the connection, of which the other side tells.
+                        let _ = serve_renewals(&link, &authority).await;
+                        std::future::pending().await
+                    };
+                    tokio::select! {
+                        outcome = converse(*connection, id, events) => outcome,
+                        outcome = renewals => outcome,
+                    }
                 }
                 Ok(Accepted::Newcomer(_)) => Ok(()),
                 Err(error) => Err(error),

@@ -98,7 +98,7 @@ enum Handle {
 /// Starts an agent's executors, and reports their ends.
 pub(super) struct Launches {
     launcher: ExecutorLauncher,
-    authority: CertificateAuthority,
+    authority: Arc<CertificateAuthority>,
     cluster: String,
     /// Where executors find the agent.
     agent: SocketAddr,
@@ -127,7 +127,7 @@ impl Launches {
     /// Nothing runs yet.
     pub(super) fn new(
         config: &AgentConfig,
-        authority: CertificateAuthority,
+        authority: Arc<CertificateAuthority>,
         agent: SocketAddr,
         work_dir: WorkDir,
         events: mpsc::Sender<Event>,

@@ -41,7 +41,8 @@ pub async fn run_simulated_agents(agents: SimulatedAgents, shutdown: Shutdown) -
         let name = own.identity().name();
         let id = AgentId::new(name).expect("a certificate's names are a subset of the valid ids");
         let machine = SimulatedAgent::new(id, AgentInfo::new(name, resources.clone()), task_time);
-        let peer = Peer::seek_from(endpoint.shared_by(own)?, &master, Expect::Kind(IdentityKind::Master));
+        let expect = Expect::Kind(IdentityKind::Master);
+        let peer = Peer::seek_from(endpoint.shared_by(own)?, &master, expect, own);
         let driver =
             Driver { machine, clock: Clock::start(), wishes: Vec::new(), master: None, ended: false };
         running.spawn(driver.run(peer, shutdown.clone()));
