@@ -20,10 +20,17 @@ const LIFETIME: Duration = Duration::from_secs(3);
 
 const LOOPBACK: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 0);
 
-fn start_master(admission: &Arc<Admission>, listen: SocketAddr, shutdown: &Shutdown) -> MasterServer {
-    let credentials = admission.credentials(IdentityKind::Master, "master").unwrap();
-    let config = MasterConfig { listen, credentials, admission: Some(admission.clone()), journal: None };
-    MasterServer::start(config, DrfAllocator::default(), shutdown.clone()).unwrap()
+/// Starts a master as soon as the address is free.
+async fn start_master(admission: &Arc<Admission>, listen: SocketAddr, shutdown: &Shutdown) -> MasterServer {
+    let mut started = None;
+    wait_until("the address is free", async || {
+        let credentials = admission.credentials(IdentityKind::Master, "master").unwrap();
+        let config = MasterConfig { listen, credentials, admission: Some(admission.clone()), journal: None };
+        started = MasterServer::start(config, DrfAllocator::default(), shutdown.clone()).ok();
+        started.is_some()
+    })
+    .await;
+    started.unwrap()
 }
 
 /// Asks, as an operator with a certificate of now, how many agents are connected.
@@ -49,7 +56,7 @@ async fn certificates_are_renewed_on_running_endpoints() {
     let folder = tempfile::tempdir().unwrap();
     let admission = Arc::new(Admission::open(folder.path(), "test").unwrap().signing_for(LIFETIME));
     let (stop, shutdown) = ShutdownHandle::new();
-    let master = start_master(&admission, LOOPBACK, &shutdown);
+    let master = start_master(&admission, LOOPBACK, &shutdown).await;
     let address = master.address();
 
     let file = folder.path().join("agent.pem");
@@ -76,7 +83,7 @@ async fn certificates_are_renewed_on_running_endpoints() {
 
     // A new connection takes a certificate that is valid.
     master.stop().await;
-    let master = start_master(&admission, address, &shutdown);
+    let master = start_master(&admission, address, &shutdown).await;
     wait_until("the agent is back", async || connected_agents(&admission, address).await == 1).await;
     stop.stop();
     running.await.unwrap().unwrap();
