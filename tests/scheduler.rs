@@ -115,6 +115,15 @@ fn it_converges_and_replaces_what_fails() {
     assert_eq!(told, [TaskState::Staging, TaskState::Running, TaskState::Failed]);
 }
 
+#[test]
+fn what_is_known_is_asked_about_once() {
+    let mut test = one_big().start(Planned::new(Keep::new(2, "cpus:1;mem:100")));
+    test.reconnect();
+    test.advance(Duration::from_secs(300));
+    let asked = test.calls().iter().filter(|call| matches!(call, SchedulerCall::Reconcile { .. })).count();
+    assert_eq!(asked, 1);
+}
+
 /// Runs one task of a role, without having any role at first.
 struct Newcomer(Option<Role>);
 

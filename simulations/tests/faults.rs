@@ -20,6 +20,11 @@ fn seeds_that_failed_once_fail_no_more() {
             257,
             "a framework heard no more of a task that the master did not know and whose agent could not be reached",
         ),
+        (9326, "a task was to be stopped that the master did not know yet, and went on for ever"),
+        (
+            10841,
+            "a framework that was being subscribed wanted offers again, and its master never heard of it",
+        ),
         (35, "what had ended on an agent that came back still counted as allocated"),
     ] {
         assert_eq!(Trial::of(seed).run().violation, None, "seed {seed}");

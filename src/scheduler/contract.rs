@@ -75,6 +75,12 @@ pub trait Scheduler {
         }
     }
 
+    /// An update that was recorded came again: nothing has happened since, as far as the master knows. So questions may be answered, see
+    /// [`Driver::reconcile`].
+    fn status_repeated(&mut self, driver: &mut Driver, status: &TaskStatus) {
+        let _ = (driver, status);
+    }
+
     /// A task is to make room for others: it had better save what it has. It is stopped at the notice's deadline, if it has not ended
     /// by then, and told as killed with [`Reason::Preempted`].
     fn preemption(&mut self, driver: &mut Driver, notice: &PreemptionNotice) {

@@ -52,6 +52,8 @@ pub struct Planned<R> {
     unanswered: BTreeSet<TaskId>,
     /// Kills that were asked for and are not done.
     killing: BTreeMap<TaskId, Option<StopPolicy>>,
+    /// It will look again after those, and at what it knows nothing of.
+    rechecks: bool,
     /// Tasks that were launched on optimistic offers, and of which nothing has been heard yet.
     unconfirmed: BTreeMap<TaskId, TaskRequest>,
     /// Statuses that arise here: of launches, and of tasks that end in the queue.
@@ -75,6 +77,7 @@ impl<R: Reconciler> Planned<R> {
             matcher: Matcher::default(),
             unanswered: BTreeSet::new(),
             killing: BTreeMap::new(),
+            rechecks: false,
             unconfirmed: BTreeMap::new(),
             own: Vec::new(),
             due: false,
@@ -245,6 +248,8 @@ impl<R: Reconciler> Planned<R> {
         }
         self.killing.insert(task.clone(), stop);
         driver.kill(task, stop);
+        // Nobody says that a kill is lost.
+        self.recheck_later(driver);
     }
 
     /// Notes a status that the reconciler has been told.
@@ -290,20 +295,32 @@ impl<R: Reconciler> Planned<R> {
         self.unanswered = asked.iter().map(|(id, _)| id.clone()).collect();
         if !asked.is_empty() {
             driver.reconcile(asked);
+            self.recheck_later(driver);
+        }
+    }
+
+    fn recheck_later(&mut self, driver: &mut Driver) {
+        if !self.rechecks {
+            self.rechecks = true;
             driver.set_timer(RECHECK, UNKNOWN_RECHECK);
         }
     }
 
-    /// Asks once more about what is not known, and for the kills that were asked for with the first question.
+    /// Asks once more about what is not known, and to stop what was to be stopped and goes on.
     fn ask_again(&mut self, driver: &mut Driver) {
-        let unanswered = std::mem::take(&mut self.unanswered);
-        let is_open = |id: &TaskId, state| may_change_unsaid(state) || unanswered.contains(id);
-        for (task, stop) in &self.killing {
-            if self.tasks.get(task).is_some_and(|record| is_open(task, record.state())) {
-                driver.kill(task.clone(), *stop);
-            }
+        self.rechecks = false;
+        let goes_on =
+            |task: &TaskId| self.tasks.get(task).is_some_and(|task| task.state() != TaskState::Killing);
+        let going_on: Vec<_> = self.killing.iter().filter(|(task, _)| goes_on(task)).collect();
+        let is_any = !going_on.is_empty();
+        for (task, stop) in going_on {
+            driver.kill(task.clone(), *stop);
         }
-        self.ask_about(is_open, driver);
+        if is_any {
+            self.recheck_later(driver);
+        }
+        let unanswered = std::mem::take(&mut self.unanswered);
+        self.ask_about(|id, state| may_change_unsaid(state) || unanswered.contains(id), driver);
     }
 }
 
@@ -354,7 +371,7 @@ impl<R: Reconciler> Scheduler for Planned<R> {
             status.state = TaskState::Lost;
         }
         if may_change_unsaid(status.state) {
-            driver.set_timer(RECHECK, UNKNOWN_RECHECK);
+            self.recheck_later(driver);
         }
         let mut plan = Plan::default();
         self.reconciler.status_update(driver.now(), &status, &mut plan);
@@ -362,6 +379,10 @@ impl<R: Reconciler> Scheduler for Planned<R> {
         self.carry_out(plan, driver);
         self.reconcile_soon(driver);
         Ack::Now
+    }
+
+    fn status_repeated(&mut self, _driver: &mut Driver, status: &TaskStatus) {
+        self.unanswered.remove(&status.task);
     }
 
     fn conflict(&mut self, driver: &mut Driver, conflict: &Conflict) {

@@ -151,6 +151,8 @@ pub struct SchedulerProcess<S> {
     refused: bool,
     subscribed: bool,
     suppressed: BTreeSet<Role>,
+    /// As what it asked to be subscribed last, and with which roles suppressed.
+    introduced: Option<(FrameworkInfo, BTreeSet<Role>)>,
     held: BTreeMap<OfferId, Held>,
     deliveries: FxHashMap<TaskId, Delivery>,
     /// Terminal updates that the scheduler will acknowledge later.
@@ -172,6 +174,7 @@ impl<S: Scheduler> SchedulerProcess<S> {
             refused: false,
             subscribed: false,
             suppressed: BTreeSet::new(),
+            introduced: None,
             held: BTreeMap::new(),
             deliveries: FxHashMap::default(),
             endings: FxHashMap::default(),
@@ -212,11 +215,14 @@ impl<S: Scheduler> SchedulerProcess<S> {
 
     fn connected(&mut self, out: &mut Vec<SchedulerOutput>) {
         self.refused = false;
-        let suppressed = self.suppressed.iter().cloned().collect();
-        out.push(SchedulerOutput::Send(SchedulerCall::Subscribe {
-            framework: self.info.clone(),
-            suppressed,
-        }));
+        self.introduced = Some((self.info.clone(), self.suppressed.clone()));
+        let (framework, suppressed) = self.introduction();
+        out.push(SchedulerOutput::Send(SchedulerCall::Subscribe { framework, suppressed }));
+    }
+
+    /// What it is, and which roles want nothing.
+    fn introduction(&self) -> (FrameworkInfo, Vec<Role>) {
+        (self.info.clone(), self.suppressed.iter().cloned().collect())
     }
 
     fn disconnected(&mut self, now: Time, out: &mut Vec<SchedulerOutput>) {
@@ -299,6 +305,12 @@ impl<S: Scheduler> SchedulerProcess<S> {
         }
         self.framework = Some(framework);
         self.subscribed = true;
+        let is_still = |(info, suppressed)| self.info == info && self.suppressed == suppressed;
+        if !self.introduced.take().is_none_or(is_still) {
+            // It has changed since it asked.
+            let (framework, suppressed) = self.introduction();
+            out.push(SchedulerOutput::Send(SchedulerCall::UpdateFramework { framework, suppressed }));
+        }
         out.extend(self.unsent.drain(..).map(SchedulerOutput::Send));
         let how = if resumed { Subscription::Resumed } else { Subscription::New };
         self.call(now, out, |scheduler, driver| scheduler.subscribed(driver, how));
@@ -376,7 +388,13 @@ impl<S: Scheduler> SchedulerProcess<S> {
         if status.state.is_terminal() {
             self.endings.insert(status.task.clone(), number);
         }
-        if repeated || self.tell(now, &status, out) == Ack::Now {
+        let ack = if repeated {
+            self.call(now, out, |scheduler, driver| scheduler.status_repeated(driver, &status));
+            Ack::Now
+        } else {
+            self.tell(now, &status, out)
+        };
+        if ack == Ack::Now {
             self.note_acknowledged(&status.task, number);
             push_acknowledgement(SchedulerCall::Acknowledge { task: status.task, agent, number }, out);
         }
@@ -575,6 +593,21 @@ mod tests {
         let framework = FrameworkId::new("noting").unwrap();
         let resumed = SchedulerEvent::Subscribed { framework, epoch: Epoch(2), resumed: true };
         assert_eq!(handle(&mut process, SchedulerInput::Event(resumed)), []);
+    }
+
+    #[test]
+    fn what_changes_while_it_is_being_subscribed_is_said_afterwards() {
+        let mut process = SchedulerProcess::new(Noting::default());
+        process.suppressed.insert(Role::any());
+        handle(&mut process, SchedulerInput::Connected);
+        // Suppressed in the call that is under way.
+        process.suppressed.clear();
+        let framework = FrameworkId::new("noting").unwrap();
+        let subscribed = SchedulerEvent::Subscribed { framework, epoch: Epoch(2), resumed: false };
+        let (framework, suppressed) = (FrameworkInfo::new("noting", Role::any()), Vec::new());
+        let update = SchedulerCall::UpdateFramework { framework, suppressed };
+        let out = handle(&mut process, SchedulerInput::Event(subscribed));
+        assert_eq!(out, [SchedulerOutput::Send(update)]);
     }
 
     #[test]

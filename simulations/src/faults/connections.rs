@@ -61,7 +61,9 @@ impl World {
         };
         let Some(packet) = self.network.receive(connection, to) else { return };
         self.record.covered(packet.label());
-        self.say(|| format!("{from} -> {node} ({connection}): {}", packet.describe()));
+        if !packet.is_heartbeat() {
+            self.say(|| format!("{from} -> {node} ({connection}): {}", packet.describe()));
+        }
         match node {
             Node::Master(place) => self.master_hears(place, connection, packet),
             Node::Agent(place) => self.agent_hears(place, connection, packet),

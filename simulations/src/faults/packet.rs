@@ -40,8 +40,9 @@ impl Packet {
                 AgentEvent::Acknowledge { .. } => ("agent told", "acknowledged"),
                 AgentEvent::ShutdownFramework(_) => ("agent told", "framework ends"),
                 AgentEvent::KeepVolumes(_) => ("agent told", "volumes"),
+                AgentEvent::SetRules(_) => ("agent told", "rules"),
+                AgentEvent::Message { .. } => ("agent told", "message"),
                 AgentEvent::Ping => ("agent told", "ping"),
-                _ => ("agent told", "something else"),
             },
             Packet::SchedulerCall(call) => match call {
                 SchedulerCall::Subscribe { .. } => ("framework says", "subscribe"),
@@ -50,6 +51,9 @@ impl Packet {
                 SchedulerCall::Kill { .. } => ("framework says", "kill"),
                 SchedulerCall::Acknowledge { .. } => ("framework says", "acknowledged"),
                 SchedulerCall::Reconcile { .. } => ("framework says", "reconcile"),
+                SchedulerCall::SetDemand { .. } => ("framework says", "demand"),
+                SchedulerCall::Suppress { .. } => ("framework says", "suppress"),
+                SchedulerCall::Revive { .. } => ("framework says", "revive"),
                 _ => ("framework says", "something else"),
             },
             Packet::SchedulerEvent(event) => match event {
@@ -78,6 +82,11 @@ impl Packet {
                 _ => ("executor told", "something else"),
             },
         }
+    }
+
+    /// Whether it says nothing but that its sender lives.
+    pub(super) fn is_heartbeat(&self) -> bool {
+        matches!(self, Packet::AgentCall(AgentCall::Pong) | Packet::AgentEvent(AgentEvent::Ping))
     }
 
     /// The message in a line, for a trace.

@@ -10,7 +10,7 @@ use super::plan::FaultKind;
 use crate::digest::Digester;
 
 /// So many of the last lines of a trace are kept.
-const LINES_KEPT: usize = 200;
+const LINES_KEPT: usize = 1000;
 
 /// Kinds of steps and how often they were taken.
 pub type Coverage = BTreeMap<(&'static str, &'static str), u64>;

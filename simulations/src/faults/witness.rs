@@ -43,6 +43,10 @@ impl<S: Scheduler> Scheduler for Witness<S> {
         self.scheduler.status_update(driver, status)
     }
 
+    fn status_repeated(&mut self, driver: &mut Driver, status: &TaskStatus) {
+        self.scheduler.status_repeated(driver, status);
+    }
+
     fn subscribed(&mut self, driver: &mut Driver, how: Subscription) {
         self.scheduler.subscribed(driver, how);
     }
