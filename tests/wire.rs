@@ -211,6 +211,20 @@ async fn a_full_outbox_says_so_and_queues_nothing() {
 }
 
 #[tokio::test]
+async fn an_outbox_is_bounded_by_bytes_too() {
+    let (agent, _master, _endpoints) = pair().await;
+    let (outbox, _sender, _receiver) = agent.split::<Message, Message>();
+    let mebibyte = "x".repeat(1 << 20);
+    let error = loop {
+        match outbox.push(Message::Text(mebibyte.clone())) {
+            Ok(()) => assert!(outbox.len() < 64),
+            Err(error) => break error,
+        }
+    };
+    assert_eq!((error, outbox.len()), (OutboxError::TooLarge { limit_bytes: 64 << 20 }, 63));
+}
+
+#[tokio::test]
 async fn bulk_streams_carry_frames_then_bytes_beside_the_messages() {
     let (agent, master, _endpoints) = pair().await;
     let content: Vec<u8> = (0..300_000u32).map(|n| n as u8).collect();

@@ -24,7 +24,7 @@ Exit codes: 0 it worked; 1 it failed, or the cluster refused it; 2 the command l
 3 the cluster can't be reached.
 
 Environment: APPORTION_STATE is where state is kept (else $XDG_STATE_HOME/apportion, else ~/.local/state/apportion); \
-RUST_LOG filters what is logged to standard error; NO_COLOR turns colours off.
+APPORTION_TOKEN is a token to join with; RUST_LOG filters what is logged to standard error; NO_COLOR turns colours off.
 
 Start with: apportion run --local examples/trace-stats/batch.toml
 Or with a cluster to look at: apportion up";
@@ -101,7 +101,7 @@ It offers what this machine has, runs tasks, and serves what they write. It keep
 token is needed once. Ctrl-C ends it with its tasks, and the cluster forgets it. With --recovery-timeout SIGTERM, a crash or kill -9 \
 end it alone: tasks run on, and the next start with the same name takes them over, which is how to upgrade it. (systemd: KillMode=process.)
 
-Example: apportion agent --master 10.0.0.1:7450 --token $(ssh 10.0.0.1 apportion token create agent)
+Example: ssh 10.0.0.1 apportion token create agent | apportion agent --master 10.0.0.1:7450 --token-file -
 Beside the master: apportion agent")]
     Agent(AgentArguments),
     /// Be the command executor that an agent starts
@@ -430,7 +430,7 @@ pub(crate) struct AgentArguments {
     #[arg(long, value_name = "DURATION")]
     pub(crate) recovery_timeout: Option<Delay>,
     /// Instead of this machine, be so many simulated agents, NAME-1 and so on, whose tasks are timers: to load a master
-    #[arg(long, value_name = "NUMBER", conflicts_with_all = ["token", "credentials", "resources", "recovery_timeout"])]
+    #[arg(long, value_name = "NUMBER", conflicts_with_all = ["token", "token_file", "credentials", "resources", "recovery_timeout"])]
     pub(crate) simulated_agents: Option<NonZeroU32>,
     #[command(flatten)]
     pub(crate) simulated: SimulatedArguments,
@@ -454,9 +454,12 @@ pub(crate) struct JoinArguments {
     /// Where the master is, or where the masters are [default: as in operator.toml]
     #[arg(long, value_name = "ADDRESS[,...]")]
     pub(crate) master: Option<Addresses>,
-    /// A token to join with, from `apportion token create`
-    #[arg(long, conflicts_with = "credentials", requires = "master")]
+    /// A token to join with, from `apportion token create`; others on this machine can read it, so prefer --token-file
+    #[arg(long, conflicts_with_all = ["credentials", "token_file"], requires = "master")]
     pub(crate) token: Option<String>,
+    /// The file with a token to join with; - is standard input [default: the environment variable APPORTION_TOKEN, if there is one]
+    #[arg(long, value_name = "FILE", conflicts_with = "credentials", requires = "master")]
+    pub(crate) token_file: Option<PathBuf>,
     /// Credentials to use, instead of joining
     #[arg(long, value_name = "FILE", requires = "master")]
     pub(crate) credentials: Option<PathBuf>,

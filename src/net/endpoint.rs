@@ -5,9 +5,13 @@ use std::{
     future::Future,
     net::{SocketAddr, UdpSocket},
     sync::Arc,
+    time::Duration,
 };
 
-use quinn::{ClientConfig, ServerConfig, TokioRuntime, crypto::rustls::QuicClientConfig};
+use quinn::{
+    ClientConfig, ConnectionClose, ConnectionError, ServerConfig, TokioRuntime,
+    crypto::rustls::QuicClientConfig,
+};
 use rustix::net::sockopt::{set_socket_recv_buffer_size, set_socket_send_buffer_size};
 
 use crate::{
@@ -23,6 +27,12 @@ use crate::{
     },
     protocol::identity::{Identity, IdentityKind},
 };
+
+/// When a server that has too many handshakes under way is asked again.
+const BUSY_RETRY: Duration = Duration::from_millis(100);
+
+/// QUIC's code for that (RFC 9000, section 20.1).
+const CONNECTION_REFUSED: u64 = 0x2;
 
 /// Whom a connecting party expects to find.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -187,7 +197,7 @@ fn client_crypto(credentials: &Credentials) -> Result<Arc<QuicClientConfig>, Net
     Ok(Arc::new(tls::client(trust, Some(credentials))?))
 }
 
-/// A QUIC connection after the TLS handshake, before anything is said.
+/// A QUIC connection after the TLS handshake, before anything is said. A server that is busy is asked again; the caller bounds how long.
 pub(super) async fn dial(
     quinn: &quinn::Endpoint,
     address: SocketAddr,
@@ -196,10 +206,22 @@ pub(super) async fn dial(
 ) -> Result<quinn::Connection, NetError> {
     let mut config = ClientConfig::new(crypto);
     config.transport_config(settings.transport(address.ip()));
-    let connecting = quinn
-        .connect_with(config, address, SERVER_NAME)
-        .map_err(|error| NetError::Transport { reason: error.to_string() })?;
-    Ok(connecting.await?)
+    loop {
+        let connecting = quinn
+            .connect_with(config.clone(), address, SERVER_NAME)
+            .map_err(|error| NetError::Transport { reason: error.to_string() })?;
+        match connecting.await {
+            Err(ConnectionError::ConnectionClosed(close)) if is_busy(&close) => {
+                tokio::time::sleep(BUSY_RETRY).await;
+            }
+            outcome => return Ok(outcome?),
+        }
+    }
+}
+
+/// Whether a server has too many handshakes under way to begin another.
+fn is_busy(close: &ConnectionClose) -> bool {
+    u64::from(close.error_code) == CONNECTION_REFUSED
 }
 
 /// Bounds a connection's beginning by the handshake timeout.

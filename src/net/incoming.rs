@@ -52,6 +52,11 @@ impl Incoming {
         self.quinn.remote_address()
     }
 
+    /// Turns the connection away before anything is computed for it; the peer may try again.
+    pub fn refuse(self) {
+        self.quinn.refuse();
+    }
+
     /// Completes handshake and hello. A peer that fails is told why.
     ///
     /// # Errors

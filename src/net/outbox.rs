@@ -11,11 +11,14 @@ use crate::{
         error::{CloseCode, NetError},
         link::Link,
     },
-    protocol::codec::encode_frame,
+    protocol::codec::{encode_frame, encoded_len},
 };
 
 /// Messages that an outbox holds unless told otherwise: a second's worth of a busy connection.
 pub(super) const DEFAULT_OUTBOX_MESSAGES: usize = 1 << 20;
+
+/// Bytes, encoded, that an outbox holds: all offers of a hundred thousand agents at once, with room to spare.
+const OUTBOX_BYTES: usize = 64 << 20;
 
 /// How long messages that nobody waits for may wait for others to go with.
 const LINGER: Duration = Duration::from_millis(3);
@@ -33,6 +36,12 @@ pub enum OutboxError {
         /// How many messages the outbox may hold.
         limit: usize,
     },
+    /// The peer takes its messages too slowly. Nothing was queued, as when it is full.
+    #[error("the outbox holds its limit of {limit_bytes} bytes: the peer takes them too slowly")]
+    TooLarge {
+        /// How many bytes the messages of the outbox may take on the wire.
+        limit_bytes: usize,
+    },
     /// The connection has ended, or [`Sender::drive`] has.
     #[error("the connection has ended")]
     Closed,
@@ -40,6 +49,8 @@ pub enum OutboxError {
 
 struct Queue<M> {
     messages: Vec<M>,
+    /// What they take on the wire.
+    bytes: usize,
     /// Somebody waits for one of the messages.
     urgent: bool,
     closed: bool,
@@ -63,6 +74,7 @@ impl<M> Shared<M> {
     fn take(&self, batch: &mut Vec<M>) -> bool {
         let mut queue = self.queue.lock();
         std::mem::swap(&mut queue.messages, batch);
+        queue.bytes = 0;
         queue.urgent = false;
         !queue.closed
     }
@@ -92,7 +104,8 @@ impl<M> Drop for Handle<M> {
 
 /// Takes messages for a peer, from any thread, without waiting. When the last clone is dropped, the stream ends after what is queued.
 ///
-/// Bounded by the number of messages; beyond them, [`Sender::drive`] holds one write's bytes and QUIC its window.
+/// Bounded by the number of messages, and by the 64 MiB that they may take on the wire (in memory a few times as much); beyond them,
+/// [`Sender::drive`] holds what it has taken, up to as much again, and QUIC its window.
 pub struct Outbox<M>(Arc<Handle<M>>);
 
 impl<M> Clone for Outbox<M> {
@@ -107,7 +120,7 @@ impl<M> fmt::Debug for Outbox<M> {
     }
 }
 
-impl<M> Outbox<M> {
+impl<M: Serialize> Outbox<M> {
     /// Queues one message.
     ///
     /// # Errors
@@ -143,11 +156,6 @@ impl<M> Outbox<M> {
         Ok(())
     }
 
-    /// Has what is queued sent now.
-    pub fn flush(&self) {
-        self.0.0.flush();
-    }
-
     /// Whether these are the first messages that wait.
     fn queue(&self, messages: impl ExactSizeIterator<Item = M>) -> Result<bool, OutboxError> {
         let shared = &self.0.0;
@@ -158,9 +166,22 @@ impl<M> Outbox<M> {
         if messages.len() > shared.limit - queue.messages.len().min(shared.limit) {
             return Err(OutboxError::Full { limit: shared.limit });
         }
-        let was_empty = queue.messages.is_empty();
-        queue.messages.extend(messages);
-        Ok(was_empty)
+        let (before, mut bytes) = (queue.messages.len(), queue.bytes);
+        // One that can't be encoded is told of when it is sent.
+        queue.messages.extend(messages.inspect(|message| bytes += encoded_len(message).unwrap_or(0)));
+        if bytes > OUTBOX_BYTES {
+            queue.messages.truncate(before);
+            return Err(OutboxError::TooLarge { limit_bytes: OUTBOX_BYTES });
+        }
+        queue.bytes = bytes;
+        Ok(before == 0)
+    }
+}
+
+impl<M> Outbox<M> {
+    /// Has what is queued sent now.
+    pub fn flush(&self) {
+        self.0.0.flush();
     }
 
     /// How many messages wait to be sent.
@@ -201,7 +222,7 @@ impl<M> Drop for Sender<M> {
 impl<M: Serialize + Send + 'static> Sender<M> {
     /// The sender and its outbox, which holds up to `limit` messages.
     pub(super) fn new(link: Link, stream: quinn::SendStream, limit: usize) -> (Outbox<M>, Self) {
-        let queue = Mutex::new(Queue { messages: Vec::new(), urgent: false, closed: false });
+        let queue = Mutex::new(Queue { messages: Vec::new(), bytes: 0, urgent: false, closed: false });
         let shared = Arc::new(Shared { queue, limit, ready: Notify::new() });
         (Outbox(Arc::new(Handle(shared.clone()))), Self { link, stream, shared })
     }

@@ -87,6 +87,20 @@ pub fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, CodecError> {
     }
 }
 
+/// How many bytes `value` takes when it is encoded.
+///
+/// # Errors
+/// [`CodecError::Unencodable`].
+pub fn encoded_len<T: Serialize>(value: &T) -> Result<usize, CodecError> {
+    let mut counted = bincode::enc::write::SizeWriter::default();
+    match bincode::serde::encode_into_writer(value, &mut counted, config()) {
+        Ok(()) => Ok(counted.bytes_written),
+        Err(error) => {
+            Err(CodecError::Unencodable { type_name: std::any::type_name::<T>(), reason: error.to_string() })
+        }
+    }
+}
+
 /// Appends `value` to `out` as one frame.
 ///
 /// # Errors

@@ -4,7 +4,7 @@
 //! floods waits for itself. Operators' questions about the cluster are answered from a published [`ClusterState`], which the
 //! master's thread makes when somebody asked, once for all who did.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::JoinHandle;
@@ -16,6 +16,7 @@ use serde::de::DeserializeOwned;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot, watch};
 use tokio::task::JoinSet;
 
+use super::doors::Door;
 use super::journal::Recorder;
 use super::pace::Pace;
 use super::{Admission, Clock, JournalConfig, RuntimeError, Shutdown};
@@ -108,6 +109,8 @@ struct Shared {
     rules: watch::Receiver<Arc<Rules>>,
     admission: Option<Arc<Admission>>,
     last_connection: AtomicU64,
+    handshakes: Arc<Door<IpAddr>>,
+    members: Arc<Door<Identity>>,
 }
 
 impl MasterServer {
@@ -192,6 +195,8 @@ impl MasterServer {
             rules,
             admission,
             last_connection: AtomicU64::new(0),
+            handshakes: Door::of_handshakes(),
+            members: Door::of_members(),
         });
         tokio::spawn(accept_connections(endpoint.clone(), shared, shutdown));
         tracing::info!(%address, "master listens");
@@ -271,10 +276,17 @@ async fn accept_connections(endpoint: Arc<Endpoint>, shared: Arc<Shared>, mut sh
             () = shutdown.stopped() => return,
         };
         let Some(incoming) = incoming else { return };
+        let from = incoming.remote_address();
+        let Ok(handshake) = shared.handshakes.enter(from.ip()) else {
+            tracing::debug!(%from, "too many connections begin at once");
+            incoming.refuse();
+            continue;
+        };
         let shared = shared.clone();
         tokio::spawn(async move {
-            let from = incoming.remote_address();
-            let outcome = match incoming.establish().await {
+            let established = incoming.establish().await;
+            drop(handshake);
+            let outcome = match established {
                 Ok(Accepted::Member(connection)) => serve_member(*connection, &shared).await,
                 Ok(Accepted::Newcomer(request)) => match &shared.admission {
                     Some(admission) => admission.clone().answer(request).await,
@@ -292,6 +304,13 @@ async fn accept_connections(endpoint: Arc<Endpoint>, shared: Arc<Shared>, mut sh
 /// Serves a member until it leaves, and renews its certificate meanwhile.
 async fn serve_member(connection: Connection, shared: &Shared) -> Result<(), NetError> {
     let link = connection.link().clone();
+    let _stay = match shared.members.enter(link.peer().clone()) {
+        Ok(stay) => stay,
+        Err(full) => {
+            link.close(CloseCode::Overflow, &full.to_string());
+            return Ok(());
+        }
+    };
     let renewals = async {
         if let Some(admission) = &shared.admission {
             // It ends with the connection, of which the other side tells.

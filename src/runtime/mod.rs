@@ -9,6 +9,7 @@ pub mod agent;
 #[cfg(feature = "etcd")]
 pub mod candidate;
 pub mod clock;
+pub mod doors;
 pub mod error;
 pub mod executor;
 pub mod framework;

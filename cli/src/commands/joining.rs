@@ -11,6 +11,9 @@ use crate::arguments::JoinArguments;
 use crate::context::{Context, state_folder};
 use crate::failure::Failure;
 
+/// The environment variable with a token, for who has not joined before.
+const TOKEN_VARIABLE: &str = "APPORTION_TOKEN";
+
 /// The master's address, and credentials: those given, those kept from before, or those that a token gets.
 pub(super) async fn admitted(
     kind: IdentityKind,
@@ -23,17 +26,30 @@ pub(super) async fn admitted(
             return Ok((master.clone(), load(file)?));
         }
         let kept = state_folder()?.join(file_of(kind, name));
-        if let Some(token) = &arguments.token {
-            return Ok((master.clone(), joined(master, token, name, &kept).await?));
+        if let Some(token) = given_token(arguments)? {
+            return Ok((master.clone(), joined(master, &token, name, &kept).await?));
         }
         if kept.exists() {
             return Ok((master.clone(), load(&kept)?));
+        }
+        if let Ok(token) = std::env::var(TOKEN_VARIABLE) {
+            return Ok((master.clone(), joined(master, &token, name, &kept).await?));
         }
     }
     let context = context()?;
     let master = arguments.master.as_ref().unwrap_or(&context.master).clone();
     let credentials = admitted_by(&context, &master, kind, name).await?;
     Ok((master, credentials))
+}
+
+/// The token that the command line gives, or says where it is.
+fn given_token(arguments: &JoinArguments) -> Result<Option<String>, Failure> {
+    let Some(file) = &arguments.token_file else { return Ok(arguments.token.clone()) };
+    let token = match file.to_str() {
+        Some("-") => std::io::read_to_string(std::io::stdin()),
+        _ => std::fs::read_to_string(file),
+    };
+    token.map(Some).map_err(|error| Failure::Unreadable { file: file.clone(), error })
 }
 
 /// Credentials kept from before beside the operator's, or those that the operator's authority gets.

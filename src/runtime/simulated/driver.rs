@@ -13,6 +13,9 @@ use crate::runtime::limits::allow_many_files;
 use crate::runtime::peer::{Peer, PeerEvent, any_address_like, sleep_or_forever};
 use crate::runtime::{Addresses, Clock, RuntimeError, Shutdown};
 
+/// So few that a socket's buffer holds what all of them are told at a time: when they have lost their master, and are connected again.
+const AGENTS_PER_SOCKET: usize = 16;
+
 /// Agents of one program whose tasks are timers.
 #[derive(Debug)]
 pub struct SimulatedAgents {
@@ -26,23 +29,29 @@ pub struct SimulatedAgents {
     pub task_time: Duration,
 }
 
-/// Runs simulated agents until the signal is given. They share one socket, and connect again whenever they lose their master.
+/// Runs simulated agents until the signal is given. A few share a socket each; they connect again whenever they lose their master.
 ///
 /// # Errors
 /// When there is no socket to be had, or the master refuses an agent for good: the others end, too.
 pub async fn run_simulated_agents(agents: SimulatedAgents, shutdown: Shutdown) -> Result<(), RuntimeError> {
     let SimulatedAgents { master, credentials, resources, task_time } = agents;
-    let Some(first) = credentials.first() else { return Ok(()) };
     // Each connection is watched by a socket of its own.
     allow_many_files();
-    let endpoint = Endpoint::client(any_address_like(master.first()), first, Settings::default())?;
     let mut running = JoinSet::new();
-    for own in &credentials {
+    let mut endpoint: Option<Endpoint> = None;
+    for (number, own) in credentials.iter().enumerate() {
+        let endpoint = match &endpoint {
+            Some(endpoint) if number % AGENTS_PER_SOCKET > 0 => endpoint.shared_by(own)?,
+            _ => {
+                let local = any_address_like(master.first());
+                endpoint.insert(Endpoint::client(local, own, Settings::default())?).shared_by(own)?
+            }
+        };
         let name = own.identity().name();
         let id = AgentId::new(name).expect("a certificate's names are a subset of the valid ids");
         let machine = SimulatedAgent::new(id, AgentInfo::new(name, resources.clone()), task_time);
         let expect = Expect::Kind(IdentityKind::Master);
-        let peer = Peer::seek_from(endpoint.shared_by(own)?, &master, expect, own);
+        let peer = Peer::seek_from(endpoint, &master, expect, own);
         let driver =
             Driver { machine, clock: Clock::start(), wishes: Vec::new(), master: None, ended: false };
         running.spawn(driver.run(peer, shutdown.clone()));
