@@ -19,6 +19,8 @@
 //! `cargo bench --bench allocator -- 'cycle 10,000'` runs those whose names contain the text.
 
 mod cluster;
+#[path = "../support/counting.rs"]
+mod counting;
 mod measure;
 
 use std::time::Duration;

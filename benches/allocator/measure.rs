@@ -1,7 +1,5 @@
 //! Measures processor time and memory, and prints the figures of a workload.
 
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::Duration;
 
 use criterion::Criterion;
@@ -9,6 +7,7 @@ use criterion::measurement::{Measurement, ValueFormatter, WallTime};
 use rustix::time::{ClockId, clock_gettime};
 
 use crate::cluster::Cluster;
+use crate::counting;
 
 /// The processor time that this process has used.
 fn cpu() -> Duration {
@@ -48,43 +47,6 @@ impl Measurement for CpuTime {
     }
 }
 
-/// Counts the bytes in use, and remembers the most that there were.
-struct Counting;
-
-static IN_USE: AtomicUsize = AtomicUsize::new(0);
-static PEAK: AtomicUsize = AtomicUsize::new(0);
-
-impl Counting {
-    fn grew(bytes: usize) {
-        PEAK.fetch_max(IN_USE.fetch_add(bytes, Relaxed) + bytes, Relaxed);
-    }
-}
-
-// SAFETY: everything is left to the system's allocator; the counts are only read.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        Self::grew(layout.size());
-        // SAFETY: the caller's promises are passed on.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, ptr: *mut u8, layout: Layout) {
-        IN_USE.fetch_sub(layout.size(), Relaxed);
-        // SAFETY: the caller's promises are passed on.
-        unsafe { System.dealloc(ptr, layout) }
-    }
-
-    unsafe fn realloc(&self, ptr: *mut u8, layout: Layout, new_size: usize) -> *mut u8 {
-        IN_USE.fetch_sub(layout.size(), Relaxed);
-        Self::grew(new_size);
-        // SAFETY: the caller's promises are passed on.
-        unsafe { System.realloc(ptr, layout, new_size) }
-    }
-}
-
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
-
 /// What rounds of a workload took.
 #[derive(Default)]
 pub(crate) struct Figures {
@@ -113,8 +75,7 @@ pub(crate) fn bench(
     round: impl Fn(&mut Cluster, &mut Figures),
 ) {
     let mut state: Option<Cluster> = None;
-    let before = IN_USE.load(Relaxed);
-    PEAK.store(before, Relaxed);
+    let before = counting::forget_peak();
     let mut all = Figures::default();
     c.bench_function(name, |bencher| {
         let cluster = state.get_or_insert_with(&set_up);
@@ -129,7 +90,7 @@ pub(crate) fn bench(
         });
     });
     let Some(cluster) = state else { return };
-    let peak = PEAK.load(Relaxed) - before;
+    let peak = counting::peak() - before;
     let median = all.median();
     let per_offer = median.as_nanos() as f64 / cluster.offered().max(1) as f64;
     println!(
