@@ -110,14 +110,14 @@ Beside the master: apportion agent")]
     /// Run the framework of batch jobs, until Ctrl-C
     #[command(after_help = "\
 Without --token it joins with the operator's authority, which works where operator.toml is. It keeps its credentials for the \
-next start.
+next start. What it must not forget is in framework-NAME.redb where state is kept: after a crash or kill -9 the next start goes on with it.
 
 Example: apportion batch")]
     Batch(FrameworkArguments),
     /// Run the framework of services, until Ctrl-C
     #[command(after_help = "\
 Without --token it joins with the operator's authority, which works where operator.toml is. It keeps its credentials for the \
-next start.
+next start. What it must not forget is in framework-NAME.redb where state is kept: after a crash or kill -9 the next start goes on with it.
 
 Example: apportion service --role web")]
     Service(FrameworkArguments),

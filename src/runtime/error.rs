@@ -6,6 +6,7 @@ use super::OperatorError;
 use crate::isolation::IsolationError;
 use crate::net::NetError;
 use crate::protocol::identity::IdentityError;
+use crate::scheduler::DamagedRecord;
 use crate::store::StoreError;
 
 /// What went wrong in the world around a machine.
@@ -15,9 +16,12 @@ pub enum RuntimeError {
     /// The network, a certificate or a peer.
     #[error(transparent)]
     Net(#[from] NetError),
-    /// The registry.
+    /// The registry, or a framework's records.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// A framework can't go on from what it recorded.
+    #[error(transparent)]
+    Damaged(#[from] DamagedRecord),
     /// An agent's records can't be made durable.
     #[error("cannot keep checkpoints: {0}; tasks run on, and wait for the agent to be started again")]
     Checkpoint(String),

@@ -1,5 +1,6 @@
 //! Drives a scheduler: a task owns its [`SchedulerProcess`] and keeps it connected with the master.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -10,7 +11,8 @@ use super::peer::{Peer, PeerEvent, sleep_or_forever};
 use super::{Addresses, Clock, RuntimeError, Shutdown};
 use crate::net::{CloseCode, Credentials, Expect, Link, Outbox};
 use crate::protocol::{IdentityKind, RequestId, SchedulerCall};
-use crate::scheduler::{Scheduler, SchedulerInput, SchedulerOutput, SchedulerProcess};
+use crate::scheduler::{RecordChange, Scheduler, SchedulerInput, SchedulerOutput, SchedulerProcess};
+use crate::store::{FrameworkStore, StoreError};
 
 /// What a framework needs to run.
 #[derive(Debug)]
@@ -68,6 +70,7 @@ pub struct FrameworkRunner<S> {
     outputs: Vec<SchedulerOutput>,
     requests: mpsc::UnboundedReceiver<LocalRequest>,
     waiting: FxHashMap<RequestId, mpsc::UnboundedSender<(Vec<u8>, bool)>>,
+    store: Option<FrameworkStore>,
     stopped: bool,
 }
 
@@ -83,9 +86,22 @@ impl<S: Scheduler> FrameworkRunner<S> {
             outputs: Vec::new(),
             requests,
             waiting: FxHashMap::default(),
+            store: None,
             stopped: false,
         };
         (handle, runner)
+    }
+
+    /// Goes on from the records in the file at `path`, and keeps records there: so a framework that was killed goes on where it stood. The
+    /// file is made if it does not exist; its folder must.
+    ///
+    /// # Errors
+    /// When the file can't be used, or the scheduler can't use a record.
+    pub fn keeping_records(mut self, path: &Path) -> Result<Self, RuntimeError> {
+        let store = FrameworkStore::open(path)?;
+        self.process.restore(self.clock.now(), &store.load()?, &mut self.outputs)?;
+        self.store = Some(store);
+        Ok(self)
     }
 
     /// Runs it; see [`run_scheduler`].
@@ -129,6 +145,10 @@ impl<S: Scheduler> FrameworkRunner<S> {
             if self.process.next_deadline().is_some_and(|deadline| deadline <= self.clock.now()) {
                 self.handle(SchedulerInput::Tick);
             }
+            if let Err(error) = self.make_durable().await {
+                outcome = Err(error.into());
+                break;
+            }
             self.carry_out(master.as_ref());
         }
         peer.end(master.map(|(outbox, _)| outbox)).await;
@@ -139,10 +159,28 @@ impl<S: Scheduler> FrameworkRunner<S> {
         self.process.handle(self.clock.now(), input, &mut self.outputs);
     }
 
+    /// Makes all that was recorded durable, in one go: what else is to be done may depend on it.
+    async fn make_durable(&mut self) -> Result<(), StoreError> {
+        let Some(store) = self.store.clone() else { return Ok(()) };
+        let mut changes: Vec<RecordChange> = Vec::new();
+        for output in &mut self.outputs {
+            if let SchedulerOutput::Record(more) = output {
+                changes.append(more);
+            }
+        }
+        if changes.is_empty() {
+            return Ok(());
+        }
+        let commit = tokio::task::spawn_blocking(move || store.commit(&changes));
+        commit.await.map_err(|error| StoreError::Failed { action: "write", reason: error.to_string() })?
+    }
+
     fn carry_out(&mut self, master: Option<&(Outbox<SchedulerCall>, Link)>) {
         let mut calls = Vec::new();
         for output in self.outputs.drain(..) {
             match output {
+                // It is durable by now.
+                SchedulerOutput::Record(_) => {}
                 SchedulerOutput::Send(call) => calls.push(call),
                 SchedulerOutput::RefuseMaster(deposed) => {
                     tracing::warn!(%deposed, "a master is refused");

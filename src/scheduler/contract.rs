@@ -1,6 +1,6 @@
 //! The contract between a framework's scheduler and the cluster.
 
-use super::{Driver, Offer};
+use super::{DamagedRecord, Driver, Offer, Records};
 use crate::protocol::{
     AgentId, Conflict, ExecutorId, Explanation, FrameworkInfo, InverseOfferInfo, OfferId, PreemptionNotice,
     Reason, RequestId, TaskId, TaskState, TaskStatus,
@@ -32,6 +32,15 @@ pub enum Subscription {
 pub trait Scheduler {
     /// Who the framework is. Asked once, before it subscribes.
     fn framework_info(&self) -> FrameworkInfo;
+
+    /// Goes on from what an earlier life [recorded](Driver::record); called before all else, and only where records are kept.
+    ///
+    /// # Errors
+    /// When a record can't be used: the framework does not start then.
+    fn restore(&mut self, driver: &mut Driver, records: &Records) -> Result<(), DamagedRecord> {
+        let _ = (driver, records);
+        Ok(())
+    }
 
     /// Resources are offered. Tasks go out by [`Offer::launch`]; what is neither used nor held when this returns is
     /// declined.

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::RecordChange;
 use crate::protocol::{
     AgentId, DemandGroup, ExecutorId, FrameworkId, FrameworkInfo, RequestId, SchedulerCall, StopPolicy,
     TaskId, UpdateNumber,
@@ -17,12 +18,13 @@ pub struct Driver {
     framework: Option<FrameworkId>,
     pub(crate) calls: Vec<SchedulerCall>,
     pub(crate) timers: Vec<(u64, Option<Time>)>,
+    pub(crate) records: Vec<RecordChange>,
     pub(crate) stop: bool,
 }
 
 impl Driver {
     pub(crate) fn new(now: Time, framework: Option<FrameworkId>) -> Self {
-        Driver { now, framework, calls: Vec::new(), timers: Vec::new(), stop: false }
+        Driver { now, framework, calls: Vec::new(), timers: Vec::new(), records: Vec::new(), stop: false }
     }
 
     /// The time.
@@ -94,6 +96,12 @@ impl Driver {
     /// Cancels the timer of that id.
     pub fn cancel_timer(&mut self, id: u64) {
         self.timers.push((id, None));
+    }
+
+    /// Records something for the scheduler's next life. It is durable before anything of this callback, or of a later one, is done: before
+    /// calls are sent, offers used and updates acknowledged.
+    pub fn record(&mut self, change: RecordChange) {
+        self.records.push(change);
     }
 
     /// Ends the framework: its tasks are stopped and the master forgets it.

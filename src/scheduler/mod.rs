@@ -7,6 +7,9 @@
 //! - [`harness`] tests either against a real master in virtual time.
 //! - [`SchedulerProcess`] runs either as a state machine between the master's events and the calls to it.
 //!
+//! What the next life of a framework must know, its scheduler says as [`RecordChange`]s, which are durable before anything that follows
+//! from them is done; [`Scheduler::restore`] is given them again.
+//!
 //! Events go through the process to the scheduler's callbacks; what those ask of the driver comes back as calls.
 
 mod contract;
@@ -21,6 +24,7 @@ mod planned;
 mod process;
 mod queue;
 mod reconciler;
+mod records;
 mod view;
 
 pub use contract::{Ack, Scheduler, Subscription};
@@ -31,4 +35,5 @@ pub use placement::{Alignment, BestFit, Filter, MaxPer, RandomFit, Score, Spread
 pub use planned::{MAX_PASSES, OVERRUN_PAUSE, Planned, UNKNOWN_RECHECK};
 pub use process::{SchedulerInput, SchedulerOutput, SchedulerProcess};
 pub use reconciler::{Plan, Reconciler, TaskRequest};
+pub use records::{DamagedRecord, RecordChange, Records};
 pub use view::{TaskRecord, View};

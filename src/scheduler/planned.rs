@@ -8,11 +8,14 @@ use super::demand::{Breadth, Demand};
 use super::matching::{Launched, Matcher};
 use super::placement::{Filter, Score};
 use super::queue::Queue;
-use super::{Ack, Driver, Offer, Plan, Reconciler, Scheduler, Subscription, TaskRecord, TaskRequest, View};
+use super::{
+    Ack, DamagedRecord, Driver, Offer, Plan, Reconciler, RecordChange, Records, Scheduler, Subscription,
+    TaskRecord, TaskRequest, View,
+};
 use crate::protocol::framework::DEFAULT_REFUSE;
 use crate::protocol::{
-    Conflict, Explanation, FrameworkInfo, InverseOfferInfo, PreemptionNotice, RequestId, StopPolicy, TaskId,
-    TaskState, TaskStatus,
+    AgentId, Conflict, Explanation, FrameworkInfo, InverseOfferInfo, PreemptionNotice, RequestId, StopPolicy,
+    TaskId, TaskState, TaskStatus,
 };
 use crate::time::Time;
 
@@ -31,6 +34,10 @@ const RECONCILE: u64 = 0;
 /// The timer for asking about unknown tasks.
 const RECHECK: u64 = 1;
 
+/// The keys of the records of launched tasks begin with this, those of the reconciler with [`OWN`].
+const TASK: &str = "task/";
+const OWN: &str = "own/";
+
 /// A [`Reconciler`] as a [`Scheduler`]: keeps the records of its tasks and the queue of those to be launched, and matches
 /// that to offers.
 ///
@@ -38,6 +45,9 @@ const RECHECK: u64 = 1;
 ///
 /// A task whose optimistic offer others were faster to accept goes back into the queue; its reconciler, to which it is staging,
 /// is told nothing.
+///
+/// Where records are kept, each launch is recorded before it is sent, until its end is: a framework that starts anew asks the master about
+/// those tasks.
 ///
 /// Events of one batch cost one reconciliation. Offers are not held: what no waiting task fits is declined.
 #[derive(Debug)]
@@ -59,6 +69,8 @@ pub struct Planned<R> {
     /// Statuses that arise here: of launches, and of tasks that end in the queue.
     own: Vec<TaskStatus>,
     due: bool,
+    /// Somebody keeps records.
+    records: bool,
     /// When it last reconciled; explanations are as of then.
     reconciled_at: Time,
     overruns: u64,
@@ -81,6 +93,7 @@ impl<R: Reconciler> Planned<R> {
             unconfirmed: BTreeMap::new(),
             own: Vec::new(),
             due: false,
+            records: false,
             reconciled_at: Time::ZERO,
             overruns: 0,
         }
@@ -156,7 +169,7 @@ impl<R: Reconciler> Planned<R> {
             let mut plan = Plan::default();
             for status in std::mem::take(&mut self.own) {
                 self.reconciler.status_update(now, &status, &mut plan);
-                self.record(now, status);
+                self.note(status, driver);
             }
             // What was wished before this call does not count any more.
             plan.wake_at = None;
@@ -182,6 +195,9 @@ impl<R: Reconciler> Planned<R> {
     }
 
     fn carry_out(&mut self, plan: Plan, driver: &mut Driver) {
+        for RecordChange { key, value } in plan.records {
+            self.record(OWN, &key, value, driver);
+        }
         for request in plan.launches {
             if self.admit(&request, driver) {
                 self.queue.push(request);
@@ -253,7 +269,7 @@ impl<R: Reconciler> Planned<R> {
     }
 
     /// Notes a status that the reconciler has been told.
-    fn record(&mut self, now: Time, status: TaskStatus) {
+    fn note(&mut self, status: TaskStatus, driver: &mut Driver) {
         if status.state.is_terminal() {
             self.killing.remove(&status.task);
             self.matcher.ended(&status.task);
@@ -261,20 +277,48 @@ impl<R: Reconciler> Planned<R> {
         match self.tasks.get_mut(&status.task) {
             // What has ended stays so, whatever an answer that was on its way says.
             Some(record) if record.state().is_terminal() => {}
-            Some(record) => record.status = status,
-            None => self.adopt(now, status),
+            Some(record) => {
+                record.status = status;
+                if record.state().is_terminal() {
+                    let task = record.status.task.clone();
+                    self.record(TASK, task.as_str(), None, driver);
+                }
+            }
+            None => self.adopt(status, driver),
         }
     }
 
     /// A task that was launched just now, or in an earlier life of the framework.
-    fn adopt(&mut self, now: Time, status: TaskStatus) {
+    fn adopt(&mut self, status: TaskStatus, driver: &mut Driver) {
         if let Some(agent) = status.agent.clone()
             && !status.state.is_terminal()
             && status.state != TaskState::Unknown
         {
+            let now = driver.now();
             let launched_at = if status.state == TaskState::Staging { now } else { status.at.min(now) };
+            let value = Some(agent.as_str().as_bytes().to_vec());
+            self.record(TASK, status.task.as_str(), value, driver);
             self.tasks.insert(status.task.clone(), TaskRecord { agent, status, launched_at });
         }
+    }
+
+    fn record(&self, kind: &str, key: &str, value: Option<Vec<u8>>, driver: &mut Driver) {
+        if self.records {
+            driver.record(RecordChange { key: format!("{kind}{key}"), value });
+        }
+    }
+
+    /// A task that an earlier life launched, and of whose end it was not told.
+    fn restore_task(&mut self, now: Time, task: &str, agent: &[u8]) -> Result<(), String> {
+        let task = TaskId::new(task).map_err(|error| error.to_string())?;
+        let agent = std::str::from_utf8(agent).map_err(|error| error.to_string())?;
+        let agent = AgentId::new(agent).map_err(|error| error.to_string())?;
+        let status = TaskStatus {
+            agent: Some(agent.clone()),
+            ..TaskStatus::new(task.clone(), TaskState::Staging, now)
+        };
+        self.tasks.insert(task, TaskRecord { agent, status, launched_at: now });
+        Ok(())
     }
 
     fn note_launched(&mut self, now: Time, launched: Vec<Launched>) {
@@ -334,6 +378,26 @@ impl<R: Reconciler> Scheduler for Planned<R> {
         self.reconciler.framework_info()
     }
 
+    fn restore(&mut self, driver: &mut Driver, records: &Records) -> Result<(), DamagedRecord> {
+        self.records = true;
+        let now = driver.now();
+        let mut own = Records::new();
+        for (key, value) in records {
+            if let Some(task) = key.strip_prefix(TASK) {
+                self.restore_task(now, task, value).map_err(|problem| DamagedRecord::new(key, problem))?;
+            } else if let Some(key) = key.strip_prefix(OWN) {
+                own.insert(key.to_owned(), value.clone());
+            } else {
+                return Err(DamagedRecord::new(key, "nothing is recorded under such a key"));
+            }
+        }
+        let mut plan = Plan::default();
+        let view = View { now, tasks: &self.tasks, queued: 0 };
+        self.reconciler.restore(&view, &own, &mut plan)?;
+        self.carry_out(plan, driver);
+        Ok(())
+    }
+
     fn resource_offers(&mut self, driver: &mut Driver, offers: &mut [Offer]) {
         self.reconcile(driver);
         // A launch may lead to further ones that fit beside it.
@@ -375,7 +439,7 @@ impl<R: Reconciler> Scheduler for Planned<R> {
         }
         let mut plan = Plan::default();
         self.reconciler.status_update(driver.now(), &status, &mut plan);
-        self.record(driver.now(), status);
+        self.note(status, driver);
         self.carry_out(plan, driver);
         self.reconcile_soon(driver);
         Ack::Now
@@ -391,6 +455,7 @@ impl<R: Reconciler> Scheduler for Planned<R> {
             if let Some(request) = self.unconfirmed.remove(task).filter(|_| !self.killing.contains_key(task))
             {
                 self.tasks.remove(task);
+                self.record(TASK, task.as_str(), None, driver);
                 self.matcher.ended(task);
                 self.queue.push(request);
             }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use rustc_hash::FxHashMap;
 use serde::{Deserialize, Serialize};
 
-use super::{Ack, Driver, MAX_HOLD, Offer, Scheduler, Subscription};
+use super::{Ack, DamagedRecord, Driver, MAX_HOLD, Offer, RecordChange, Records, Scheduler, Subscription};
 use crate::protocol::epoch::NewestEpoch;
 use crate::protocol::{
     Deposed, Epoch, FrameworkId, FrameworkInfo, OfferId, OfferInfo, OfferSetId, Operation, RequestId,
@@ -43,6 +43,8 @@ pub enum SchedulerInput {
 /// What a scheduler wants done.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum SchedulerOutput {
+    /// Make this durable before anything that follows is done. Whoever keeps no records leaves it.
+    Record(Vec<RecordChange>),
     /// Tell the master.
     Send(SchedulerCall),
     /// End the master's connection, and seek the master that leads.
@@ -187,6 +189,19 @@ impl<S: Scheduler> SchedulerProcess<S> {
     /// The scheduler.
     pub fn scheduler(&self) -> &S {
         &self.scheduler
+    }
+
+    /// Lets the scheduler go on from what an earlier life recorded; before any input.
+    ///
+    /// # Errors
+    /// When it can't use a record.
+    pub fn restore(
+        &mut self,
+        now: Time,
+        records: &Records,
+        out: &mut Vec<SchedulerOutput>,
+    ) -> Result<(), DamagedRecord> {
+        self.call(now, out, |scheduler, driver| scheduler.restore(driver, records))
     }
 
     /// When [`SchedulerInput::Tick`] is due; `None` for not before something else happens.
@@ -453,6 +468,9 @@ impl<S: Scheduler> SchedulerProcess<S> {
     ) -> T {
         let mut driver = Driver::new(now, self.framework.clone());
         let answer = callback(&mut self.scheduler, &mut driver);
+        if !driver.records.is_empty() {
+            out.push(SchedulerOutput::Record(driver.records));
+        }
         for (id, at) in driver.timers {
             match at {
                 Some(at) => self.timers.set(Timer::Scheduler(id), at),

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::view::View;
+use super::{DamagedRecord, RecordChange, Records};
 use crate::protocol::{
     Explanation, FrameworkInfo, InverseOfferInfo, PreemptionNotice, RequestId, StopPolicy, TaskId, TaskInfo,
     TaskStatus, Work,
@@ -58,6 +59,7 @@ pub struct Plan {
     pub(crate) kills: Vec<(TaskId, Option<StopPolicy>)>,
     pub(crate) forgotten: Vec<TaskId>,
     pub(crate) replies: Vec<(RequestId, Vec<u8>, bool)>,
+    pub(crate) records: Vec<RecordChange>,
     pub(crate) wake_at: Option<Time>,
 }
 
@@ -94,13 +96,19 @@ impl Plan {
         self.replies.push((request, data, last));
     }
 
+    /// Records something for the framework's next life, under a key of its own; `None` deletes the record. It is durable before anything of
+    /// this plan, or of a later one, is done.
+    pub fn record(&mut self, key: impl Into<String>, value: Option<Vec<u8>>) {
+        self.records.push(RecordChange { key: key.into(), value });
+    }
+
     /// Calls [`Reconciler::reconcile`] again at this time, or earlier when something happens. The earliest time asked for
     /// counts; a wish lasts until the next call.
     pub fn wake_at(&mut self, at: Time) {
         self.wake_at = Some(self.wake_at.map_or(at, |before| before.min(at)));
     }
 
-    /// Whether nothing is to change. Wishes to be woken do not count.
+    /// Whether nothing is to change. Wishes to be woken and records do not count.
     pub fn is_empty(&self) -> bool {
         self.launches.is_empty()
             && self.gangs.is_empty()
@@ -118,6 +126,16 @@ impl Plan {
 pub trait Reconciler {
     /// Who the framework is. Asked once.
     fn framework_info(&self) -> FrameworkInfo;
+
+    /// Goes on from what an earlier life [recorded](Plan::record); called before all else, and only where records are kept. The view shows the
+    /// tasks that were launched and did not end, as far as that life was told; how they are now is told by and by.
+    ///
+    /// # Errors
+    /// When a record can't be used: the framework does not start then.
+    fn restore(&mut self, view: &View<'_>, records: &Records, plan: &mut Plan) -> Result<(), DamagedRecord> {
+        let _ = (view, records, plan);
+        Ok(())
+    }
 
     /// Plans what to change next.
     fn reconcile(&mut self, view: &View<'_>, plan: &mut Plan);

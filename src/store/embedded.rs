@@ -1,17 +1,12 @@
 //! A store in a file of its own, by redb.
 
-use std::fs::OpenOptions;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
-use std::sync::Arc;
 
-use redb::backends::FileBackend;
-use redb::{Database, Durability, ReadableDatabase, ReadableTable, TableDefinition};
+use redb::{Durability, ReadableTable, TableDefinition};
 
+use super::file::RecordFile;
 use super::{Change, Record, Store, StoreError};
 use crate::protocol::Epoch;
-
-const REGISTRY: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("registry");
 
 /// How many terms have begun, under the only key.
 const TERMS: TableDefinition<'_, (), u64> = TableDefinition::new("terms");
@@ -19,9 +14,7 @@ const TERMS: TableDefinition<'_, (), u64> = TableDefinition::new("terms");
 /// Keeps records in one file, which one process may have open at a time. A commit is on disk when it returns, and whole or not there at
 /// all. Clones are handles on the same file.
 #[derive(Clone, Debug)]
-pub struct RedbStore {
-    database: Arc<Database>,
-}
+pub struct RedbStore(RecordFile);
 
 impl RedbStore {
     /// The store in the file at `path`, which is made, for its owner's eyes alone, if it does not exist; its folder must.
@@ -29,18 +22,11 @@ impl RedbStore {
     /// # Errors
     /// When the file can't be used, is open elsewhere, or is no store.
     pub fn open(path: &Path) -> Result<Self, StoreError> {
-        let open = || -> Result<Database, redb::Error> {
-            let mut options = OpenOptions::new();
-            let file = options.read(true).write(true).create(true).truncate(false).mode(0o600).open(path)?;
-            Ok(Database::builder().create_with_backend(FileBackend::new(file)?)?)
-        };
-        let database =
-            open().map_err(|error| StoreError::Open { path: path.to_owned(), reason: error.to_string() })?;
-        Ok(RedbStore { database: Arc::new(database) })
+        RecordFile::open(path, "registry").map(RedbStore)
     }
 
     fn next_term(&self) -> Result<u64, redb::Error> {
-        let mut transaction = self.database.begin_write()?;
+        let mut transaction = self.0.database.begin_write()?;
         transaction.set_durability(Durability::Immediate)?;
         let term = {
             let mut terms = transaction.open_table(TERMS)?;
@@ -50,36 +36,6 @@ impl RedbStore {
         };
         transaction.commit()?;
         Ok(term)
-    }
-
-    fn apply(&self, changes: &[(String, Option<Vec<u8>>)]) -> Result<(), redb::Error> {
-        let mut transaction = self.database.begin_write()?;
-        transaction.set_durability(Durability::Immediate)?;
-        {
-            let mut registry = transaction.open_table(REGISTRY)?;
-            for (key, record) in changes {
-                match record {
-                    Some(bytes) => registry.insert(key.as_str(), bytes.as_slice())?,
-                    None => registry.remove(key.as_str())?,
-                };
-            }
-        }
-        Ok(transaction.commit()?)
-    }
-
-    fn read(&self) -> Result<Vec<(String, Vec<u8>)>, redb::Error> {
-        let transaction = self.database.begin_read()?;
-        let registry = match transaction.open_table(REGISTRY) {
-            Ok(registry) => registry,
-            // Nothing was ever committed.
-            Err(redb::TableError::TableDoesNotExist(_)) => return Ok(Vec::new()),
-            Err(error) => return Err(error.into()),
-        };
-        let each = registry.iter()?.map(|entry| {
-            let (key, bytes) = entry?;
-            Ok((key.value().to_owned(), bytes.value().to_vec()))
-        });
-        each.collect()
     }
 }
 
@@ -91,9 +47,7 @@ impl Store for RedbStore {
     }
 
     fn load(&mut self) -> Result<Vec<Record>, StoreError> {
-        let records =
-            self.read().map_err(|error| StoreError::Failed { action: "read", reason: error.to_string() })?;
-        records.iter().map(|(key, bytes)| Record::from_bytes(key, bytes)).collect()
+        self.0.read()?.iter().map(|(key, bytes)| Record::from_bytes(key, bytes)).collect()
     }
 
     fn commit(&mut self, changes: &[Change]) -> Result<(), StoreError> {
@@ -104,8 +58,7 @@ impl Store for RedbStore {
                 Change::Delete(key) => (key.to_string(), None),
             });
         }
-        self.apply(&encoded)
-            .map_err(|error| StoreError::Failed { action: "write", reason: error.to_string() })
+        self.0.write(encoded.iter().map(|(key, bytes)| (key.as_str(), bytes.as_deref())))
     }
 }
 

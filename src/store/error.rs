@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::{FORMAT_VERSION, Key};
+use super::Key;
 use crate::protocol::codec::CodecError;
 
 /// Why records can't be kept or read.
@@ -10,7 +10,7 @@ use crate::protocol::codec::CodecError;
 #[non_exhaustive]
 pub enum StoreError {
     /// The store's file can't be used.
-    #[error("cannot use the registry {}: {reason}", path.display())]
+    #[error("cannot use the store {}: {reason}", path.display())]
     Open {
         /// The file.
         path: PathBuf,
@@ -18,7 +18,7 @@ pub enum StoreError {
         reason: String,
     },
     /// Reading or writing failed.
-    #[error("cannot {action} the registry: {reason}")]
+    #[error("cannot {action} the store: {reason}")]
     Failed {
         /// What was tried, such as `read`.
         action: &'static str,
@@ -43,7 +43,7 @@ pub enum StoreError {
         error: CodecError,
     },
     /// A record is not what it should be.
-    #[error("registry record {key} is damaged: {problem}")]
+    #[error("record {key} of the store is damaged: {problem}")]
     Corrupt {
         /// Under which key.
         key: String,
@@ -52,12 +52,14 @@ pub enum StoreError {
     },
     /// A record was written by another version of this program.
     #[error(
-        "registry record {key} has format {found}, but this program knows format {FORMAT_VERSION}; use the version that wrote it, or a newer one"
+        "record {key} of the store has format {found}, but this program knows format {known}; use the version that wrote it, or a newer one"
     )]
     Version {
         /// Under which key.
         key: String,
         /// The record's version.
         found: u8,
+        /// The version that this program knows.
+        known: u8,
     },
 }

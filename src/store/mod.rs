@@ -6,13 +6,18 @@
 //! [`Master`](crate::master::Master) hands out changes as outputs and holds back whatever follows until it hears that they are
 //! durable; a [`Writer`] makes them so on a thread of its own, all that wait in one commit.
 //!
-//! Frameworks' tasks are not here: agents tell them again.
+//! Frameworks' tasks are not here: agents tell them again. What a framework must not forget is its own affair: a [`FrameworkStore`] keeps it in a
+//! file beside it.
 
 #[cfg(feature = "runtime")]
 mod embedded;
 mod error;
 #[cfg(feature = "etcd")]
 pub mod etcd;
+#[cfg(feature = "runtime")]
+mod file;
+#[cfg(feature = "runtime")]
+mod framework;
 mod gate;
 mod memory;
 mod record;
@@ -22,6 +27,8 @@ mod writer;
 #[cfg(feature = "runtime")]
 pub use embedded::RedbStore;
 pub use error::StoreError;
+#[cfg(feature = "runtime")]
+pub use framework::FrameworkStore;
 pub(crate) use gate::Gate;
 pub use memory::MemoryStore;
 pub use record::{Change, FORMAT_VERSION, Key, Record, Secret};

@@ -199,7 +199,9 @@ impl Record {
         match bytes.split_first() {
             Some((&FORMAT_VERSION, record)) => codec::decode(record)
                 .map_err(|error| StoreError::Corrupt { key: key.to_owned(), problem: error.to_string() }),
-            Some((&found, _)) => Err(StoreError::Version { key: key.to_owned(), found }),
+            Some((&found, _)) => {
+                Err(StoreError::Version { key: key.to_owned(), found, known: FORMAT_VERSION })
+            }
             None => Err(StoreError::Corrupt { key: key.to_owned(), problem: "it is empty".to_owned() }),
         }
     }

@@ -4,14 +4,14 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use apportion::protocol::IdentityKind;
 use apportion::resources::Role;
-use apportion::runtime::{FrameworkConfig, ShutdownHandle, run_scheduler};
+use apportion::runtime::{FrameworkConfig, FrameworkRunner, ShutdownHandle};
 use apportion::scheduler::{Planned, Scheduler, Staying};
 use apportion_batch::BatchFramework;
 use apportion_service::ServiceFramework;
 
 use super::joining::admitted;
 use crate::arguments::FrameworkArguments;
-use crate::context::Context;
+use crate::context::{Context, state_folder};
 use crate::failure::Failure;
 use crate::signals::Signals;
 
@@ -57,7 +57,15 @@ async fn run(
     let signals = Signals::take()?;
     let (master, credentials) = admitted(IdentityKind::Framework, name, &arguments.join, context).await?;
     let (stop, shutdown) = ShutdownHandle::new();
-    eprintln!("framework {name} runs against the master at {master}");
+    let folder = state_folder()?;
+    std::fs::create_dir_all(&folder).map_err(|error| Failure::Unwritable { file: folder.clone(), error })?;
+    let records = folder.join(format!("framework-{name}.redb"));
+    eprintln!(
+        "framework {name} runs against the master at {master}; what it must not forget is in {}",
+        records.display()
+    );
     let config = FrameworkConfig { master, credentials };
-    Ok(signals.stop_on_request(stop, run_scheduler(scheduler, config, shutdown)).await?)
+    let (_handle, runner) = FrameworkRunner::new(scheduler, config);
+    let runner = runner.keeping_records(&records)?;
+    Ok(signals.stop_on_request(stop, runner.run(shutdown)).await?)
 }

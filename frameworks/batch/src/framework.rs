@@ -8,11 +8,12 @@ use apportion::protocol::{
     Checks, CommandInfo, Explanation, FrameworkInfo, Obstacle, RequestId, TaskId, TaskState, TaskStatus, Work,
 };
 use apportion::resources::{Role, Shape};
-use apportion::scheduler::{Plan, Reconciler, TaskRequest, View};
+use apportion::scheduler::{DamagedRecord, Plan, Reconciler, Records, TaskRequest, View};
 use apportion::time::{Time, Timers};
 
+use crate::records::{Key, decode, encode};
 use crate::request::{BatchReply, BatchRequest, RunResult, RunState, RunSummary};
-use crate::run::{Action, Attempt, Run};
+use crate::run::{Action, Attempt, Run, RunRecord};
 use crate::spec::{BatchSpec, RUN_DIR, SPEC_DIR};
 
 /// So many runs that have ended are remembered; older ones are forgotten.
@@ -34,7 +35,8 @@ pub struct BatchFramework {
     next_run: u64,
     runs: BTreeMap<u64, ActiveRun>,
     by_name: HashMap<String, u64>,
-    finished: VecDeque<RunResult>,
+    /// By the numbers of their runs.
+    finished: VecDeque<(u64, RunResult)>,
     dirty: BTreeSet<u64>,
     wakes: Timers<u64>,
     followers: BTreeMap<RequestId, Follower>,
@@ -103,11 +105,8 @@ impl BatchFramework {
         let number = self.next_run;
         let name = format!("{}-{number}", spec.name());
         let run = Run::new(name.clone(), spec, now)?;
-        let templates = templates(run.spec(), &name);
         self.next_run += 1;
-        self.runs.insert(number, ActiveRun { run, templates });
-        self.by_name.insert(name.clone(), number);
-        self.dirty.insert(number);
+        self.add(number, run);
         tracing::info!(run = %name, "run submitted");
         Ok(name)
     }
@@ -125,13 +124,14 @@ impl BatchFramework {
 
     /// All runs that are remembered: ended ones, then those that go on; both oldest first.
     pub fn runs(&self) -> Vec<RunSummary> {
-        let ended = self.finished.iter().map(RunResult::summary);
+        let ended = self.finished.iter().map(|(_, result)| result.summary());
         ended.chain(self.runs.values().map(|active| active.run.summary())).collect()
     }
 
     /// How a run ended; `None` when it goes on, or there is none.
     pub fn result(&self, run: &str) -> Option<&RunResult> {
-        self.finished.iter().rev().find(|result| result.run == run)
+        let results = self.finished.iter().rev().map(|(_, result)| result);
+        results.into_iter().find(|result| result.run == run)
     }
 
     fn active(&self, run: &str) -> Option<(u64, &Run)> {
@@ -187,6 +187,7 @@ impl BatchFramework {
         active.run.advance(now, &mut self.actions);
         apply(active, &mut self.actions, plan);
         if active.run.state() == RunState::Running {
+            record(number, &mut active.run, plan);
             match active.run.next_deadline() {
                 Some(at) => self.wakes.set(number, at),
                 None => self.wakes.cancel(&number),
@@ -194,6 +195,10 @@ impl BatchFramework {
             return;
         }
         let result = active.run.result(now);
+        plan.record(Key::Run(number).to_string(), None);
+        for (step, index) in active.run.recorded() {
+            plan.record(Key::Index { run: number, step, index }.to_string(), None);
+        }
         tracing::info!(run = %result.run, state = ?result.state, "run ended");
         self.runs.remove(&number);
         self.wakes.cancel(&number);
@@ -206,9 +211,12 @@ impl BatchFramework {
             }
             !follows
         });
-        self.finished.push_back(result);
-        if self.finished.len() > MAX_FINISHED_RUNS {
-            self.finished.pop_front();
+        plan.record(Key::Result(number).to_string(), encode(&result));
+        self.finished.push_back((number, result));
+        if self.finished.len() > MAX_FINISHED_RUNS
+            && let Some((oldest, _)) = self.finished.pop_front()
+        {
+            plan.record(Key::Result(oldest).to_string(), None);
         }
     }
 
@@ -245,6 +253,54 @@ impl BatchFramework {
     }
 }
 
+impl BatchFramework {
+    fn restore_record(&mut self, now: Time, key: &str, bytes: &[u8]) -> Result<(), DamagedRecord> {
+        let damaged = |problem: &str| DamagedRecord::new(key, problem);
+        match Key::parse(key).ok_or_else(|| damaged("nothing is recorded under such a key"))? {
+            Key::Result(number) => {
+                self.next_run = self.next_run.max(number + 1);
+                self.finished.push_back((number, decode(key, bytes)?));
+            }
+            Key::Run(number) => {
+                let run = Run::restore(decode::<RunRecord>(key, bytes)?);
+                let run = run.map_err(|error| DamagedRecord::new(key, error))?;
+                self.next_run = self.next_run.max(number + 1);
+                self.add(number, run);
+            }
+            Key::Index { run, step, index } => {
+                let active = self.runs.get_mut(&run).ok_or_else(|| damaged("there is no such run"))?;
+                if !active.run.restore_index(now, step, index, decode(key, bytes)?) {
+                    return Err(damaged("the run has no such index"));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn add(&mut self, number: u64, run: Run) {
+        let name = run.id().to_owned();
+        let templates = templates(run.spec(), &name);
+        self.runs.insert(number, ActiveRun { run, templates });
+        self.by_name.insert(name, number);
+        self.dirty.insert(number);
+    }
+
+    /// The run and attempt that a task is.
+    fn attempt_of(&self, task: &TaskId) -> Option<(u64, Attempt)> {
+        let (run, step, index, attempt) = task_parts(task.as_str())?;
+        let number = *self.by_name.get(run)?;
+        let step = self.runs.get(&number)?.run.step_named(step)?;
+        Some((number, Attempt { step, index, attempt }))
+    }
+}
+
+/// Records what changed of a run.
+fn record(number: u64, run: &mut Run, plan: &mut Plan) {
+    if let Some(changed) = run.take_record() {
+        plan.record(Key::Run(number).to_string(), encode(&changed));
+    }
+}
+
 /// What a name means.
 struct Found<'a> {
     run: &'a Run,
@@ -278,6 +334,29 @@ impl Reconciler for BatchFramework {
         self.info.clone()
     }
 
+    fn restore(&mut self, view: &View<'_>, records: &Records, plan: &mut Plan) -> Result<(), DamagedRecord> {
+        let now = view.now();
+        for (key, bytes) in records {
+            self.restore_record(now, key, bytes)?;
+        }
+        self.finished.make_contiguous().sort_by_key(|(number, result)| (result.ended_at, *number));
+        for (task, launched) in view.live() {
+            let counts = self.attempt_of(task).is_some_and(|(number, attempt)| {
+                let run = self.runs.get_mut(&number).map(|active| &mut active.run);
+                run.is_some_and(|run| run.restore_launched(now, attempt, launched.agent.clone()))
+            });
+            if !counts {
+                plan.kill(task.clone());
+            }
+        }
+        for active in self.runs.values_mut() {
+            active.run.resume(&mut self.actions);
+            apply(active, &mut self.actions, plan);
+        }
+        tracing::info!(running = self.runs.len(), ended = self.finished.len(), "runs restored");
+        Ok(())
+    }
+
     fn reconcile(&mut self, view: &View<'_>, plan: &mut Plan) {
         let now = view.now();
         for task in self.ended.drain(..) {
@@ -299,22 +378,25 @@ impl Reconciler for BatchFramework {
         if status.state.is_terminal() {
             self.ended.push(status.task.clone());
         }
-        let found = task_parts(status.task.as_str()).and_then(|(run, step, index, attempt)| {
-            let number = *self.by_name.get(run)?;
-            let active = self.runs.get_mut(&number)?;
-            let step = active.run.step_named(step)?;
-            Some((number, active, Attempt { step, index, attempt }))
-        });
-        let Some((number, active, attempt)) = found else {
-            // Of a run that has ended or that an earlier life of this framework began: nobody waits for it.
+        let found = self.attempt_of(&status.task);
+        let found = found.and_then(|(number, attempt)| Some((number, attempt, self.runs.get_mut(&number)?)));
+        let Some((number, attempt, active)) = found else {
+            // Of a run that has ended, or that an earlier life of this framework began without a record: nobody waits for it.
             use TaskState::*;
             if matches!(status.state, Staging | Starting | Running) {
                 plan.kill(status.task.clone());
             }
             return;
         };
+        let before = active.run.index_record(attempt);
         active.run.update(now, attempt, status, &mut self.actions);
         apply(active, &mut self.actions, plan);
+        let after = active.run.index_record(attempt);
+        if let Some(ended) = after.filter(|after| before != Some(*after)) {
+            let Attempt { step, index, .. } = attempt;
+            plan.record(Key::Index { run: number, step, index }.to_string(), encode(&ended));
+        }
+        record(number, &mut active.run, plan);
         self.dirty.insert(number);
     }
 
@@ -323,6 +405,11 @@ impl Reconciler for BatchFramework {
             Ok(asked) => self.answer(now, request, asked, plan),
             Err(error) => Some(BatchReply::Refused(error.to_string())),
         };
+        for number in &self.dirty {
+            if let Some(active) = self.runs.get_mut(number) {
+                record(*number, &mut active.run, plan);
+            }
+        }
         if let Some(reply) = reply {
             plan.reply(request, reply.encode(), true);
         }

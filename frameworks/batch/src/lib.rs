@@ -17,9 +17,11 @@
 //!   for just that; a skipped step alone does not make it fail.
 //! - A task on an agent that the master calls unreachable is given up and started elsewhere; should it come back, it is
 //!   stopped.
+//! - Where records are kept, a framework that starts anew goes on with all of its runs.
 
 mod framework;
 mod graph;
+mod records;
 mod request;
 mod run;
 mod spec;

@@ -4,13 +4,14 @@ use std::collections::BTreeMap;
 
 use apportion::protocol::{AgentId, Obstacle, TaskId, TaskState, TaskStatus};
 use apportion::time::Time;
+use serde::{Deserialize, Serialize};
 
 use crate::graph::{Condition, Need, StepGraph};
 use crate::request::{
     Failure, RunProgress, RunResult, RunState, RunSummary, StepResult, StepState, TaskPlace,
 };
 use crate::spec::{BatchSpec, InvalidSpec};
-use crate::step::{Doing, Event, Outcome, Step, WINDOW};
+use crate::step::{Doing, Event, IndexRecord, Outcome, Step, WINDOW};
 
 /// So many tasks are listed in a [`RunProgress`] or a [`RunResult`] at most.
 pub const MAX_TASKS_SHOWN: usize = 50;
@@ -38,6 +39,17 @@ pub(crate) enum Action {
     Kill(Attempt),
 }
 
+/// What a framework that starts anew must know of a run, beside its indexes.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct RunRecord {
+    id: String,
+    spec: BatchSpec,
+    submitted_at: Time,
+    cancelled: bool,
+    failures: Vec<Failure>,
+    outputs: Vec<TaskPlace>,
+}
+
 /// A run that goes on.
 #[derive(Debug)]
 pub(crate) struct Run {
@@ -52,6 +64,8 @@ pub(crate) struct Run {
     failures: Vec<Failure>,
     outputs: Vec<TaskPlace>,
     version: u64,
+    /// Its record is not up to date.
+    is_unrecorded: bool,
 }
 
 impl Run {
@@ -76,7 +90,72 @@ impl Run {
             failures: Vec::new(),
             outputs: Vec::new(),
             version: 0,
+            is_unrecorded: true,
         })
+    }
+
+    /// What is to be recorded of it, if that changed since the last call.
+    pub(crate) fn take_record(&mut self) -> Option<RunRecord> {
+        std::mem::take(&mut self.is_unrecorded).then(|| RunRecord {
+            id: self.id.clone(),
+            spec: self.spec.clone(),
+            submitted_at: self.submitted_at,
+            cancelled: self.cancelled,
+            failures: self.failures.clone(),
+            outputs: self.outputs.clone(),
+        })
+    }
+
+    /// What is to be recorded of an attempt's index, when the attempt is over.
+    pub(crate) fn index_record(&self, attempt: Attempt) -> Option<IndexRecord> {
+        let record = self.steps.get(attempt.step)?.index_record(attempt.index)?;
+        (record.attempt == attempt.attempt).then_some(record)
+    }
+
+    /// Steps and indexes of which something may be recorded.
+    pub(crate) fn recorded(&self) -> impl Iterator<Item = (usize, u32)> {
+        let steps = self.steps.iter().enumerate();
+        steps.flat_map(|(number, step)| step.recorded().map(move |index| (number, index)))
+    }
+
+    /// The run that an earlier life recorded. Its indexes and launched attempts follow, then [`resume`](Run::resume).
+    pub(crate) fn restore(record: RunRecord) -> Result<Self, InvalidSpec> {
+        let RunRecord { id, spec, submitted_at, cancelled, failures, outputs } = record;
+        let run = Run::new(id, spec, submitted_at)?;
+        Ok(Run { cancelled, failures, outputs, is_unrecorded: false, ..run })
+    }
+
+    /// Whether there is such an index.
+    pub(crate) fn restore_index(&mut self, now: Time, step: usize, index: u32, record: IndexRecord) -> bool {
+        self.steps.get_mut(step).is_some_and(|step| step.restore_index(now, index, record))
+    }
+
+    /// Whether the attempt is one that counts.
+    pub(crate) fn restore_launched(&mut self, now: Time, attempt: Attempt, agent: AgentId) -> bool {
+        let counts = self.steps[attempt.step].restore_launched(now, attempt.index, attempt.attempt);
+        if counts {
+            self.places.insert(attempt, Some(agent));
+        }
+        counts
+    }
+
+    /// Goes on after all was restored. [`advance`](Run::advance) follows.
+    pub(crate) fn resume(&mut self, out: &mut Vec<Action>) {
+        for place in 0..self.graph.order().len() {
+            let step = self.graph.order()[place];
+            self.begin(step);
+            self.steps[step]
+                .resume(|index, attempt| out.push(Action::Kill(Attempt { step, index, attempt })));
+            self.steps[step].settle();
+        }
+        if self.cancelled {
+            self.cancel(out);
+        }
+    }
+
+    /// Its name.
+    pub(crate) fn id(&self) -> &str {
+        &self.id
     }
 
     pub(crate) fn spec(&self) -> &BatchSpec {
@@ -167,9 +246,11 @@ impl Run {
         match event {
             Event::Succeeded if self.graph.is_sink(attempt.step) && self.outputs.len() < MAX_TASKS_SHOWN => {
                 self.outputs.push(place());
+                self.is_unrecorded = true;
             }
             Event::Failed | Event::Refused if self.failures.len() < MAX_FAILURES_KEPT => {
                 self.failures.push(Failure { place: place(), message: describe(status) });
+                self.is_unrecorded = true;
             }
             // It may come back though its index has been given to another attempt.
             Event::Mishap if status.state == TaskState::Unreachable => out.push(Action::Kill(attempt)),
@@ -180,6 +261,7 @@ impl Run {
     /// Stops everything.
     pub(crate) fn cancel(&mut self, out: &mut Vec<Action>) {
         self.cancelled = true;
+        self.is_unrecorded = true;
         self.version += 1;
         for (number, step) in self.steps.iter_mut().enumerate() {
             step.cancel(|index, attempt| out.push(Action::Kill(Attempt { step: number, index, attempt })));

@@ -4,6 +4,7 @@ use std::collections::{BTreeSet, VecDeque};
 use std::time::Duration;
 
 use apportion::time::Time;
+use serde::{Deserialize, Serialize};
 
 use crate::request::{StepProgress, StepState};
 
@@ -76,6 +77,26 @@ struct Index {
     mishaps: u16,
     attempt: u32,
     failures: u32,
+}
+
+/// How the newest attempt at an index ended, and what came of the others: what a framework that starts anew must know of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct IndexRecord {
+    pub(crate) attempt: u32,
+    failures: u32,
+    mishaps: u16,
+    ending: Ending,
+}
+
+/// What an ended attempt means for its index.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum Ending {
+    Succeeded,
+    Failed,
+    Stopped,
+    /// It is tried again.
+    Again,
 }
 
 /// What an index is doing, for explanations.
@@ -209,11 +230,12 @@ impl Step {
     }
 
     fn next_fresh(&mut self) -> Option<u32> {
-        let next = self.fresh;
-        ((next as usize) < self.indexes.len()).then(|| {
-            self.fresh += 1;
-            next
-        })
+        // Those that an earlier life started are not fresh any more.
+        let rest = self.indexes.get(self.fresh as usize..)?;
+        let skipped = rest.iter().take_while(|index| index.phase != Phase::Fresh).count() as u32;
+        let next = self.fresh + skipped;
+        self.fresh = next + u32::from((next as usize) < self.indexes.len());
+        (next < self.fresh).then_some(next)
     }
 
     /// Takes note of what happened to an attempt.
@@ -310,6 +332,78 @@ impl Step {
         self.stop(true, kill);
         if self.state == StepState::Waiting {
             self.state = StepState::Cancelled;
+        }
+    }
+
+    /// What is to be recorded of an index; `None` while an attempt at it goes on.
+    pub(crate) fn index_record(&self, number: u32) -> Option<IndexRecord> {
+        let index = self.indexes.get(number as usize)?;
+        let ending = match index.phase {
+            Phase::Fresh | Phase::Queued | Phase::Launched => return None,
+            Phase::BackingOff => Ending::Again,
+            Phase::Succeeded => Ending::Succeeded,
+            Phase::Failed => Ending::Failed,
+            Phase::Stopped => Ending::Stopped,
+        };
+        let Index { attempt, failures, mishaps, .. } = *index;
+        Some(IndexRecord { attempt, failures, mishaps, ending })
+    }
+
+    /// The indexes of which something may be recorded.
+    pub(crate) fn recorded(&self) -> impl Iterator<Item = u32> {
+        let tried = (0..).zip(&self.indexes).filter(|(_, index)| index.attempt > 0);
+        tried.map(|(number, _)| number)
+    }
+
+    /// An index is as an earlier life recorded it; what is tried again is tried at once. Whether there is such an index.
+    pub(crate) fn restore_index(&mut self, now: Time, number: u32, record: IndexRecord) -> bool {
+        let Some(index) = self.indexes.get_mut(number as usize) else { return false };
+        let IndexRecord { attempt, failures, mishaps, ending } = record;
+        let phase = match ending {
+            Ending::Succeeded => Phase::Succeeded,
+            Ending::Failed => Phase::Failed,
+            Ending::Stopped => Phase::Stopped,
+            Ending::Again => Phase::BackingOff,
+        };
+        *index = Index { phase, stopping: false, mishaps, attempt, failures };
+        self.retries += attempt.saturating_sub(1);
+        match ending {
+            Ending::Succeeded => self.succeeded += 1,
+            Ending::Failed => {
+                self.failed += 1;
+                self.closing = Some(StepState::Failed);
+            }
+            Ending::Stopped => {}
+            Ending::Again => {
+                self.backing_off.insert((now, number));
+            }
+        }
+        true
+    }
+
+    /// An earlier life launched an attempt, and recorded no end. Whether it is the one that counts; another is to be stopped.
+    pub(crate) fn restore_launched(&mut self, now: Time, number: u32, attempt: u32) -> bool {
+        let Some(index) = self.indexes.get_mut(number as usize) else { return false };
+        if attempt <= index.attempt || !matches!(index.phase, Phase::Fresh | Phase::BackingOff) {
+            return false;
+        }
+        self.backing_off.remove(&(now, number));
+        self.retries += attempt.saturating_sub(index.attempt.max(1));
+        index.phase = Phase::Launched;
+        index.attempt = attempt;
+        self.launched += 1;
+        true
+    }
+
+    /// Goes on after all was restored: stops what the earlier life may have been about to stop; calls `kill` with indexes and their
+    /// attempts.
+    pub(crate) fn resume(&mut self, kill: impl FnMut(u32, u32)) {
+        let is_idle = |index: &Index| !matches!(index.phase, Phase::Launched | Phase::Succeeded);
+        if self.closing.is_some() {
+            self.stop(self.gang, kill);
+        } else if self.gang && self.launched > 0 && self.indexes.iter().any(is_idle) {
+            self.restarting = true;
+            self.restart(kill);
         }
     }
 
@@ -485,6 +579,62 @@ mod tests {
         assert_eq!(fill(&mut step, Time::from_secs(2)), [], "not before the last may start");
         assert_eq!(step.next_deadline(), Some(Time::from_secs(10)));
         assert_eq!(fill(&mut step, Time::from_secs(10)), [(2, 2), (1, 2)], "what succeeded is not run again");
+    }
+
+    /// The step as a framework that starts anew restores it.
+    fn restored(before: &Step, launched: &[(u32, u32)]) -> Step {
+        let mut step = Step::new(before.indexes.len() as u32, before.parallel, before.retry);
+        step.gang = before.gang;
+        for number in before.recorded() {
+            if let Some(record) = before.index_record(number) {
+                assert!(step.restore_index(Time::ZERO, number, record));
+            }
+        }
+        for (number, attempt) in launched {
+            assert!(step.restore_launched(Time::ZERO, *number, *attempt));
+        }
+        step.start();
+        step
+    }
+
+    #[test]
+    fn what_an_earlier_life_did_is_neither_done_again_nor_left_out() {
+        let mut step = started(6, 5, RETRY);
+        fill(&mut step, Time::ZERO);
+        for index in 0..4 {
+            step.record(Time::ZERO, index, 1, Event::Launched);
+        }
+        step.record(Time::ZERO, 0, 1, Event::Succeeded);
+        step.record(Time::ZERO, 1, 1, Event::Failed);
+        step.record(Time::ZERO, 2, 1, Event::Mishap);
+        let mut step = restored(&step, &[(3, 1)]);
+        step.resume(|_, _| panic!("nothing is to be stopped"));
+        assert!(!step.restore_launched(Time::ZERO, 0, 1), "it has ended");
+        assert!(!step.restore_launched(Time::ZERO, 3, 1), "once is enough");
+        assert_eq!(fill(&mut step, Time::ZERO), [(1, 2), (2, 2), (4, 1), (5, 1)]);
+        assert_eq!(step.record(Time::ZERO, 3, 1, Event::Succeeded), Outcome::Ended);
+        for (index, attempt) in [(1, 2), (2, 2), (4, 1), (5, 1)] {
+            assert_eq!(step.record(Time::ZERO, index, attempt, Event::Succeeded), Outcome::Ended);
+        }
+        step.settle();
+        assert_eq!((step.state(), step.progress("a").retries), (StepState::Succeeded, 2));
+    }
+
+    #[test]
+    fn a_gang_that_was_stopped_halfway_is_stopped_on() {
+        let mut gang = Step::gang(3, RETRY);
+        gang.start();
+        fill(&mut gang, Time::ZERO);
+        (0..3).for_each(|index| {
+            gang.record(Time::ZERO, index, 1, Event::Launched);
+        });
+        gang.record(Time::ZERO, 0, 1, Event::Succeeded);
+        let mut whole = restored(&gang, &[(1, 1), (2, 1)]);
+        whole.resume(|_, _| panic!("all that have not succeeded run"));
+        gang.record(Time::ZERO, 1, 1, Event::Failed);
+        let mut killed = Vec::new();
+        restored(&gang, &[(2, 1)]).resume(|index, attempt| killed.push((index, attempt)));
+        assert_eq!(killed, [(2, 1)]);
     }
 
     #[test]

@@ -71,7 +71,7 @@ impl Cluster {
                 SchedulerOutput::LocalReply { data, .. } => {
                     self.replies.push(BatchReply::decode(&data).unwrap())
                 }
-                SchedulerOutput::RefuseMaster(_) | SchedulerOutput::Stop => {}
+                SchedulerOutput::Record(_) | SchedulerOutput::RefuseMaster(_) | SchedulerOutput::Stop => {}
             }
         }
     }

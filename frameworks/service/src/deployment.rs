@@ -72,6 +72,14 @@ pub(crate) struct Patience {
     pub(crate) on_failure: OnFailure,
 }
 
+/// What a framework that starts anew must know of a deployment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct DeploymentRecord {
+    target: u32,
+    stable: Option<u32>,
+    phase: Phase,
+}
+
 /// A deployment: a target, and how far it got.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Deployment {
@@ -95,6 +103,16 @@ impl Deployment {
             most_healthy: 0,
             deadline: now + patience.deadline,
         }
+    }
+
+    pub(crate) fn record(&self) -> DeploymentRecord {
+        DeploymentRecord { target: self.target, stable: self.stable, phase: self.phase }
+    }
+
+    /// The deployment that an earlier life recorded. Its time begins again.
+    pub(crate) fn restore(now: Time, record: DeploymentRecord, patience: Patience) -> Self {
+        let DeploymentRecord { target, stable, phase } = record;
+        Deployment { target, stable, phase, most_healthy: 0, deadline: now + patience.deadline }
     }
 
     /// The version that instances are brought to.

@@ -8,8 +8,10 @@ use apportion::protocol::{
     Explanation, FrameworkInfo, InverseOfferInfo, RequestId, TaskId, TaskState, TaskStatus,
 };
 use apportion::resources::Role;
-use apportion::scheduler::{Plan, Reconciler, View};
+use apportion::scheduler::{DamagedRecord, Plan, Reconciler, Records, View};
 use apportion::time::{Time, Timers};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 
 use crate::request::{ServiceProgress, ServiceReply, ServiceRequest};
 use crate::service::{Action, Numbers, Service};
@@ -21,10 +23,14 @@ pub const PROGRESS_INTERVAL: Duration = Duration::from_millis(100);
 /// What runs is kept for so long when the framework and the master have lost each other.
 pub const FAILOVER_TIMEOUT: Duration = Duration::from_secs(600);
 
+/// The keys of the records of services begin with this, those of the numbers of stopped ones with [`RETIRED`].
+const SERVICE: &str = "service/";
+const RETIRED: &str = "retired/";
+
 /// The service framework, to be run on the library's reconciler layer.
 ///
 /// Its state is kept up to date by each status update; a reconciliation looks at the services that something happened to, or
-/// whose time has come, and at nothing else.
+/// whose time has come, and at nothing else. Where records are kept, one that starts anew goes on with all services.
 #[derive(Debug)]
 pub struct ServiceFramework {
     info: FrameworkInfo,
@@ -32,6 +38,8 @@ pub struct ServiceFramework {
     services: BTreeMap<String, Service>,
     /// The numbers of services that were stopped.
     retired: HashMap<String, Numbers>,
+    /// What is recorded of each service.
+    recorded: HashMap<String, Vec<u8>>,
     dirty: BTreeSet<String>,
     wakes: Timers<String>,
     followers: BTreeMap<RequestId, Follower>,
@@ -79,6 +87,7 @@ impl ServiceFramework {
             first: Numbers { version: 1, instance: 1 },
             services: BTreeMap::new(),
             retired: HashMap::new(),
+            recorded: HashMap::new(),
             dirty: BTreeSet::new(),
             wakes: Timers::default(),
             followers: BTreeMap::new(),
@@ -204,6 +213,7 @@ impl ServiceFramework {
             self.retire(now, &name, plan);
             return;
         }
+        record(&name, service, &mut self.recorded, plan);
         match service.next_deadline(now) {
             Some(at) => self.wakes.set(name, at),
             None => self.wakes.cancel(&name),
@@ -215,6 +225,9 @@ impl ServiceFramework {
         let Some(service) = self.services.remove(name) else { return };
         tracing::info!(service = %name, "service stopped");
         self.retired.insert(name.to_owned(), service.numbers());
+        self.recorded.remove(name);
+        plan.record(format!("{SERVICE}{name}"), None);
+        plan.record(format!("{RETIRED}{name}"), encode(&service.numbers()));
         self.wakes.cancel(&name.to_owned());
         let message = "the service was stopped".to_owned();
         let reply = ServiceReply::Finished { ok: true, message, progress: service.progress(now, true) };
@@ -251,9 +264,54 @@ impl ServiceFramework {
     }
 }
 
+/// Records what changed of a service.
+fn record(name: &str, service: &Service, recorded: &mut HashMap<String, Vec<u8>>, plan: &mut Plan) {
+    let record = encode(&service.record());
+    if record.as_ref() != recorded.get(name) {
+        recorded.extend(record.clone().map(|record| (name.to_owned(), record)));
+        plan.record(format!("{SERVICE}{name}"), record);
+    }
+}
+
+fn encode(record: &impl Serialize) -> Option<Vec<u8>> {
+    // Maps have string keys or numbers and nothing fails to serialize, so that this can't fail.
+    serde_json::to_vec(record).ok()
+}
+
+fn decode<T: DeserializeOwned>(key: &str, bytes: &[u8]) -> Result<T, DamagedRecord> {
+    serde_json::from_slice(bytes).map_err(|error| DamagedRecord::new(key, error))
+}
+
 impl Reconciler for ServiceFramework {
     fn framework_info(&self) -> FrameworkInfo {
         self.info.clone()
+    }
+
+    fn restore(&mut self, view: &View<'_>, records: &Records, plan: &mut Plan) -> Result<(), DamagedRecord> {
+        let now = view.now();
+        for (key, bytes) in records {
+            if let Some(name) = key.strip_prefix(SERVICE) {
+                self.services.insert(name.to_owned(), Service::restore(now, decode(key, bytes)?));
+                self.recorded.insert(name.to_owned(), bytes.clone());
+                self.dirty.insert(name.to_owned());
+            } else if let Some(name) = key.strip_prefix(RETIRED) {
+                self.retired.insert(name.to_owned(), decode(key, bytes)?);
+            } else {
+                return Err(DamagedRecord::new(key, "nothing is recorded under such a key"));
+            }
+        }
+        for (task, launched) in view.live() {
+            let is_known = task_parts(task.as_str()).is_some_and(|(name, version, number)| {
+                let service = self.services.get_mut(name);
+                service
+                    .is_some_and(|known| known.restore_instance(now, version, number, launched.agent.clone()))
+            });
+            if !is_known {
+                plan.kill(task.clone());
+            }
+        }
+        tracing::info!(services = self.services.len(), "services restored");
+        Ok(())
     }
 
     fn reconcile(&mut self, view: &View<'_>, plan: &mut Plan) {
@@ -311,6 +369,11 @@ impl Reconciler for ServiceFramework {
             Ok(asked) => self.answer(now, request, asked),
             Err(error) => Some(ServiceReply::Refused(error.to_string())),
         };
+        for name in &self.dirty {
+            if let Some(service) = self.services.get(name) {
+                record(name, service, &mut self.recorded, plan);
+            }
+        }
         if let Some(reply) = reply {
             plan.reply(request, reply.encode(), true);
         }

@@ -96,6 +96,15 @@ impl Instances {
         self.by_number.insert(number, instance);
     }
 
+    /// An instance that an earlier life launched; how it is now is told by and by.
+    pub(crate) fn restore(&mut self, now: Time, number: u64, version: u32, agent: AgentId) {
+        self.queue(now, number, version);
+        if let Some(instance) = self.by_number.get_mut(&number) {
+            instance.agent = Some(agent);
+            instance.enter(now, InstanceState::Starting);
+        }
+    }
+
     /// It was asked to stop.
     pub(crate) fn stop(&mut self, now: Time, number: u64) {
         if let Some(instance) = self.by_number.get_mut(&number) {

@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 
 use apportion::protocol::{AgentId, Obstacle, TaskId, TaskStatus};
 use apportion::time::Time;
+use serde::{Deserialize, Serialize};
 
 use crate::backoff::Backoff;
-use crate::deployment::{Deployment, Phase};
+use crate::deployment::{Deployment, DeploymentRecord, Phase};
 use crate::instances::{Ended, Instance, InstanceState, Instances};
 use crate::request::{InstanceProgress, ServiceProgress};
 use crate::rollout::Goal;
@@ -29,7 +30,7 @@ pub(crate) enum Action {
 }
 
 /// The numbers that a service goes on from. They are kept when it is stopped, since ids of tasks must not come again.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Numbers {
     pub(crate) version: u32,
     pub(crate) instance: u64,
@@ -47,6 +48,20 @@ impl Version {
     fn new(number: u32, spec: &ServiceSpec) -> Self {
         Version { spec: spec.clone(), template: Template::new(spec, number), backoff: Backoff::default() }
     }
+}
+
+/// What a framework that starts anew must know of a service, beside the tasks that were launched. Instances that were asked to stop
+/// are chosen anew, and backoffs begin anew.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct ServiceRecord {
+    spec: ServiceSpec,
+    versions: BTreeMap<u32, ServiceSpec>,
+    succeeded: Vec<u32>,
+    deployment: DeploymentRecord,
+    numbers: Numbers,
+    is_stopping: bool,
+    failures: u64,
+    last_failure: Option<String>,
 }
 
 /// A service.
@@ -90,6 +105,46 @@ impl Service {
             revision: 0,
             spec,
         }
+    }
+
+    /// What is to be recorded of it.
+    pub(crate) fn record(&self) -> ServiceRecord {
+        let versions = self.versions.iter();
+        ServiceRecord {
+            spec: self.spec.clone(),
+            versions: versions.map(|(number, version)| (*number, version.spec.clone())).collect(),
+            succeeded: self.succeeded.clone(),
+            deployment: self.deployment.record(),
+            numbers: self.numbers,
+            is_stopping: self.is_stopping,
+            failures: self.failures,
+            last_failure: self.last_failure.clone(),
+        }
+    }
+
+    /// The service that an earlier life recorded, without its instances.
+    pub(crate) fn restore(now: Time, record: ServiceRecord) -> Self {
+        let versions = record.versions.iter();
+        let deployment = Deployment::restore(now, record.deployment, record.spec.update.patience());
+        Service {
+            versions: versions.map(|(number, spec)| (*number, Version::new(*number, spec))).collect(),
+            succeeded: record.succeeded,
+            deployment,
+            is_stopping: record.is_stopping,
+            failures: record.failures,
+            last_failure: record.last_failure,
+            numbers: record.numbers,
+            ..Service::new(now, record.spec, record.numbers)
+        }
+    }
+
+    /// An instance that an earlier life launched. Whether its version is known.
+    pub(crate) fn restore_instance(&mut self, now: Time, version: u32, number: u64, agent: AgentId) -> bool {
+        let is_known = self.versions.contains_key(&version);
+        if is_known {
+            self.instances.restore(now, number, version, agent);
+        }
+        is_known
     }
 
     pub(crate) fn id(&self) -> &str {

@@ -119,3 +119,37 @@ fn instances_of_a_lost_machine_come_up_on_another() {
     settle(&mut cluster);
     assert_eq!(cluster.running().len(), 4);
 }
+
+#[test]
+fn a_framework_that_starts_anew_goes_on_with_its_instances_and_deployments() {
+    let mut cluster = cluster();
+    apply(&mut cluster, 4, "serve one");
+    settle(&mut cluster);
+    let before = cluster.running();
+    let restart = |cluster: &mut Cluster| {
+        cluster.restart(Planned::new(ServiceFramework::new("service", Vec::new())));
+        cluster.advance(Duration::from_secs(1));
+        cluster.reconnect();
+    };
+    restart(&mut cluster);
+    settle(&mut cluster);
+    assert_eq!(cluster.running(), before, "nothing was replaced");
+    assert_eq!((progress(&cluster).healthy, progress(&cluster).phase), (4, Phase::Succeeded));
+    // In the middle of an update.
+    apply(&mut cluster, 4, "serve two");
+    for _ in 0..40 {
+        restart(&mut cluster);
+        assert!(cluster.running().len() >= 4, "{:?}", cluster.running());
+        cluster.advance(Duration::from_secs(14));
+    }
+    let now = progress(&cluster);
+    assert_eq!((now.version, now.healthy, now.outdated, now.phase), (2, 4, 0, Phase::Succeeded));
+    let replies = cluster.request(&ServiceRequest::Stop { id: "/web".to_owned() }.encode());
+    assert!(matches!(ServiceReply::decode(&replies[0].0), Ok(ServiceReply::Accepted { .. })));
+    restart(&mut cluster);
+    assert!(cluster.running().is_empty());
+    // Ids of tasks never come again, not of a service that was stopped and is asked for again.
+    restart(&mut cluster);
+    apply(&mut cluster, 1, "serve one");
+    assert!(cluster.running()[0].as_str().starts_with("web-v3-"), "{:?}", cluster.running());
+}

@@ -125,9 +125,10 @@ impl Seat {
         let after = self.party.effort();
         let calls = self.scratch.drain(..).filter_map(|output| match output {
             SchedulerOutput::Send(call) => Some(call),
-            SchedulerOutput::LocalReply { .. } | SchedulerOutput::RefuseMaster(_) | SchedulerOutput::Stop => {
-                None
-            }
+            SchedulerOutput::Record(_)
+            | SchedulerOutput::LocalReply { .. }
+            | SchedulerOutput::RefuseMaster(_)
+            | SchedulerOutput::Stop => None,
         });
         let thought_ns = self.decision.per_job.nanos() * (after.jobs - before.jobs)
             + self.decision.per_task.nanos() * (after.tasks - before.tasks)

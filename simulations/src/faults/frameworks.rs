@@ -132,7 +132,7 @@ impl World {
                 SchedulerOutput::LocalReply { request, data, .. } => {
                     self.operator_hears(place, request, &data)
                 }
-                SchedulerOutput::Stop => {}
+                SchedulerOutput::Record(_) | SchedulerOutput::Stop => {}
             }
         }
         match crash {

@@ -40,7 +40,7 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use self::agents::{Agents, Ending};
-use super::{Scheduler, SchedulerInput, SchedulerOutput, SchedulerProcess};
+use super::{Records, Scheduler, SchedulerInput, SchedulerOutput, SchedulerProcess};
 use crate::allocator::{DrfAllocator, DrfOptions};
 use crate::master::{Input, Master, Output};
 use crate::protocol::{
@@ -84,6 +84,7 @@ impl TestMasterBuilder {
             now: Time::ZERO,
             master: Master::new(DrfAllocator::new(DrfOptions::default())),
             process: SchedulerProcess::new(scheduler),
+            records: Records::new(),
             agents: Agents::new(self.task_duration),
             connection: None,
             connections: 0,
@@ -96,6 +97,7 @@ impl TestMasterBuilder {
         for (name, resources) in self.agents {
             test.register(&name, resources);
         }
+        test.restore();
         test.reconnect();
         test
     }
@@ -109,6 +111,7 @@ pub struct TestMaster<S> {
     now: Time,
     master: Master,
     process: SchedulerProcess<S>,
+    records: Records,
     agents: Agents,
     connection: Option<ConnectionId>,
     connections: u64,
@@ -244,6 +247,14 @@ impl<S: Scheduler> TestMaster<S> {
         self.run_until_idle();
     }
 
+    /// The scheduler's process dies. `scheduler` is its next life, which goes on from what was recorded, once it
+    /// [connects](Self::reconnect).
+    pub fn restart(&mut self, scheduler: S) {
+        self.disconnect();
+        self.process = SchedulerProcess::new(scheduler);
+        self.restore();
+    }
+
     /// Asks something of the scheduler as the program around it does; its answers so far, each with whether it is the
     /// last.
     pub fn request(&mut self, data: &[u8]) -> Vec<(Vec<u8>, bool)> {
@@ -297,14 +308,27 @@ impl<S: Scheduler> TestMaster<S> {
         true
     }
 
+    fn restore(&mut self) {
+        let mut outputs = Vec::new();
+        self.process.restore(self.now, &self.records, &mut outputs).expect("records of this scheduler");
+        self.carry_out(outputs);
+    }
+
     fn tell_scheduler(&mut self, input: SchedulerInput) {
         let mut outputs = Vec::new();
         self.process.handle(self.now, input, &mut outputs);
+        self.carry_out(outputs);
+    }
+
+    fn carry_out(&mut self, outputs: Vec<SchedulerOutput>) {
         for output in outputs {
             match output {
                 SchedulerOutput::Send(call) => self.send(call),
                 SchedulerOutput::LocalReply { request, data, last } => {
                     self.replies.push((request, data, last))
+                }
+                SchedulerOutput::Record(changes) => {
+                    changes.into_iter().for_each(|change| change.apply(&mut self.records));
                 }
                 // The harness has one master, which is never deposed.
                 SchedulerOutput::RefuseMaster(_) => {}
