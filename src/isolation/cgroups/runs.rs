@@ -30,11 +30,16 @@ pub(super) fn new_run() -> String {
     format!("{pid}-{}-{}", started(pid).unwrap_or(0), LAST.fetch_add(1, Ordering::Relaxed) + 1)
 }
 
-/// When the process was started, in ticks since boot; `None` if it is gone.
+/// When the process was started, in ticks since boot; `None` if it is gone, or has ended and was not yet waited for: those whom an earlier
+/// life of their parent started are waited for by somebody else, whenever that may be.
 fn started(pid: u32) -> Option<u64> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    // The command's name, in parentheses, may hold anything. The start time is the 20th field after it.
-    stat.rsplit_once(')')?.1.split_whitespace().nth(19)?.parse().ok()
+    // The command's name, in parentheses, may hold anything. The state is the first field after it, the start time the 20th.
+    let mut fields = stat.rsplit_once(')')?.1.split_whitespace();
+    if matches!(fields.next()?, "Z" | "X") {
+        return None;
+    }
+    fields.nth(18)?.parse().ok()
 }
 
 /// Whether a directory's name is that of a run whose process is gone. Directories that are no runs are not ours to judge.
@@ -107,5 +112,20 @@ mod tests {
         assert!(is_dead("4194305-7-1"), "beyond the largest pid");
         assert!(!is_dead("no-run"));
         assert!(!is_dead("tasks"));
+    }
+
+    #[test]
+    fn a_run_whose_process_has_ended_is_dead_though_nobody_has_waited_for_it() {
+        let mut child =
+            std::process::Command::new("cat").stdin(std::process::Stdio::piped()).spawn().unwrap();
+        let name = format!("{}-{}-1", child.id(), started(child.id()).unwrap());
+        assert!(!is_dead(&name));
+        drop(child.stdin.take());
+        let deadline = Instant::now() + GRACE;
+        while !is_dead(&name) {
+            assert!(Instant::now() < deadline, "it has ended, but counts as alive");
+            std::thread::yield_now();
+        }
+        child.wait().unwrap();
     }
 }
