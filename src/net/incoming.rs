@@ -14,7 +14,7 @@ use crate::{
         settings::Settings,
         tls::{ALPN_JOIN, ALPN_MESSAGES},
     },
-    protocol::identity::IdentityKind,
+    protocol::identity::{Identity, IdentityKind},
 };
 
 /// What a server needs to know to let a connection in.
@@ -72,18 +72,15 @@ impl Incoming {
         .await
     }
 
-    /// Ends the connection as a master that does not lead, and names the one that does, if that is known.
+    /// Completes the handshake with a peer that is not to stay.
     ///
     /// # Errors
-    /// When the handshake fails, so that the peer can't be told.
-    pub async fn turn_away(self, leader: Option<SocketAddr>) -> Result<(), NetError> {
+    /// When the handshake fails.
+    pub async fn hear_out(self) -> Result<Visitor, NetError> {
         let listening = self.listening.clone();
-        within(&listening.settings, async {
-            let reason = leader.map(|leader| leader.to_string()).unwrap_or_default();
-            self.shake_hands().await?.close(CloseCode::NotLeader.into(), reason.as_bytes());
-            Ok(())
-        })
-        .await
+        let connection = within(&listening.settings, self.shake_hands()).await?;
+        let who = Link::authenticated(connection.clone()).ok().map(|link| link.peer().clone());
+        Ok(Visitor { connection, who })
     }
 
     async fn shake_hands(self) -> Result<quinn::Connection, NetError> {
@@ -91,6 +88,26 @@ impl Incoming {
         let near = quinn.remote_address().ip().to_canonical().is_loopback();
         let config = if near { &listening.loopback } else { &listening.network };
         Ok(quinn.accept_with(config.clone())?.await?)
+    }
+}
+
+/// A peer that is not to stay.
+#[derive(Debug)]
+pub struct Visitor {
+    connection: quinn::Connection,
+    who: Option<Identity>,
+}
+
+impl Visitor {
+    /// Who it is, unless it is a newcomer.
+    pub fn who(&self) -> Option<&Identity> {
+        self.who.as_ref()
+    }
+
+    /// Ends the connection as a master that does not lead, and names the one that does, if that is known.
+    pub fn turn_away(self, leader: Option<SocketAddr>) {
+        let reason = leader.map(|leader| leader.to_string()).unwrap_or_default();
+        self.connection.close(CloseCode::NotLeader.into(), reason.as_bytes());
     }
 }
 

@@ -45,7 +45,7 @@ pub use credentials::Credentials;
 pub use digest::{Digest, DigestError};
 pub use endpoint::{Endpoint, Expect};
 pub use error::{CloseCode, NetError};
-pub use incoming::{Accepted, Incoming};
+pub use incoming::{Accepted, Incoming, Visitor};
 pub use join::{JoinRequest, join};
 pub use link::Link;
 pub use outbox::{Outbox, OutboxError, Sender};

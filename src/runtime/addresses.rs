@@ -97,9 +97,9 @@ where
     F: Future<Output = Result<T, NetError>> + Send + 'static,
 {
     let mut waiting = VecDeque::from(addresses.to_vec());
-    let mut known = addresses.to_vec();
+    let mut named = Vec::new();
     let mut tries = JoinSet::new();
-    let mut unanswered = known.clone();
+    let mut unanswered = addresses.to_vec();
     let mut failure = None;
     while !unanswered.is_empty() {
         if let Some(address) = waiting.pop_front() {
@@ -125,8 +125,9 @@ where
         unanswered.retain(|unanswered| *unanswered != address);
         if let NetError::NotLeader { leader } = error {
             match leader {
-                Some(leader) if !known.contains(&leader) => {
-                    known.push(leader);
+                // One that was tried may lead by now; once more tells.
+                Some(leader) if !named.contains(&leader) && !unanswered.contains(&leader) => {
+                    named.push(leader);
                     unanswered.push(leader);
                     waiting.push_front(leader);
                 }

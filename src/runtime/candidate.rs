@@ -4,6 +4,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::Mutex;
+use rustc_hash::FxHashMap;
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
 
@@ -141,7 +143,7 @@ impl Candidate {
     async fn stand_by(&self, shutdown: &mut Shutdown) -> Option<Tenure> {
         tracing::info!(address = %self.address, "master stands by");
         let (known, leader) = watch::channel(None);
-        let _turning_away = EndsWithUs(tokio::spawn(turn_away(self.endpoint.clone(), leader)));
+        let _turning_away = EndsWithUs(tokio::spawn(turn_away(self.endpoint.clone(), self.address, leader)));
         let mut was_reached = true;
         while !shutdown.is_stopped() {
             let claim = self.etcd.claim(&self.address.to_string(), self.lease).await;
@@ -234,17 +236,42 @@ impl Drop for EndsWithUs {
 }
 
 /// Tells whoever connects where the leader is.
-async fn turn_away(endpoint: Arc<Endpoint>, leader: watch::Receiver<Option<SocketAddr>>) {
+async fn turn_away(
+    endpoint: Arc<Endpoint>,
+    address: SocketAddr,
+    leader: watch::Receiver<Option<SocketAddr>>,
+) {
+    let told = Arc::new(Mutex::default());
     while let Some(incoming) = endpoint.accept().await {
-        tokio::spawn(name_leader(incoming, leader.clone()));
+        tokio::spawn(name_leader(incoming, address, leader.clone(), told.clone()));
     }
 }
 
-async fn name_leader(incoming: Incoming, mut leader: watch::Receiver<Option<SocketAddr>>) {
-    // Without one in time, or when this master itself is elected, the peer is to ask again.
-    let known = tokio::time::timeout(NAME_WITHIN, leader.wait_for(Option::is_some)).await;
-    let known = known.ok().and_then(Result::ok).and_then(|leader| *leader);
-    if let Err(error) = incoming.turn_away(known).await {
-        tracing::debug!(%error, "a peer could not be turned away");
+/// Whom a standby has sent to which leader.
+type Told = Mutex<FxHashMap<Identity, SocketAddr>>;
+
+async fn name_leader(
+    incoming: Incoming,
+    address: SocketAddr,
+    mut leader: watch::Receiver<Option<SocketAddr>>,
+    told: Arc<Told>,
+) {
+    let visitor = match incoming.hear_out().await {
+        Ok(visitor) => visitor,
+        Err(error) => return tracing::debug!(%error, "a peer could not be turned away"),
+    };
+    // Whoever comes back did not find the one that was named: it waits for another to be elected, and so do others that would ask in vain
+    // as often as they can.
+    let before = visitor.who().and_then(|who| told.lock().get(who).copied());
+    let news = leader.wait_for(|leader| leader.is_some() && *leader != before);
+    let named = match tokio::time::timeout(NAME_WITHIN, news).await {
+        Ok(Ok(leader)) => *leader,
+        // This master itself is elected.
+        Ok(Err(_)) => Some(address),
+        Err(_) => before,
+    };
+    if let (Some(who), Some(leader)) = (visitor.who(), named) {
+        told.lock().insert(who.clone(), leader);
     }
+    visitor.turn_away(named);
 }
