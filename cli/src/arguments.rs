@@ -98,8 +98,9 @@ Example: apportion master --listen 0.0.0.0:7450")]
     /// Be an agent: give this machine to a cluster, until it is asked to end
     #[command(after_help = "\
 It offers what this machine has, runs tasks, and serves what they write. It keeps its credentials for the next start, so that a \
-token is needed once. Ctrl-C ends it with its tasks, and the cluster forgets it. With --recovery-timeout SIGTERM, a crash or kill -9 \
-end it alone: tasks run on, and the next start with the same name takes them over, which is how to upgrade it. (systemd: KillMode=process.)
+token is needed once. Ctrl-C ends it with its tasks, and the cluster forgets it. SIGTERM, a crash or kill -9 \
+end it alone: tasks run on, and the next start with the same name takes them over, which is how to upgrade it. (systemd: KillMode=process.) \
+Those that no start takes over within --recovery-timeout end then.
 
 Example: ssh 10.0.0.1 apportion token create agent | apportion agent --master 10.0.0.1:7450 --token-file -
 Beside the master: apportion agent")]
@@ -426,9 +427,10 @@ pub(crate) struct AgentArguments {
     /// How tasks are contained: auto (cgroups if they may be used), cgroups or plain
     #[arg(long, default_value_t)]
     pub(crate) isolation: IsolationPreference,
-    /// Keep checkpoints: how long tasks wait for an agent that died, or stepped aside, to be started again [default: they end with it]
-    #[arg(long, value_name = "DURATION")]
-    pub(crate) recovery_timeout: Option<Delay>,
+    /// How long tasks wait for an agent that died, or stepped aside, to be started again; with 0s they end with it, and it keeps no
+    /// checkpoints
+    #[arg(long, value_name = "DURATION", default_value = "15m")]
+    pub(crate) recovery_timeout: Delay,
     /// Instead of this machine, be so many simulated agents, NAME-1 and so on, whose tasks are timers: to load a master
     #[arg(long, value_name = "NUMBER", conflicts_with_all = ["token", "token_file", "credentials", "resources", "recovery_timeout"])]
     pub(crate) simulated_agents: Option<NonZeroU32>,

@@ -63,7 +63,7 @@ pub(crate) async fn agent(
         attributes: arguments.attributes.into_iter().collect(),
         domain: arguments.region.zip(arguments.zone).map(|(region, zone)| FaultDomain { region, zone }),
         isolation: arguments.isolation,
-        recovery_timeout: arguments.recovery_timeout.map(Into::into),
+        recovery_timeout: Some(arguments.recovery_timeout.duration()).filter(|timeout| !timeout.is_zero()),
         launcher: this_program()?,
     };
     let (stop, shutdown) = ShutdownHandle::new();

@@ -12,6 +12,10 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 pub(crate) fn command(state: &Path, arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_apportion"));
     command.args(arguments).env("APPORTION_STATE", state).env_remove("RUST_LOG");
+    if arguments.first() == Some(&"agent") && !arguments.contains(&"--recovery-timeout") {
+        // What a test leaves behind is to end with it.
+        command.args(["--recovery-timeout", "0s"]);
+    }
     command
 }
 
