@@ -12,7 +12,9 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 pub(crate) fn command(state: &Path, arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_apportion"));
     command.args(arguments).env("APPORTION_STATE", state).env_remove("RUST_LOG");
-    if arguments.first() == Some(&"agent") && !arguments.contains(&"--recovery-timeout") {
+    let says_otherwise =
+        ["--recovery-timeout", "--simulated-agents"].iter().any(|word| arguments.contains(word));
+    if arguments.first() == Some(&"agent") && !says_otherwise {
         // What a test leaves behind is to end with it.
         command.args(["--recovery-timeout", "0s"]);
     }
