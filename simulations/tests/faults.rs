@@ -25,6 +25,7 @@ fn seeds_that_failed_once_fail_no_more() {
             10841,
             "a framework that was being subscribed wanted offers again, and its master never heard of it",
         ),
+        (32397, "a master said that nobody knows a task to be stopped, whose agent it could not reach"),
         (35, "what had ended on an agent that came back still counted as allocated"),
     ] {
         assert_eq!(Trial::of(seed).run().violation, None, "seed {seed}");

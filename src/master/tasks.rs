@@ -166,8 +166,8 @@ impl Master {
     ) {
         let task = self.frameworks.get_mut(framework_id).and_then(|framework| framework.tasks.get_mut(&id));
         let Some(task) = task else {
-            // An agent that is not back yet may have it; whoever asked asks again.
-            if self.is_recovering() {
+            // An agent that is not back yet, or away, may have it; whoever asked asks again.
+            if self.is_recovering() || self.agents.values().any(|agent| agent.connection.is_none()) {
                 return;
             }
             let status = TaskStatus::new(id, TaskState::Unknown, now)

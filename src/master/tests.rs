@@ -412,6 +412,14 @@ fn killing_an_unknown_task_is_answered() {
 }
 
 #[test]
+fn nobody_says_that_a_task_is_unknown_that_an_absent_agent_may_have() {
+    let (mut world, _) = World::with_offer();
+    world.input(Input::Disconnected { connection: AGENT });
+    let kill = SchedulerCall::Kill { task: task_id("t9"), stop: None };
+    assert_eq!(updates(&world.call(FRAMEWORK, kill)), []);
+}
+
+#[test]
 fn requests_are_relayed_and_answered_once_their_framework_is_gone() {
     let (mut world, _) = World::with_offer();
     world.connect(OPERATOR, IdentityKind::Operator, "me");

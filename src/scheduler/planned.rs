@@ -275,8 +275,13 @@ impl<R: Reconciler> Planned<R> {
             self.matcher.ended(&status.task);
         }
         match self.tasks.get_mut(&status.task) {
-            // What has ended stays so, whatever an answer that was on its way says.
-            Some(record) if record.state().is_terminal() => {}
+            // What has ended stays so, whatever an answer that was on its way says. But what was only thought to be lost may turn up.
+            Some(record) if record.state().is_terminal() => {
+                if is_thought_over(record, &status) {
+                    self.tasks.remove(&status.task);
+                    self.adopt(status, driver);
+                }
+            }
             Some(record) => {
                 record.status = status;
                 if record.state().is_terminal() {
@@ -366,6 +371,11 @@ impl<R: Reconciler> Planned<R> {
         let unanswered = std::mem::take(&mut self.unanswered);
         self.ask_about(|id, state| may_change_unsaid(state) || unanswered.contains(id), driver);
     }
+}
+
+/// Whether a task's end was the verdict of someone who could not know, and this is its agent's word that it lives.
+fn is_thought_over(record: &TaskRecord, status: &TaskStatus) -> bool {
+    record.status.number.is_none() && status.number.is_some() && !status.state.is_terminal()
 }
 
 /// Whether a task may be elsewhere without anybody saying so: a master that does not know it only answers what it is asked.

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use apportion::protocol::TaskId;
 use apportion::resources::Resources;
+use apportion_service::Phase;
 
 use super::frameworks::Process;
 use super::ledger::Rule;
@@ -17,6 +18,9 @@ const SETTLING_LIMIT: Duration = Duration::from_secs(30 * 60);
 
 /// How often is looked whether all has come to rest.
 const LOOK_INTERVAL: Duration = Duration::from_secs(5);
+
+/// How many tasks an agent has that does not register: so somebody who does not is noticed, too.
+const NOT_TOLD: usize = usize::MAX;
 
 /// How far a run has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,17 +59,28 @@ impl World {
         if self.now > self.ends + SETTLING_LIMIT {
             return self.ledger.violate(Rule::Convergence, || what);
         }
+        if self.stage == Stage::RollCall {
+            self.call_again();
+        }
         self.later(self.now + LOOK_INTERVAL, Event::Look);
     }
 
     /// All agents connect anew, and tell what they have.
     fn call_roll(&mut self) {
-        for place in 0..self.agents.len() {
-            // Somebody who does not register is noticed, too.
-            self.agents[place].told_tasks = usize::MAX;
-            if let Some(connection) = self.agents[place].link.connection {
-                self.hang_up(connection, End::Server);
-            }
+        (0..self.agents.len()).for_each(|place| self.call(place));
+    }
+
+    /// What an agent told of may have been acknowledged since.
+    fn call_again(&mut self) {
+        let still_holds = |place: &usize| !matches!(self.agents[*place].told_tasks, 0 | NOT_TOLD);
+        let holders: Vec<usize> = (0..self.agents.len()).filter(still_holds).collect();
+        holders.into_iter().for_each(|place| self.call(place));
+    }
+
+    fn call(&mut self, place: usize) {
+        self.agents[place].told_tasks = NOT_TOLD;
+        if let Some(connection) = self.agents[place].link.connection {
+            self.hang_up(connection, End::Server);
         }
     }
 
@@ -166,7 +181,9 @@ impl World {
         }
         services.into_iter().find_map(|service| {
             let wanted = self.operator.services.get(&service.id).map_or(0, |spec| spec.replicas);
-            let is_there = service.ready + service.outdated_ready == wanted
+            // An update that failed stays as it is, with what it has beyond what is wanted.
+            let there = service.ready + service.outdated_ready;
+            let is_there = (there == wanted || service.phase == Phase::Paused && there > wanted)
                 && service.replicas == wanted
                 && service.queued + service.starting + service.stopping == 0
                 && service.phase.is_ended();
