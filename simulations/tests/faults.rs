@@ -57,6 +57,16 @@ fn offering_what_is_in_use_is_noticed() {
 }
 
 #[test]
+fn obeying_a_deposed_master_is_noticed() {
+    is_noticed(Sabotage::EpochsAlike, 20, &[Rule::OneLeader]);
+}
+
+#[test]
+fn a_registry_without_a_fence_is_noticed() {
+    is_noticed(Sabotage::Unfenced, 20, &[Rule::Fenced]);
+}
+
+#[test]
 fn losing_an_update_is_noticed() {
     is_noticed(Sabotage::UpdatesVanish, 3, &[Rule::Convergence, Rule::TrueEnds]);
 }

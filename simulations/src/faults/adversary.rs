@@ -21,7 +21,7 @@ impl World {
     pub(super) fn struck(&mut self, node: Node, is_in: impl Fn(Moment) -> bool) -> Option<Fault> {
         let waits_for = |fault: &Fault| {
             let is_its_kind = match fault.kind {
-                FaultKind::MasterCrash => matches!(node, Node::Master(_)),
+                FaultKind::MasterCrash | FaultKind::LostLeadership => matches!(node, Node::Master(_)),
                 FaultKind::AgentCrash => matches!(node, Node::Agent(_)),
                 FaultKind::FrameworkCrash => matches!(node, Node::Framework(_)),
                 FaultKind::ExecutorCrash => matches!(node, Node::Executor(_)),
@@ -36,7 +36,8 @@ impl World {
 
     /// A process that crashes in the middle of a step has carried out the first of its outputs only.
     pub(super) fn interrupt<T>(&mut self, fault: Option<Fault>, out: &mut Vec<T>) {
-        if fault.is_some_and(|fault| fault.kind != FaultKind::ConnectionCut) {
+        let goes_on = |kind| matches!(kind, FaultKind::ConnectionCut | FaultKind::LostLeadership);
+        if fault.is_some_and(|fault| !goes_on(fault.kind)) {
             out.truncate(self.chance.crashes.below(out.len() + 1));
         }
     }
@@ -51,7 +52,8 @@ impl World {
         }
         let until = (self.now + fault.lasts).min(self.ends);
         let hit = match fault.kind {
-            FaultKind::MasterCrash => self.crash(fault, node.unwrap_or(self.some_master(fault))),
+            FaultKind::MasterCrash => self.crash(fault, node.unwrap_or(self.leading_master())),
+            FaultKind::LostLeadership => self.lose_leadership(until),
             FaultKind::AgentCrash => self.crash(fault, node.unwrap_or(self.some_agent(fault))),
             FaultKind::Reboot => self.reboot(fault),
             FaultKind::FrameworkCrash => self.crash(fault, node.unwrap_or(self.some_framework(fault))),
@@ -120,7 +122,7 @@ impl World {
         Some(node)
     }
 
-    fn cut_connection(&mut self, node: Node) -> Option<Node> {
+    pub(super) fn cut_connection(&mut self, node: Node) -> Option<Node> {
         let connections = self.network.of(node);
         for (connection, _) in &connections {
             self.cut(*connection, None);
@@ -130,7 +132,7 @@ impl World {
 
     /// Nothing goes to the master, to the client, or both. What is silent for too long is given up.
     fn part(&mut self, client: Node, [to_master, to_client]: [bool; 2], until: Time) -> Option<Node> {
-        let master = Node::Master(0);
+        let master = self.leading_master();
         for (is_blocked, from, to, end) in
             [(to_master, client, master, End::Server), (to_client, master, client, End::Client)]
         {
@@ -155,8 +157,7 @@ impl World {
                 _ => disk.fail_next(),
             }
         }
-        let node =
-            if fault.whom.is_multiple_of(3) { self.some_agent(fault) } else { self.some_master(fault) };
+        let node = if fault.whom.is_multiple_of(3) { self.some_agent(fault) } else { self.leading_master() };
         match node {
             Node::Master(place) => hurt(&mut self.masters[place].disk, fault.kind, until),
             Node::Agent(place) => hurt(&mut self.agents[place].disk, fault.kind, until),
@@ -193,10 +194,6 @@ impl World {
             Node::Executor(_) => {}
         }
         self.wake_later(node);
-    }
-
-    fn some_master(&self, fault: Fault) -> Node {
-        Node::Master(fault.whom % self.masters.len())
     }
 
     fn some_agent(&self, fault: Fault) -> Node {

@@ -5,12 +5,13 @@ use std::time::Duration;
 
 use apportion::agent::{Agent, AgentInput, AgentOutput, Checkpoint};
 use apportion::protocol::{
-    AgentCall, AgentId, AgentInfo, ConnectionId, ExecutorEvent, ExecutorId, FrameworkId,
+    AgentCall, AgentEvent, AgentId, AgentInfo, ConnectionId, Epoch, ExecutorEvent, ExecutorId, FrameworkId,
 };
 use apportion::time::Time;
 
 use super::clock::Clock;
 use super::disk::Disk;
+use super::ledger::Rule;
 use super::network::End;
 use super::node::Node;
 use super::packet::Packet;
@@ -35,6 +36,10 @@ pub(super) struct AgentNode {
     pub(super) executors: BTreeMap<(FrameworkId, ExecutorId), u64>,
     /// How many tasks it told of when it registered last.
     pub(super) told_tasks: usize,
+    /// The epoch of the newest master that this process of it has heard of.
+    pub(super) newest: Epoch,
+    /// How many masters it has refused.
+    pub(super) refused: u64,
 }
 
 impl World {
@@ -42,6 +47,7 @@ impl World {
         let clock = self.new_clock();
         let node = &mut self.agents[place];
         node.life += 1;
+        node.newest = Epoch::FIRST;
         node.clock = clock;
         node.wake = None;
         node.link = Link::default();
@@ -87,7 +93,10 @@ impl World {
                     self.tell_too_early(Node::Agent(place), number);
                     self.begin_writing(place);
                 }
-                AgentOutput::RefuseMaster(deposed) => self.refuse_server(Node::Agent(place), &deposed),
+                AgentOutput::RefuseMaster(deposed) => {
+                    self.agents[place].refused += 1;
+                    self.refuse_server(Node::Agent(place), &deposed);
+                }
                 AgentOutput::ToMaster(call) => self.agent_says(place, call),
                 AgentOutput::ToExecutor { connection, event } => {
                     self.send(connection.0, End::Client, Packet::ExecutorEvent(event));
@@ -176,7 +185,7 @@ impl World {
     pub(super) fn agent_hears(&mut self, place: usize, connection: u64, packet: Packet) {
         let connection_id = ConnectionId(connection);
         let input = match packet {
-            Packet::AgentEvent(event) => AgentInput::Master(event),
+            Packet::AgentEvent(event) => return self.master_speaks(place, connection, event),
             Packet::ExecutorCall(call) => AgentInput::ExecutorCall { connection: connection_id, call },
             Packet::Opened => {
                 let Some(Node::Executor(number)) = self.network.node(connection, End::Client) else { return };
@@ -187,6 +196,28 @@ impl World {
             _ => return,
         };
         self.agent_input(place, input);
+    }
+
+    /// An agent hears a master. It refuses one that another has succeeded that it has heard of.
+    fn master_speaks(&mut self, place: usize, connection: u64, event: AgentEvent) {
+        let Some(Node::Master(master)) = self.network.node(connection, End::Server) else { return };
+        let (epoch, node) = (self.masters[master].epoch, &mut self.agents[place]);
+        let (newest, refused) = (node.newest, node.refused);
+        let is_registered = matches!(event, AgentEvent::Registered { .. });
+        if is_registered {
+            node.newest = newest.max(epoch);
+        }
+        self.agent_input(place, AgentInput::Master(event));
+        let node = &self.agents[place];
+        if is_registered && epoch < newest && node.machine.is_some() && node.refused == refused {
+            self.ledger.violate(Rule::OneLeader, || {
+                format!(
+                    "agent-{} takes master-{} for its leader, which has a successor",
+                    place + 1,
+                    master + 1
+                )
+            });
+        }
     }
 
     /// An agent will see that an executor is not there any more, if it lives for long enough.

@@ -14,10 +14,10 @@ use super::world::{Event, LATENESS, Link, World};
 
 impl World {
     /// Where a client connects to.
-    fn server_of(&self, client: Node) -> Option<Node> {
+    fn server_of(&mut self, client: Node) -> Option<Node> {
         match client {
             Node::Master(_) => None,
-            Node::Agent(_) | Node::Framework(_) => Some(Node::Master(0)),
+            Node::Agent(_) | Node::Framework(_) => Some(self.sought_master()),
             Node::Executor(number) => Some(Node::Agent(self.executors.get(&number)?.agent)),
         }
     }

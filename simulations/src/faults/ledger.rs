@@ -30,6 +30,10 @@ pub enum Rule {
     TrueEnds,
     /// Who is told that something holds can rely on it: it is durable.
     ToldIsDurable,
+    /// The registry refuses what a master writes that another has succeeded.
+    Fenced,
+    /// No agent takes a master for its leader that has a successor of which the agent has heard.
+    OneLeader,
     /// After the last fault everything comes to rest in bounded time.
     Convergence,
     /// Nobody is busy for ever at one moment.
@@ -46,6 +50,8 @@ impl fmt::Display for Rule {
             Rule::UpdateOrder => "a framework hears of a task's states in their order",
             Rule::TrueEnds => "a framework is told of a task's end only when it has ended, and as it has",
             Rule::ToldIsDurable => "who is told that something holds can rely on it",
+            Rule::Fenced => "the registry refuses what a deposed master writes",
+            Rule::OneLeader => "no agent takes a master for its leader whose successor it has heard of",
             Rule::Convergence => "after the last fault everything comes to rest",
             Rule::Progress => "nobody is busy for ever",
         })

@@ -1,8 +1,10 @@
 //! Masters in the world: the production machine, its disk, and what it says.
 
+use std::time::Duration;
+
 use apportion::allocator::{DrfAllocator, DrfOptions};
 use apportion::master::{Input, Master, Output};
-use apportion::protocol::{AgentCall, AgentEvent, ConnectionId, SchedulerEvent};
+use apportion::protocol::{AgentCall, AgentEvent, ConnectionId, Epoch, SchedulerEvent};
 use apportion::store::{Key, MemoryStore, Store};
 use apportion::time::Time;
 
@@ -15,13 +17,16 @@ use super::packet::Packet;
 use super::plan::Moment;
 use super::world::{Event, RESTART_DELAY, Sabotage, World};
 
-/// A master's process and its disk.
+/// A master's process, and the registry as it knows it. One leads at a time; who takes over goes on with what is durable then, and what
+/// the one before writes later is refused.
 pub(super) struct MasterNode {
     /// Counts its processes.
     pub(super) life: u32,
     pub(super) machine: Option<Master>,
     pub(super) clock: Clock,
     pub(super) disk: Disk<MemoryStore>,
+    /// In which it leads, or led.
+    pub(super) epoch: Epoch,
     pub(super) wake: Option<Time>,
 }
 
@@ -36,6 +41,7 @@ impl World {
             Err(error) => return self.ledger.violate(Rule::ToldIsDurable, || error.to_string()),
         };
         node.life += 1;
+        node.epoch = epoch;
         node.clock = clock;
         node.wake = None;
         let master = Master::new(DrfAllocator::new(DrfOptions::default())).in_epoch(epoch);
@@ -64,18 +70,20 @@ impl World {
         let mut has_offered = false;
         for output in out {
             match output {
-                Output::ToAgent { connection, event } => {
-                    if let AgentEvent::Registered { agent, .. } = &event {
+                Output::ToAgent { connection, mut event } => {
+                    if let AgentEvent::Registered { agent, epoch } = &mut event {
                         self.check_told(place, &Key::Agent(agent.clone()));
+                        self.blur(epoch);
                     }
                     if let AgentEvent::ShutdownFramework(framework) = &event {
                         self.ledger.torn_down(framework);
                     }
                     self.send(connection.0, End::Client, Packet::AgentEvent(event));
                 }
-                Output::ToScheduler { connection, event } => {
-                    if let SchedulerEvent::Subscribed { framework, .. } = &event {
+                Output::ToScheduler { connection, mut event } => {
+                    if let SchedulerEvent::Subscribed { framework, epoch, .. } = &mut event {
                         self.check_told(place, &Key::Framework(framework.clone()));
+                        self.blur(epoch);
                     }
                     has_offered |= matches!(event, SchedulerEvent::Offers(_));
                     self.send(connection.0, End::Client, Packet::SchedulerEvent(event));
@@ -98,6 +106,65 @@ impl World {
         match crash {
             Some(fault) => self.strike(fault, Some(Node::Master(place))),
             None => self.wake_later(Node::Master(place)),
+        }
+    }
+
+    /// A sabotaged world lets nobody tell masters apart.
+    fn blur(&self, epoch: &mut Epoch) {
+        if self.sabotage == Some(Sabotage::EpochsAlike) {
+            *epoch = Epoch::FIRST;
+        }
+    }
+
+    pub(super) fn leading_master(&self) -> Node {
+        Node::Master(self.leader)
+    }
+
+    /// Where agents and frameworks seek the leader: some know only the one that led before, as long as that is there.
+    pub(super) fn sought_master(&mut self) -> Node {
+        let deposed =
+            (0..self.masters.len()).find(|place| *place != self.leader && self.is_up(Node::Master(*place)));
+        match deposed {
+            Some(place) if self.chance.network.unit() < 0.5 => Node::Master(place),
+            _ => self.leading_master(),
+        }
+    }
+
+    /// Another master takes over. The one that led finds out when the fault is over, or when it can't write.
+    pub(super) fn lose_leadership(&mut self, until: Time) -> Option<Node> {
+        let (old, new) = (self.leader, (self.leader + 1) % self.masters.len());
+        if !self.is_up(Node::Master(old)) || self.is_up(Node::Master(new)) {
+            return None;
+        }
+        // What was being written has come before, or comes too late.
+        let before = &mut self.masters[old].disk;
+        before.crash(&mut self.chance.disks);
+        let durable = before.durable.clone();
+        self.masters[new].disk = Disk::new(durable);
+        self.leader = new;
+        let life = self.masters[old].life;
+        self.later(until, Event::Deposed { place: old, life });
+        // Some soon look for another leader, and some of those find the old one again.
+        let connections = self.network.of(Node::Master(old));
+        let clients: Vec<Node> = connections
+            .iter()
+            .filter_map(|(connection, _)| self.network.node(*connection, End::Client))
+            .collect();
+        for client in clients {
+            for _ in 0..self.chance.network.below(3) {
+                let after = Duration::from_secs_f64(20.0 * self.chance.network.unit());
+                self.later(self.now + after, Event::Estranged(client));
+            }
+        }
+        self.later(self.now, Event::Start(Node::Master(new)));
+        Some(Node::Master(old))
+    }
+
+    /// A master finds out that it does not lead any more, and ends its term.
+    pub(super) fn deposed(&mut self, place: usize, life: u32) {
+        if place != self.leader && self.life(Node::Master(place)) == Some(life) {
+            self.say(|| format!("master-{} finds that it does not lead any more", place + 1));
+            self.master_ends(place);
         }
     }
 
@@ -129,8 +196,17 @@ impl World {
     /// A commit has ended. A master that can't write ends, as in production.
     pub(super) fn master_has_written(&mut self, place: usize) {
         let node = &mut self.masters[place];
+        let is_deposed = place != self.leader;
         match node.disk.finish(self.now, &mut self.chance.disks) {
+            Some(_) if is_deposed && self.sabotage != Some(Sabotage::Unfenced) => {
+                self.deposed(place, self.masters[place].life);
+            }
             Some(number) => {
+                if is_deposed {
+                    self.ledger.violate(Rule::Fenced, || {
+                        format!("the registry takes what master-{} writes, which does not lead", place + 1)
+                    });
+                }
                 if self.sabotage != Some(Sabotage::StoredTooEarly) {
                     self.master_input(place, Input::Stored { number });
                 }

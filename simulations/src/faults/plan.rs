@@ -14,6 +14,8 @@ use crate::random::Stream;
 pub enum FaultKind {
     /// A master's process dies; writes that are not durable are lost.
     MasterCrash,
+    /// Another master takes over, and the one that led does not know of it yet.
+    LostLeadership,
     /// An agent's process dies; its executors and their tasks go on.
     AgentCrash,
     /// An agent's machine starts anew: nothing on it goes on.
@@ -52,8 +54,9 @@ pub enum FaultKind {
 
 impl FaultKind {
     /// All kinds.
-    pub const ALL: [FaultKind; 18] = [
+    pub const ALL: [FaultKind; 19] = [
         FaultKind::MasterCrash,
+        FaultKind::LostLeadership,
         FaultKind::AgentCrash,
         FaultKind::Reboot,
         FaultKind::FrameworkCrash,
@@ -77,6 +80,7 @@ impl FaultKind {
     pub fn as_str(self) -> &'static str {
         match self {
             FaultKind::MasterCrash => "master crash",
+            FaultKind::LostLeadership => "lost leadership",
             FaultKind::AgentCrash => "agent crash",
             FaultKind::Reboot => "reboot",
             FaultKind::FrameworkCrash => "framework crash",
@@ -188,6 +192,7 @@ impl Fault {
         let can_wait = matches!(
             kind,
             FaultKind::MasterCrash
+                | FaultKind::LostLeadership
                 | FaultKind::AgentCrash
                 | FaultKind::FrameworkCrash
                 | FaultKind::ExecutorCrash

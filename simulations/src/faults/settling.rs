@@ -10,6 +10,7 @@ use apportion_service::Phase;
 use super::frameworks::Process;
 use super::ledger::Rule;
 use super::network::End;
+use super::node::Node;
 use super::world::{Event, World};
 
 /// So long after the last fault all has come to rest. The longest that anybody waits for by itself are the ten minutes in which a
@@ -90,7 +91,8 @@ impl World {
     }
 
     fn unsettled_process(&self) -> Option<String> {
-        let down = self.nodes().into_iter().find(|node| !self.is_up(*node));
+        let is_needed = |node: &Node| !matches!(node, Node::Master(_)) || *node == self.leading_master();
+        let down = self.nodes().into_iter().find(|node| is_needed(node) && !self.is_up(*node));
         let masters = self.masters.iter().any(|master| master.disk.is_writing());
         let agents = self.agents.iter().any(|agent| agent.disk.is_writing());
         down.map(|node| format!("{node} is down"))
@@ -99,7 +101,7 @@ impl World {
 
     /// Whether the master knows what is true.
     fn unsettled_books(&self) -> Option<String> {
-        let node = &self.masters[0];
+        let node = &self.masters[self.leader];
         let state = node.machine.as_ref()?.cluster_state(node.clock.read(self.now));
         for (place, agent) in self.agents.iter().enumerate() {
             let Some(known) = state.agents.iter().find(|known| known.id == agent.id) else {

@@ -6,7 +6,9 @@ use std::time::Duration;
 use apportion::agent::{AgentInput, Checkpoint};
 use apportion::executor::ExecutorInput;
 use apportion::master::Input;
-use apportion::protocol::{AgentId, AgentInfo, ExecutorId, FrameworkId, Identity, IdentityKind, TaskId};
+use apportion::protocol::{
+    AgentId, AgentInfo, Epoch, ExecutorId, FrameworkId, Identity, IdentityKind, TaskId,
+};
 use apportion::scheduler::SchedulerInput;
 use apportion::store::MemoryStore;
 use apportion::time::Time;
@@ -54,6 +56,10 @@ pub enum Sabotage {
     FreedTooEarly,
     /// The network loses the ends of tasks on connections that live on.
     UpdatesVanish,
+    /// Agents and frameworks hear the same epoch of every master.
+    EpochsAlike,
+    /// The registry takes what a deposed master writes.
+    Unfenced,
 }
 
 /// Something that happens at its time.
@@ -110,6 +116,13 @@ pub(super) enum Event {
         key: (FrameworkId, ExecutorId),
         message: String,
     },
+    /// A master finds out that it does not lead any more.
+    Deposed {
+        place: usize,
+        life: u32,
+    },
+    /// A client looks for another master.
+    Estranged(Node),
     /// A fault strikes.
     Strike(Fault),
     /// The operator asks for something: the number of the order.
@@ -150,6 +163,8 @@ pub(super) struct World {
     calendar: Calendar<Event, ()>,
     pub(super) network: Network,
     pub(super) masters: Vec<MasterNode>,
+    /// Which of them leads.
+    pub(super) leader: usize,
     pub(super) agents: Vec<AgentNode>,
     pub(super) frameworks: Vec<FrameworkNode>,
     pub(super) executors: BTreeMap<u64, ExecutorNode>,
@@ -183,6 +198,7 @@ impl World {
             machine: None,
             clock,
             disk: Disk::new(MemoryStore::default()),
+            epoch: Epoch::FIRST,
             wake: None,
         };
         let agent = |(place, resources): (usize, &apportion::resources::Resources)| {
@@ -199,6 +215,8 @@ impl World {
                 wake: None,
                 executors: BTreeMap::new(),
                 told_tasks: 0,
+                newest: Epoch::FIRST,
+                refused: 0,
             })
         };
         let framework = |name: &str| {
@@ -210,7 +228,8 @@ impl World {
             now: START,
             calendar: Calendar::default(),
             network: Network::default(),
-            masters: vec![master()],
+            masters: vec![master(), master()],
+            leader: 0,
             frameworks: [SERVICE, BATCH].into_iter().filter_map(framework).collect(),
             executors: BTreeMap::new(),
             last_executor: 0,
@@ -317,6 +336,11 @@ impl World {
             Event::ExecutorExited { agent, life, key, message } => {
                 self.executor_exited(agent, life, key, &message);
             }
+            Event::Deposed { place, life } => self.deposed(place, life),
+            Event::Estranged(client) if !self.is_calm() => {
+                self.cut_connection(client);
+            }
+            Event::Estranged(_) => {}
             Event::Strike(fault) => self.strike(fault, None),
             Event::OrderService(number) => {
                 if let Some((_, request)) = self.workload.services.get(number).cloned() {
@@ -383,7 +407,7 @@ impl World {
     }
 
     fn start(&mut self, node: Node) {
-        if self.is_up(node) {
+        if self.is_up(node) || matches!(node, Node::Master(place) if place != self.leader) {
             return;
         }
         self.say(|| format!("{node} starts"));
