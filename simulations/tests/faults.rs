@@ -26,6 +26,11 @@ fn seeds_that_failed_once_fail_no_more() {
             "a framework that was being subscribed wanted offers again, and its master never heard of it",
         ),
         (32397, "a master said that nobody knows a task to be stopped, whose agent it could not reach"),
+        (3458, "an end that a deposed master had told was called a loss by the next one"),
+        (
+            22279,
+            "an agent was said not to have a task that it had got from a deposed master that it had gone back to",
+        ),
         (35, "what had ended on an agent that came back still counted as allocated"),
     ] {
         assert_eq!(Trial::of(seed).run().violation, None, "seed {seed}");

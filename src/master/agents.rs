@@ -22,6 +22,8 @@ pub(super) struct Agent {
     /// The resources that it introduced itself with.
     pub(super) introduced: Resources,
     pub(super) connection: Option<ConnectionId>,
+    /// It has heard that its registration holds, and so obeys no older master.
+    pub(super) is_settled: bool,
     pub(super) pings_missed: u32,
     /// Since when it counts as unreachable.
     pub(super) unreachable: Option<Time>,
@@ -39,6 +41,7 @@ impl Agent {
             introduced: info.resources.clone(),
             info,
             connection: None,
+            is_settled: false,
             pings_missed: 0,
             unreachable: None,
             tasks: FxHashSet::default(),
@@ -62,6 +65,10 @@ impl Master {
         }
         if self.agents.get(&agent).and_then(|known| known.connection) != Some(connection) {
             return self.refuse(connection, "an agent registers before it says anything else", out);
+        }
+        if let Some(agent) = self.agents.get_mut(&agent) {
+            // Only a pong is an answer; other calls may have crossed the one that says so.
+            agent.is_settled |= call == AgentCall::Pong;
         }
         match call {
             AgentCall::Register { .. } => {}
@@ -115,7 +122,7 @@ impl Master {
         let held_ids: FxHashSet<(FrameworkId, TaskId)> =
             held.iter().map(|held| (held.framework.clone(), held.task.id.clone())).collect();
 
-        let mut agent = Agent { connection: Some(connection), ..Agent::new(info) };
+        let mut agent = Agent { connection: Some(connection), is_settled: !self.pings, ..Agent::new(info) };
         let are_volumes_known = reserved.is_some();
         if let Some(reserved) = reserved {
             agent.info.resources = reserved;

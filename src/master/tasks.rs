@@ -238,8 +238,8 @@ impl Master {
             Some(agent) if agent.unreachable.is_some() => {
                 (TaskState::Unreachable, "its agent can't be reached")
             }
-            // It may well have it.
-            Some(agent) if agent.connection.is_none() => return None,
+            // It may well have it: also one that was launched by a master before this one, and that it has gone back to.
+            Some(agent) if agent.connection.is_none() || !agent.is_settled => return None,
             Some(_) => (TaskState::Gone, "its agent does not have it"),
             None => (TaskState::Unknown, "nobody knows this task"),
         };

@@ -387,6 +387,10 @@ impl<S: Scheduler> SchedulerProcess<S> {
     fn update(&mut self, now: Time, status: TaskStatus, out: &mut Vec<SchedulerOutput>) {
         let delivery = self.deliveries.get_mut(&status.task);
         let Some(number) = status.number else {
+            if self.ended.last.contains_key(&status.task) {
+                // Its end is recorded; another master may have heard of that, but not this one.
+                return;
+            }
             if let Some(delivery) = delivery {
                 delivery.superseded = true;
             }
@@ -661,6 +665,14 @@ mod tests {
         assert_eq!(handle(&mut process, update(None, TaskState::Unreachable)), []);
         handle(&mut process, update(Some(1), TaskState::Running));
         assert_eq!(process.scheduler().told.len(), 3);
+    }
+
+    #[test]
+    fn a_recorded_end_outlasts_a_master_s_ignorance() {
+        let mut process = subscribed(Noting::default());
+        handle(&mut process, update(Some(1), TaskState::Finished));
+        assert_eq!(handle(&mut process, update(None, TaskState::Lost)), []);
+        assert_eq!(process.scheduler().told, [Some(UpdateNumber(1))]);
     }
 
     #[test]
