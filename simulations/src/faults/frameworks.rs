@@ -1,12 +1,15 @@
 //! Frameworks in the world: the production schedulers, and the operator who asks things of them.
 
 use apportion::protocol::{FrameworkId, RequestId, SchedulerCall};
-use apportion::scheduler::{Planned, SchedulerInput, SchedulerOutput, SchedulerProcess};
+use apportion::scheduler::{
+    DamagedRecord, Planned, Records, SchedulerInput, SchedulerOutput, SchedulerProcess,
+};
 use apportion::time::Time;
 use apportion_batch::{BatchFramework, BatchReply, BatchRequest, BatchSpec};
 use apportion_service::{ServiceFramework, ServiceRequest, ServiceSpec};
 
 use super::clock::Clock;
+use super::ledger::Rule;
 use super::network::End;
 use super::node::Node;
 use super::packet::{Packet, launched};
@@ -23,6 +26,8 @@ pub(super) struct FrameworkNode {
     pub(super) clock: Clock,
     pub(super) link: Link,
     pub(super) wake: Option<Time>,
+    /// What it must not forget, in the runs in which frameworks keep records.
+    pub(super) records: Records,
 }
 
 /// The scheduler in it.
@@ -36,6 +41,18 @@ impl Process {
         match self {
             Process::Service(process) => process.handle(now, input, out),
             Process::Batch(process) => process.handle(now, input, out),
+        }
+    }
+
+    fn restore(
+        &mut self,
+        now: Time,
+        records: &Records,
+        out: &mut Vec<SchedulerOutput>,
+    ) -> Result<(), DamagedRecord> {
+        match self {
+            Process::Service(process) => process.restore(now, records, out),
+            Process::Batch(process) => process.restore(now, records, out),
         }
     }
 
@@ -88,9 +105,20 @@ impl World {
             let framework = BatchFramework::new(BATCH, role("research")).numbering_from(first);
             Process::Batch(Box::new(SchedulerProcess::new(Witness::new(Planned::new(framework)))))
         });
-        self.ledger.framework_forgets(&self.frameworks[place].id);
+        self.ledger.framework_starts_anew(&self.frameworks[place].id, !self.keeps_records);
+        self.restore_framework(place);
         self.ask_again(place);
         self.connect_soon(Node::Framework(place));
+    }
+
+    fn restore_framework(&mut self, place: usize) {
+        let node = &mut self.frameworks[place];
+        let (Some(process), now) = (&mut node.process, node.clock.read(self.now)) else { return };
+        let mut out = Vec::new();
+        if let Err(damaged) = process.restore(now, &node.records, &mut out) {
+            self.ledger.violate(Rule::ToldIsDurable, || damaged.to_string());
+        }
+        self.carry_out_framework(place, out);
     }
 
     pub(super) fn framework_input(&mut self, place: usize, input: SchedulerInput) {
@@ -114,6 +142,14 @@ impl World {
             })
         });
         self.interrupt(crash, &mut out);
+        self.carry_out_framework(place, out);
+        match crash {
+            Some(fault) => self.strike(fault, Some(Node::Framework(place))),
+            None => self.wake_later(Node::Framework(place)),
+        }
+    }
+
+    fn carry_out_framework(&mut self, place: usize, out: Vec<SchedulerOutput>) {
         for output in out {
             match output {
                 SchedulerOutput::Send(call) => {
@@ -132,12 +168,12 @@ impl World {
                 SchedulerOutput::LocalReply { request, data, .. } => {
                     self.operator_hears(place, request, &data)
                 }
+                SchedulerOutput::Record(changes) if self.keeps_records => {
+                    let records = &mut self.frameworks[place].records;
+                    changes.into_iter().for_each(|change| change.apply(records));
+                }
                 SchedulerOutput::Record(_) | SchedulerOutput::Stop => {}
             }
-        }
-        match crash {
-            Some(fault) => self.strike(fault, Some(Node::Framework(place))),
-            None => self.wake_later(Node::Framework(place)),
         }
     }
 
@@ -147,13 +183,13 @@ impl World {
         }
     }
 
-    /// A framework's process is gone, with all that it knew.
+    /// A framework's process is gone, with all that it has not recorded.
     pub(super) fn framework_ends(&mut self, place: usize) {
         self.note_ended_jobs();
         let node = &mut self.frameworks[place];
         if let Some(process) = node.process.take() {
             node.link = Link::default();
-            if let Process::Batch(_) = process {
+            if matches!(process, Process::Batch(_)) && !self.keeps_records {
                 self.operator.jobs.iter_mut().for_each(|job| job.run = None);
             }
             self.connections_end(Node::Framework(place));
@@ -203,7 +239,7 @@ impl World {
         self.ask(1, number as u64, request.encode());
     }
 
-    /// A framework starts anew: the operator asks for what is still to be.
+    /// A framework starts anew: the operator asks for what is still to be, and was not promised.
     fn ask_again(&mut self, place: usize) {
         if place == 0 && !self.operator.has_stopped {
             for spec in self.operator.services.values().cloned().collect::<Vec<_>>() {
@@ -212,7 +248,8 @@ impl World {
         }
         if place == 1 {
             for number in 0..self.operator.jobs.len() {
-                if !self.operator.jobs[number].has_ended {
+                let job = &self.operator.jobs[number];
+                if !job.has_ended && job.run.is_none() {
                     self.submit(number);
                 }
             }

@@ -194,9 +194,12 @@ impl Ledger {
         }
     }
 
-    /// A framework starts anew and knows nothing.
-    pub(super) fn framework_forgets(&mut self, framework: &FrameworkId) {
+    /// A framework starts anew, and may have kept no records.
+    pub(super) fn framework_starts_anew(&mut self, framework: &FrameworkId, knows_nothing: bool) {
         self.heard.retain(|(whose, _), _| whose != framework);
+        if !knows_nothing {
+            return;
+        }
         self.done.retain(|(whose, _)| whose != framework);
         self.attempts.retain(|(whose, _), _| whose != framework);
     }

@@ -5,7 +5,7 @@ use std::cell::RefCell;
 use apportion::protocol::{
     AgentId, ExecutorId, Explanation, FrameworkInfo, InverseOfferInfo, OfferId, RequestId, TaskStatus,
 };
-use apportion::scheduler::{Ack, Driver, Offer, Scheduler, Subscription};
+use apportion::scheduler::{Ack, DamagedRecord, Driver, Offer, Records, Scheduler, Subscription};
 
 /// A scheduler, and the updates that reached it since somebody looked.
 #[derive(Debug)]
@@ -32,6 +32,10 @@ impl<S> Witness<S> {
 impl<S: Scheduler> Scheduler for Witness<S> {
     fn framework_info(&self) -> FrameworkInfo {
         self.scheduler.framework_info()
+    }
+
+    fn restore(&mut self, driver: &mut Driver, records: &Records) -> Result<(), DamagedRecord> {
+        self.scheduler.restore(driver, records)
     }
 
     fn resource_offers(&mut self, driver: &mut Driver, offers: &mut [Offer]) {

@@ -9,7 +9,7 @@ use apportion::master::Input;
 use apportion::protocol::{
     AgentId, AgentInfo, Epoch, ExecutorId, FrameworkId, Identity, IdentityKind, TaskId,
 };
-use apportion::scheduler::SchedulerInput;
+use apportion::scheduler::{Records, SchedulerInput};
 use apportion::store::MemoryStore;
 use apportion::time::Time;
 
@@ -177,6 +177,8 @@ pub(super) struct World {
     workload: Workload,
     pub(super) operator: Operator,
     pub(super) chance: Chance,
+    /// Frameworks remember what they did before they died.
+    pub(super) keeps_records: bool,
     pub(super) sabotage: Option<Sabotage>,
     pub(super) ledger: Ledger,
     pub(super) record: Record,
@@ -221,7 +223,16 @@ impl World {
         };
         let framework = |name: &str| {
             let id = FrameworkId::new(name).ok()?;
-            Some(FrameworkNode { id, life: 0, process: None, clock, link: Link::default(), wake: None })
+            let records = Records::default();
+            Some(FrameworkNode {
+                id,
+                life: 0,
+                process: None,
+                clock,
+                link: Link::default(),
+                wake: None,
+                records,
+            })
         };
         let agents: Vec<_> = workload.agents.iter().enumerate().filter_map(agent).collect();
         let mut world = World {
@@ -245,6 +256,7 @@ impl World {
                 clocks: stream("clocks"),
                 crashes: stream("crashes"),
             },
+            keeps_records: stream("records").unit() < 0.5,
             sabotage,
             ledger: Ledger::new(agents.len()),
             record,
