@@ -735,6 +735,9 @@ pub(crate) struct ValidateArguments {
     /// Leave out cases that take longer than about a second
     #[arg(long)]
     pub(crate) quick: bool,
+    /// Play those too that take longer than about ten seconds
+    #[arg(long, conflicts_with = "quick")]
+    pub(crate) long: bool,
 }
 
 #[derive(Debug, Subcommand)]

@@ -6,24 +6,33 @@ mod support;
 use std::time::Instant;
 
 use apportion_simulations::Progress;
+use apportion_simulations::scenario::Model;
+use apportion_simulations::traces::W100k;
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-/// Writes a run's scenario.
-type Scenario = fn() -> String;
+/// Makes a run's model.
+type Make = fn() -> Model;
 
 /// Runs by their names.
-const RUNS: [(&str, Scenario); 2] = [("mesos-6.5", mesos), ("ten-million", ten_million)];
+const RUNS: [(&str, Make); 6] = [
+    ("w100k", || support::w100k(W100k::STANDARD, "placement", "")),
+    ("w100k-hot", || support::w100k(W100k::HOT, "placement", "")),
+    ("w100k-full", || support::w100k(W100k::STANDARD, "full", "")),
+    ("w100k-hot-full", || support::w100k(W100k::HOT, "full", "")),
+    ("mesos-6.5", mesos),
+    ("ten-million", ten_million),
+];
 
 fn main() {
     // Criterion's arguments, such as --bench, are none of a run's name.
     let wanted: Vec<String> =
         std::env::args().skip(1).filter(|argument| !argument.starts_with('-')).collect();
-    for (name, scenario) in RUNS {
+    for (name, make) in RUNS {
         if wanted.is_empty() || wanted.iter().any(|wanted| wanted == name) {
             let begun = Instant::now();
-            let model = support::model(&scenario());
+            let model = make();
             let made = begun.elapsed().as_secs_f64();
             let run = model.run(&mut Progress::silent()).expect("it runs");
             let summary = run.summary();
@@ -42,7 +51,7 @@ fn main() {
 }
 
 /// The Mesos paper's section 6.5 for an hour: 50,000 agents, 200 frameworks, tasks of 30 s, up to two on each agent.
-fn mesos() -> String {
+fn mesos() -> Model {
     let frameworks: String = (0..200)
         .map(|number| {
             format!(
@@ -52,14 +61,14 @@ fn mesos() -> String {
             )
         })
         .collect();
-    format!(
+    support::model(&format!(
         "schema = 1\nname = \"mesos\"\nuntil = \"3600s\"\nfidelity = \"placement\"\n\
          agents = [{{ count = 50000, resources = \"cpus:2;mem:2048\" }}]\n{frameworks}"
-    )
+    ))
 }
 
 /// Ten million jobs of a hundred frameworks on ten thousand agents.
-fn ten_million() -> String {
+fn ten_million() -> Model {
     let frameworks: String = (0..100)
         .map(|number| {
             format!(
@@ -69,10 +78,10 @@ fn ten_million() -> String {
             )
         })
         .collect();
-    format!(
+    support::model(&format!(
         "schema = 1\nname = \"ten-million\"\nfidelity = \"placement\"\n\
          agents = [{{ count = 10000, resources = \"cpus:32;mem:131072\" }}]\n{frameworks}"
-    )
+    ))
 }
 
 /// The most memory that this process has had, in GB; 0 where the system does not tell.

@@ -2,8 +2,6 @@
 
 mod support;
 
-use std::sync::Arc;
-
 use apportion::time::Time;
 use apportion_simulations::engine::{Calendar, Class};
 use apportion_simulations::output::tables;
@@ -25,26 +23,6 @@ fn play(model: Model) -> Run {
     run
 }
 
-/// W100k's machines, with a framework for each role; `of_each` is said of each framework.
-fn w100k_model(workload: W100k, fidelity: &str, of_each: &str) -> Model {
-    // Replaced by the workload.
-    let placeholder = "jobs = [{ resources = \"cpus:1\", duration = \"1s\" }]";
-    let frameworks: String = (0..W100k::ROLES)
-        .map(|role| {
-            format!("[[frameworks]]\nname = \"f{role}\"\nrole = \"r{role}\"\n{of_each}\n{placeholder}\n")
-        })
-        .collect();
-    let mut model = support::model(&format!(
-        "schema = 1\nname = \"w100k\"\nfidelity = \"{fidelity}\"\nagents = [{{ count = {}, resources = \"{}\" }}]\n{frameworks}",
-        W100k::MACHINES,
-        W100k::MACHINE
-    ));
-    for (role, framework) in model.frameworks.iter_mut().enumerate() {
-        framework.workload = Arc::new(workload.workload(Some(role)));
-    }
-    model
-}
-
 /// A hundred thousand jobs on a thousand machines, with `jobs.csv`.
 fn w100k(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("w100k");
@@ -55,14 +33,14 @@ fn w100k(criterion: &mut Criterion) {
         ("full", W100k::STANDARD, "full"),
         ("full, load 1.07", W100k::HOT, "full"),
     ] {
-        let model = w100k_model(workload, fidelity, "");
+        let model = support::w100k(workload, fidelity, "");
         group.bench_function(name, |bencher| {
             bencher.iter_batched(|| model.clone(), play, BatchSize::PerIteration);
         });
     }
     // Whoever is offered everything and thinks for a second locks most of the cluster (simulation.md 1.3; Omega, EuroSys 2013).
     let slow = "states_demand = false\nper_offer = \"all\"\ndecision = { per_job = \"1s\" }";
-    let mut model = w100k_model(W100k::STANDARD, "placement", slow);
+    let mut model = support::w100k(W100k::STANDARD, "placement", slow);
     model.until = Some("31000s".parse().expect("a span"));
     group.bench_function("think time 1 s", |bencher| {
         bencher.iter_batched(|| model.clone(), play, BatchSize::PerIteration);

@@ -1,6 +1,6 @@
 //! What frameworks run: jobs of tasks, with all that was to be drawn drawn.
 
-use apportion::resources::{Quantities, Resources};
+use apportion::resources::{Quantities, Resources, Scalar};
 use apportion::time::Time;
 use compact_str::CompactString;
 use rustc_hash::FxHashMap;
@@ -97,6 +97,8 @@ const WHOLE: u32 = 1000;
 pub struct WorkloadBuilder {
     workload: Workload,
     by_text: FxHashMap<(String, Vec<String>), u32>,
+    /// Classes of jobs of traces: texts are dear to make for each of many jobs.
+    by_amounts: FxHashMap<([Scalar; 3], GpuRequest, Vec<String>), u32>,
 }
 
 impl WorkloadBuilder {
@@ -111,6 +113,17 @@ impl WorkloadBuilder {
         })
     }
 
+    /// The number of the class of a trace's job, new or known.
+    pub fn class_of(&mut self, job: &TraceJob) -> u32 {
+        let key = ([job.cpus, job.mem, job.disk], job.gpus, job.gpu_models.clone());
+        if let Some(known) = self.by_amounts.get(&key) {
+            return *known;
+        }
+        let class = self.class(&job.resources(), job.gpus, &job.gpu_models);
+        self.by_amounts.insert(key, class);
+        class
+    }
+
     /// Adds a job. Jobs that have no tasks are left out: nothing could ever happen to them.
     pub fn push(&mut self, job: Job) {
         if job.tasks > 0 {
@@ -120,7 +133,7 @@ impl WorkloadBuilder {
 
     /// Adds a job as its trace has it; one whose run time the trace does not say runs for ever.
     pub fn push_traced(&mut self, job: &TraceJob) {
-        let class = self.class(&job.resources(), job.gpus, &job.gpu_models);
+        let class = self.class_of(job);
         self.push(Job {
             id: job.id.as_str().into(),
             at: Time::from_nanos(job.submit.nanos()),

@@ -77,6 +77,9 @@ impl Resources {
             self.clone_from(other);
             return;
         }
+        if self.has_scalars(other, |_, more| more.volume().is_none()) {
+            return self.change_scalars(other, |held, more| held.checked_add(more).expect(LIMITED));
+        }
         for resource in other {
             self.push(Cow::Borrowed(resource));
         }
@@ -89,6 +92,11 @@ impl Resources {
     pub fn try_subtract(&mut self, other: &Self) -> Result<(), InsufficientResources> {
         if self.0.is_same(&other.0) {
             *self = Self::new();
+            return Ok(());
+        }
+        if self.has_scalars(other, |held, less| held.value().contains(less.value())) {
+            self.change_scalars(other, |held, less| held.checked_sub(less).expect("checked to be in here"));
+            self.0.to_mut().retain(|part| !part.is_empty());
             return Ok(());
         }
         if let Some((wanted, had)) = self.shortfall(other) {
@@ -157,6 +165,31 @@ impl Resources {
     pub(super) fn try_from_parts(parts: Vec<Resource>) -> Result<Self, ResourcesError> {
         check_total(parts.iter().map(|part| (part.kind(), part.value().amount())))?;
         Ok(parts.into_iter().collect())
+    }
+
+    /// Whether `other` is all scalars, each of a pile that is in here and so that `fits` holds. Such piles are one resource each, or
+    /// copies of a volume: one walk through both, which are sorted, finds them.
+    fn has_scalars(&self, other: &Self, fits: impl Fn(&Resource, &Resource) -> bool) -> bool {
+        let mut held = self.iter();
+        other.iter().all(|resource| {
+            matches!(resource.value(), Value::Scalar(_))
+                && held
+                    .find(|held| held.pile_cmp(resource).is_ge())
+                    .is_some_and(|held| held.pile_cmp(resource).is_eq() && fits(held, resource))
+        })
+    }
+
+    /// Changes the scalars in here by those of `other`, which are [known](Self::has_scalars) to have their piles in here.
+    fn change_scalars(&mut self, other: &Self, change: impl Fn(Scalar, Scalar) -> Scalar) {
+        let mut parts = self.0.to_mut().iter_mut();
+        for resource in other {
+            let held = parts.find(|held| held.pile_cmp(resource).is_eq());
+            if let (Some(Value::Scalar(held)), Value::Scalar(by)) =
+                (held.map(|held| &mut held.value), resource.value())
+            {
+                *held = change(*held, *by);
+            }
+        }
     }
 
     /// Where the resource's pile begins, or would.

@@ -87,6 +87,9 @@ impl Resources {
     /// never from volumes, and from revocable resources only if wanted revocable.
     #[must_use]
     pub fn find(&self, wanted: &Self, role: &Role) -> Option<Self> {
+        if let Some(is_there) = self.has_just(wanted) {
+            return is_there.then(|| wanted.clone());
+        }
         let mut search = Search { left: self.clone(), found: Self::new(), role };
         search.take_all(wanted)?;
         Some(search.found)
@@ -99,6 +102,24 @@ impl Resources {
         search.take_all(&shape.resources)?;
         search.take_ports(u64::from(shape.ports))?;
         Some(search.found)
+    }
+
+    /// Whether all that is wanted is there, where nothing is to be chosen: each is an unreserved scalar, and all there is of its kind
+    /// is of the same identity. `None` where there is a choice.
+    fn has_just(&self, wanted: &Self) -> Option<bool> {
+        for wanted in wanted {
+            let is_plain = wanted.reserved_to().is_none() && wanted.volume().is_none();
+            let mut of_kind = self.iter().filter(|held| held.kind() == wanted.kind());
+            match (of_kind.next(), of_kind.next(), wanted.value()) {
+                (Some(held), None, Value::Scalar(_)) if is_plain && held.pile_cmp(wanted).is_eq() => {
+                    if !held.value().contains(wanted.value()) {
+                        return Some(false);
+                    }
+                }
+                _ => return None,
+            }
+        }
+        Some(true)
     }
 
     pub(crate) fn filter(&self, keep: impl Fn(&Resource) -> bool) -> Self {

@@ -41,10 +41,13 @@ fn choose(arguments: &ValidateArguments) -> Result<Vec<Case>, Failure> {
         return Err(Failure::Usage(format!("there is no case {unknown}; there are {}", known.join(", "))));
     }
     let is_chosen = |case: &Case| {
-        if arguments.cases.is_empty() {
-            !arguments.quick || case.pace == Pace::Quick
-        } else {
-            arguments.cases.iter().any(|number| number == case.number)
+        if !arguments.cases.is_empty() {
+            return arguments.cases.iter().any(|number| number == case.number);
+        }
+        match case.pace {
+            Pace::Quick => true,
+            Pace::Slow => !arguments.quick,
+            Pace::Long => arguments.long,
         }
     };
     Ok(all.into_iter().filter(is_chosen).collect())

@@ -18,6 +18,15 @@ use crate::random::Stream;
 use crate::scenario::{AgentModel, FailureModel, Model};
 use crate::values::Span;
 
+/// A machine that is to fail.
+#[derive(Debug)]
+pub(super) struct Failure {
+    pub(super) machine: u32,
+    pub(super) repair_after: Option<Span>,
+    /// At random, so that its next failure is drawn when it is repaired.
+    pub(super) drawn: bool,
+}
+
 /// What fails when, and what has failed.
 #[derive(Debug)]
 pub(super) struct Failures {
@@ -92,16 +101,16 @@ impl Failures {
     }
 }
 
-impl Simulation {
+impl Simulation<'_> {
     /// Puts the first failures into the calendar.
     pub(super) fn expect_failures(&mut self) {
         for machine in 0..self.failures.machines.len() as u32 {
             self.expect_next_failure(machine);
         }
         for outage in self.failures.model.outages.clone() {
-            let event =
-                Event::Failure { machine: outage.machine, repair_after: outage.repair_after, drawn: false };
-            self.calendar.push(outage.at, Class::Failure, event);
+            let failure =
+                Failure { machine: outage.machine, repair_after: outage.repair_after, drawn: false };
+            self.calendar.push(outage.at, Class::Failure, Event::Failure(Box::new(failure)));
         }
     }
 
@@ -112,12 +121,13 @@ impl Simulation {
             return;
         };
         let repair_after = Some(Span::from_nanos(repair.as_nanos() as u64));
-        let event = Event::Failure { machine, repair_after, drawn: true };
-        self.calendar.push(self.now + after, Class::Failure, event);
+        let failure = Failure { machine, repair_after, drawn: true };
+        self.calendar.push(self.now + after, Class::Failure, Event::Failure(Box::new(failure)));
     }
 
     /// A machine fails; one that has failed already does not fail again.
-    pub(super) fn fail(&mut self, machine: u32, repair_after: Option<Span>, drawn: bool) {
+    pub(super) fn fail(&mut self, failure: &Failure) {
+        let Failure { machine, repair_after, drawn } = *failure;
         if self.failures.is_down(machine) {
             if drawn {
                 self.expect_next_failure(machine);

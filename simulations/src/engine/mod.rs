@@ -35,6 +35,8 @@ mod agent;
 mod calendar;
 mod contention;
 mod failures;
+mod observer;
+mod offers;
 mod placement;
 mod post;
 mod record;
@@ -43,5 +45,7 @@ mod simulation;
 
 pub use crate::frameworks::{Party, Plugged};
 pub use calendar::{Calendar, Class};
+pub use observer::Observer;
+pub use offers::{OfferCount, OfferHistory};
 pub use record::{Ending, FrameworkRecord, Outcome, Record, TaskRun};
 pub use simulation::{Progress, RunError, Simulation};

@@ -64,7 +64,7 @@ pub(super) struct PlacementCluster {
     offers: FxHashMap<OfferId, Offer>,
     last_offer: u64,
     last_set: u64,
-    running: FxHashMap<RunId, Running>,
+    running: FxHashMap<RunId, Box<Running>>,
     by_task: FxHashMap<(u32, TaskId), RunId>,
     /// Used again for each allocation.
     scratch: Vec<Allocation>,
@@ -258,9 +258,7 @@ impl PlacementCluster {
         }
         let role = &pooled.allocation.role;
         for task in operations.into_iter().flat_map(into_tasks) {
-            let status = status(&task.id, &pooled.allocation.agent, TaskState::Running, now);
             out.push(Effect::Start { framework, agent, task, role: role.clone() });
-            out.push(Effect::Tell(framework, SchedulerEvent::Update(status)));
         }
         if !rest.is_empty() {
             std::mem::swap(&mut pooled.allocation.resources, &mut rest);
@@ -306,18 +304,25 @@ impl PlacementCluster {
                 out.push(Effect::Tell(*framework, SchedulerEvent::Rescind(vec![offer])));
             }
         }
-        let mut lost: Vec<Running> =
+        let mut lost: Vec<Box<Running>> =
             self.runs_on(machine).into_iter().filter_map(|run| self.running.remove(&run)).collect();
         self.allocator.remove_agent(&id);
         lost.sort_unstable_by(|a, b| {
             (&a.allocation.framework, &a.task).cmp(&(&b.allocation.framework, &b.task))
         });
-        for Running { framework, task, .. } in lost {
+        for lost in lost {
+            let Running { framework, task, .. } = *lost;
             let status = TaskStatus::new(task.clone(), TaskState::Lost, now)
                 .because(Reason::AgentGone, "its agent has left the cluster");
             self.by_task.remove(&(framework, task));
             out.push(Effect::Tell(framework, SchedulerEvent::Update(status)));
         }
+    }
+
+    /// What a framework is told of a task that starts on a machine.
+    pub(super) fn starting(&self, now: Time, machine: u32, task: &TaskId) -> SchedulerEvent {
+        let agent = &self.machines[machine as usize].id;
+        SchedulerEvent::Update(status(task, agent, TaskState::Running, now))
     }
 
     /// A task has started as this run.
@@ -329,12 +334,13 @@ impl PlacementCluster {
             resources: task.resources,
         };
         self.by_task.insert((framework, task.id.clone()), run);
-        self.running.insert(run, Running { framework, task: task.id, allocation });
+        self.running.insert(run, Box::new(Running { framework, task: task.id, allocation }));
     }
 
     /// A run has ended.
     pub(super) fn ended(&mut self, now: Time, run: RunId, state: TaskState, out: &mut Vec<Effect>) {
-        let Some(Running { framework, task, allocation }) = self.running.remove(&run) else { return };
+        let Some(ended) = self.running.remove(&run) else { return };
+        let Running { framework, task, allocation } = *ended;
         self.allocator.recover(now, &allocation, None);
         let key = (framework, task);
         self.by_task.remove(&key);

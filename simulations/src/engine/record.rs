@@ -2,6 +2,7 @@
 
 use apportion::time::Time;
 
+use super::offers::OfferHistory;
 use crate::digest::Digest;
 
 /// How a task's run ended.
@@ -108,8 +109,10 @@ pub struct Record {
     pub tasks: Vec<TaskRun>,
     /// By the place of the framework.
     pub frameworks: Vec<FrameworkRecord>,
-    /// How many offers each allocation made, summed: cycles, and offers.
+    /// How many allocations there were.
     pub cycles: u64,
+    /// What each framework was offered when.
+    pub offers: OfferHistory,
     /// When the run ended.
     pub end: Time,
     /// Why.

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use apportion::protocol::{OfferInfo, OfferMode, SchedulerCall, SchedulerEvent};
+use apportion::protocol::{OfferInfo, OfferMode, SchedulerCall, SchedulerEvent, TaskState};
 use apportion::resources::Kind;
 use apportion::scheduler::{SchedulerInput, SchedulerOutput};
 use apportion::time::Time;
@@ -85,6 +85,11 @@ impl Seat {
         {
             self.hear(now, told_at, input, said);
         }
+    }
+
+    /// Whether it does anything about a task that is in this state.
+    pub(super) fn heeds(&self, state: TaskState) -> bool {
+        self.party.heeds(state)
     }
 
     /// The request that tells it that a job has arrived.

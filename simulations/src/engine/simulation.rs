@@ -17,7 +17,9 @@ use rustc_hash::FxHashMap;
 use super::agent::{Deed, RunId, TimerAgent};
 use super::calendar::{Calendar, Class};
 use super::contention::Contention;
-use super::failures::Failures;
+use super::failures::{Failure, Failures};
+use super::observer::Observer;
+use super::offers::OfferHistory;
 use super::placement::{Effect, PlacementCluster};
 use super::post::{Edge, Post};
 use super::record::{Ending, Outcome, Record, TaskRun};
@@ -47,7 +49,7 @@ pub(super) enum Event {
     /// A task's time is over.
     End(RunId),
     /// A machine fails, at random or as it is said.
-    Failure { machine: u32, repair_after: Option<Span>, drawn: bool },
+    Failure(Box<Failure>),
     /// The master gets to know of it.
     Detected(u32),
     /// The machine is repaired.
@@ -122,7 +124,7 @@ pub enum RunError {
 }
 
 /// A cluster in virtual time.
-pub struct Simulation {
+pub struct Simulation<'a> {
     pub(super) now: Time,
     events: u64,
     events_at_once: u64,
@@ -158,9 +160,11 @@ pub struct Simulation {
     moved: Vec<(RunId, Time)>,
     /// Frameworks' names, by place.
     names: Vec<FrameworkId>,
+    offer_history: OfferHistory,
+    observers: Vec<&'a mut dyn Observer>,
 }
 
-impl Simulation {
+impl<'a> Simulation<'a> {
     /// The cluster of a model, before anything has happened.
     ///
     /// # Errors
@@ -200,6 +204,8 @@ impl Simulation {
             contention: model.slowdown.map(Contention::new),
             moved: Vec::new(),
             names: Vec::new(),
+            offer_history: OfferHistory::default(),
+            observers: Vec::new(),
         };
         simulation.connect(OPERATOR, IdentityKind::Operator, "simulation")?;
         for role in &model.roles {
@@ -316,6 +322,15 @@ impl Simulation {
         Ok(place)
     }
 
+    /// Lets somebody be told what happens.
+    pub fn observe(&mut self, observer: &'a mut dyn Observer) {
+        self.observers.push(observer);
+    }
+
+    fn tell_observers(&mut self, tell: impl Fn(&mut dyn Observer)) {
+        self.observers.iter_mut().for_each(|observer| tell(*observer));
+    }
+
     fn connect(&mut self, connection: ConnectionId, kind: IdentityKind, name: &str) -> Result<(), RunError> {
         let peer = Identity::new("simulation", kind, name).map_err(|_| RunError::Name(name.to_owned()))?;
         self.tell_master(Input::Connected { connection, peer });
@@ -363,6 +378,7 @@ impl Simulation {
             tasks: std::mem::take(&mut self.tasks),
             frameworks: self.seats.iter().map(|seat| seat.record_at(end)).collect(),
             cycles: self.cycles,
+            offers: std::mem::take(&mut self.offer_history),
             end,
             ending,
             events: self.events,
@@ -421,7 +437,7 @@ impl Simulation {
         let Some(event) = self.calendar.pop_due(self.now) else { return false };
         match event {
             Event::End(run) => self.time_is_over(run),
-            Event::Failure { machine, repair_after, drawn } => self.fail(machine, repair_after, drawn),
+            Event::Failure(failure) => self.fail(&failure),
             Event::Detected(machine) => self.detect(machine),
             Event::Repair { machine, drawn } => self.repair(machine, drawn),
             Event::Arrival(framework) => self.arrive(framework),
@@ -482,6 +498,8 @@ impl Simulation {
             self.calendar.push(next.at, Class::Arrival, Event::Arrival(framework));
         }
         self.note(1, framework, job as u64);
+        let now = self.now;
+        self.tell_observers(|observer| observer.arrived(now, framework, job as u32));
         let data = self.seats[framework as usize].arrival(job as u32);
         self.tell_framework(framework, SchedulerInput::LocalRequest { request: RequestId(job as u64), data });
     }
@@ -527,6 +545,8 @@ impl Simulation {
         }
         self.active_at = self.now;
         self.note(2, run.0, outcome as u64);
+        let task = self.tasks[run.0 as usize];
+        self.tell_observers(|observer| observer.ended(run.0 as usize, &task));
         if let Some(contention) = &mut self.contention {
             contention.end(self.now, machine, run, &mut self.moved);
             self.move_ends();
@@ -558,8 +578,15 @@ impl Simulation {
                         for offer in offers {
                             self.digester.add([offer.id.0]);
                         }
+                        let now = self.now;
+                        self.offer_history.offered(now, framework, offers);
+                        self.tell_observers(|observer| observer.offered(now, framework, offers));
                     }
-                    SchedulerEvent::Conflict(_) => self.seats[framework as usize].record.conflicts += 1,
+                    SchedulerEvent::Conflict(_) => {
+                        self.seats[framework as usize].record.conflicts += 1;
+                        let now = self.now;
+                        self.tell_observers(|observer| observer.conflicted(now, framework));
+                    }
                     SchedulerEvent::Rescind(offers) => {
                         self.seats[framework as usize].record.rescinds += offers.len() as u64;
                     }
@@ -608,6 +635,10 @@ impl Simulation {
                         self.lose(run);
                     }
                     if let Core::Placement(cluster) = &mut self.core {
+                        if self.seats[framework as usize].heeds(TaskState::Running) {
+                            let told = cluster.starting(self.now, agent, &task.id);
+                            self.instant.push_back(Message::Framework(framework, told));
+                        }
                         cluster.started(run, framework, agent, role, task);
                     }
                 }
@@ -663,6 +694,8 @@ impl Simulation {
         self.active_at = self.now;
         self.note(4, framework, u64::from(job) << 32 | u64::from(index));
         self.digester.add([u64::from(agent)]);
+        let task = self.tasks[run.0 as usize];
+        self.tell_observers(|observer| observer.started(run.0 as usize, &task));
         run
     }
 
@@ -704,12 +737,7 @@ impl Simulation {
     fn after_framework(&mut self, framework: u32, said: Vec<SchedulerCall>) {
         let connection = framework_connection(framework);
         for call in said {
-            let record = &mut self.seats[framework as usize].record;
-            match &call {
-                SchedulerCall::Decline { offers, .. } => record.declines += offers.len() as u64,
-                SchedulerCall::Accept { .. } => record.accepts += 1,
-                _ => {}
-            }
+            self.note_answer(framework, &call);
             match (&self.core, call) {
                 (Core::Full { .. }, call) => {
                     let message = Message::Master(Input::Scheduler { connection, call });
@@ -735,6 +763,30 @@ impl Simulation {
                     self.calendar.push(at, Class::Framework, Event::Wake(framework));
                 }
             }
+        }
+    }
+
+    /// Counts what a framework does with offers.
+    fn note_answer(&mut self, framework: u32, call: &SchedulerCall) {
+        let (now, record) = (self.now, &mut self.seats[framework as usize].record);
+        match call {
+            SchedulerCall::Decline { offers, .. } => {
+                record.declines += offers.len() as u64;
+                self.offer_history.declined(now, framework, offers);
+                self.tell_observers(|observer| observer.declined(now, framework, offers));
+            }
+            SchedulerCall::Accept { offers, operations, .. } => {
+                record.accepts += 1;
+                self.tell_observers(|observer| observer.accepted(now, framework, offers, operations));
+            }
+            SchedulerCall::AcceptSet { parts, .. } => {
+                for (offer, operations) in parts {
+                    self.tell_observers(|observer| {
+                        observer.accepted(now, framework, std::slice::from_ref(offer), operations);
+                    });
+                }
+            }
+            _ => {}
         }
     }
 

@@ -1,6 +1,6 @@
 //! Schedulers, as the simulation drives them.
 
-use apportion::protocol::{SchedulerCall, SchedulerEvent};
+use apportion::protocol::{SchedulerCall, SchedulerEvent, TaskState};
 use apportion::scheduler::{Scheduler, SchedulerInput, SchedulerOutput, SchedulerProcess};
 use apportion::time::Time;
 
@@ -28,6 +28,11 @@ pub trait Party {
     /// How much it has decided so far.
     fn effort(&self) -> Effort;
 
+    /// Whether it does anything about a task that is in this state. With fidelity `placement` it is not told what it does not heed.
+    fn heeds(&self, _state: TaskState) -> bool {
+        true
+    }
+
     /// The request that tells it that a job of its workload has arrived; by default the job's number, in four bytes,
     /// little-endian.
     fn arrival(&self, job: u32) -> Vec<u8> {
@@ -46,6 +51,10 @@ impl Party for SchedulerProcess<QueueFramework> {
 
     fn effort(&self) -> Effort {
         self.scheduler().effort()
+    }
+
+    fn heeds(&self, state: TaskState) -> bool {
+        state.is_terminal()
     }
 }
 

@@ -42,9 +42,11 @@ pub struct QueueFramework {
     pub(super) role: Role,
     pub(super) options: QueueOptions,
     pub(super) workload: Arc<Workload>,
-    pub(super) requests: Vec<ClassRequest>,
+    pub(super) requests: Vec<Arc<ClassRequest>>,
     executor: Arc<ExecutorInfo>,
     pub(super) line: Line,
+    /// Whether any of its jobs is a gang.
+    has_gangs: bool,
     /// Of each job, how many tasks were launched for the first time.
     begun: Vec<u32>,
     /// Of jobs with lost tasks, the indexes that are to be launched again.
@@ -96,7 +98,11 @@ impl QueueFramework {
             let Ok(id) = TaskId::new("class") else { continue };
             let request =
                 TaskRequest::new(id, role.clone(), Arc::new(Shape::from(class.resources.clone())), work);
-            requests.push(ClassRequest { class: class.clone(), request, demand: book.demand(class) });
+            requests.push(Arc::new(ClassRequest {
+                class: class.clone(),
+                request,
+                demand: book.demand(class),
+            }));
         }
         let demands: Vec<Demand> =
             workload.jobs.iter().map(|job| requests[job.class as usize].demand).collect();
@@ -114,6 +120,7 @@ impl QueueFramework {
             requests,
             chooser,
             line: Line::new(workload.classes.len()),
+            has_gangs: workload.jobs.iter().any(is_gang),
             begun: vec![0; workload.jobs.len()],
             role,
             options,
@@ -344,8 +351,7 @@ impl QueueFramework {
 
     /// Whether a gang is among those that are next.
     pub(super) fn awaits_gang(&self) -> bool {
-        let is_gang = |job: &Job| job.gang && job.tasks > 1;
-        self.line.heads().any(|(entry, _)| is_gang(self.job(entry.job)))
+        self.has_gangs && self.line.heads().any(|(entry, _)| is_gang(self.job(entry.job)))
     }
 
     /// Whether a gang waits for which all that is free has not been asked for at this time. It needs offers of several agents at
@@ -399,7 +405,7 @@ impl Scheduler for QueueFramework {
         self.stated.spend();
         (self.has_launched, self.jobs_left) = (false, self.options.jobs_per_decision);
         let role = self.role.clone();
-        let whole: Vec<_> = offers.iter().map(|offer| offer.remaining().quantities()).collect();
+        let whole: Vec<_> = offers.iter().map(|offer| offer.remaining().clone()).collect();
         if self.options.policy.is_planned() {
             // What a plan left over comes back at once, and is no news.
             if std::mem::take(&mut self.replan) || self.planned_at != Some(driver.now()) {
@@ -428,7 +434,7 @@ impl Scheduler for QueueFramework {
         let mut refused = false;
         for (offer, whole) in offers.iter_mut().zip(whole) {
             // What is left of an offer is for whoever is next, which may be this framework again.
-            let is_refused = !keeps_all && offer.remaining().quantities() == whole;
+            let is_refused = !keeps_all && *offer.remaining() == whole;
             offer.refuse_for(if is_refused { self.options.refuse.duration() } else { Duration::ZERO });
             refused |= is_refused;
         }
@@ -463,6 +469,10 @@ impl Scheduler for QueueFramework {
         }
         Ack::Now
     }
+}
+
+fn is_gang(job: &Job) -> bool {
+    job.gang && job.tasks > 1
 }
 
 /// The job and index that a task's name tells.

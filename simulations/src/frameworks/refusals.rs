@@ -1,5 +1,7 @@
 //! What was refused, and for which waiting tasks it was no use.
 
+use std::sync::Arc;
+
 use super::shelf::ClassRequest;
 
 /// Offers that were refused since the last revival. They don't come back by themselves; so the framework has to ask for them
@@ -20,7 +22,7 @@ impl Refusals {
     }
 
     /// Whether something is refused that might fit this class.
-    pub(super) fn may_fit(&self, class: u32, requests: &[ClassRequest]) -> bool {
+    pub(super) fn may_fit(&self, class: u32, requests: &[Arc<ClassRequest>]) -> bool {
         let Some(useless) = &self.useless_for else { return false };
         let wanted = &requests[class as usize].class;
         // What is too small for one class is too small for all that want at least as much.

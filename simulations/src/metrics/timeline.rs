@@ -50,6 +50,10 @@ pub struct RoleSample {
     pub running: f64,
     /// How many of its tasks waited, in the mean.
     pub waiting: f64,
+    /// How many offers its frameworks were made in the interval.
+    pub offers: u64,
+    /// How many of these, or of those before, they used nothing of.
+    pub declines: u64,
 }
 
 /// An agent in an interval of time.
@@ -486,6 +490,8 @@ impl<'a> Walk<'a> {
                     .collect(),
                 running: (state.running.integral - mark.2) as f64 / length,
                 waiting: (state.waiting.integral - mark.3) as f64 / length,
+                offers: 0,
+                declines: 0,
             });
             *mark = (
                 state.share.integral,
@@ -515,6 +521,21 @@ impl<'a> Walk<'a> {
         }
     }
 
+    /// Counts offers to their intervals, once all of these are there.
+    fn count_offers(&mut self) {
+        let roles = self.roles.len();
+        let last = (self.series.roles.len() / roles.max(1)).saturating_sub(1);
+        for (at, framework, count) in self.record.offers.iter() {
+            let interval = usize::try_from(at.as_nanos() / self.interval).unwrap_or(last).min(last);
+            for role in self.chains.get(framework).into_iter().flatten() {
+                if let Some(sample) = self.series.roles.get_mut(interval * roles + role) {
+                    sample.offers += u64::from(count.offers);
+                    sample.declines += u64::from(count.declines);
+                }
+            }
+        }
+    }
+
     fn finish(mut self) -> Timeline {
         let end = self.record.end.as_nanos();
         self.advance(end);
@@ -522,6 +543,7 @@ impl<'a> Walk<'a> {
         if self.with_series && end > self.next_sample - self.interval {
             self.sample(end);
         }
+        self.count_offers();
         let length = end.max(1) as f64;
         let used = |step: &mut Step, total: i64| {
             step.settle(end);

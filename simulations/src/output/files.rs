@@ -4,6 +4,8 @@ use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
+use rayon::prelude::*;
+
 use super::{Manifest, events, report, tables};
 use crate::charts::Figure;
 use crate::metrics::Timeline;
@@ -56,23 +58,24 @@ impl Run {
     /// When the folder or a file can't be written.
     pub fn write_with(&self, folder: &Path, extras: Extras) -> Result<(), OutputError> {
         std::fs::create_dir_all(folder).map_err(|error| OutputError { file: folder.to_owned(), error })?;
-        let timeline = Timeline::of(self.model(), self.record(), true);
-        let manifest = Manifest::new(self.model(), self.record());
-        write_file(folder, "summary.json", |out| write_json(out, self.summary()))?;
-        write_file(folder, "manifest.json", |out| write_json(out, &manifest))?;
         let jobs = |out: &mut dyn Write| tables::jobs(out, self.model(), self.jobs());
         let tasks = |out: &mut dyn Write| tables::tasks(out, self.model(), self.record());
+        // What takes long goes on side by side; each file is written by one.
+        let ((timeline, summary), written) = rayon::join(
+            || rayon::join(|| Timeline::of(self.model(), self.record(), true), || self.summary()),
+            || write_tables(folder, extras, &[("jobs", &jobs), ("tasks", &tasks)]),
+        );
+        written?;
+        let manifest = Manifest::new(self.model(), self.record());
+        write_file(folder, "summary.json", |out| write_json(out, summary))?;
+        write_file(folder, "manifest.json", |out| write_json(out, &manifest))?;
         let roles = |out: &mut dyn Write| tables::roles(out, &timeline);
         let agents = |out: &mut dyn Write| tables::agents(out, self.model(), &timeline);
-        let tables: [(&str, &WriteTable<'_>); 4] =
-            [("jobs", &jobs), ("tasks", &tasks), ("roles", &roles), ("agents", &agents)];
-        for (name, write) in tables {
-            write_file(folder, &format!("{name}.csv"), |out| write(out))?;
-            #[cfg(feature = "parquet")]
-            if extras.parquet {
-                write_file(folder, &format!("{name}.parquet"), |out| write_parquet(out, write))?;
-            }
-        }
+        let (written, reported) = rayon::join(
+            || write_tables(folder, extras, &[("roles", &roles), ("agents", &agents)]),
+            || write_file(folder, "report.html", |out| report::write(out, self, &timeline)),
+        );
+        written.and(reported)?;
         if extras.events {
             write_file(folder, "events.jsonl", |out| events::write(out, self.model(), self.record()))?;
         }
@@ -83,12 +86,29 @@ impl Run {
                 write_plot(&plots, &figure, format)?;
             }
         }
-        write_file(folder, "report.html", |out| report::write(out, self, &timeline))
+        Ok(())
     }
 }
 
 /// Writes a table as CSV.
-type WriteTable<'a> = dyn Fn(&mut dyn Write) -> io::Result<()> + 'a;
+type WriteTable<'a> = dyn Fn(&mut dyn Write) -> io::Result<()> + Sync + 'a;
+
+/// Writes tables, by their names, side by side.
+#[cfg_attr(not(feature = "parquet"), expect(unused_variables, reason = "extras of tables are Parquet"))]
+fn write_tables(
+    folder: &Path,
+    extras: Extras,
+    tables: &[(&str, &WriteTable<'_>)],
+) -> Result<(), OutputError> {
+    tables.par_iter().try_for_each(|(name, write)| {
+        write_file(folder, &format!("{name}.csv"), |out| write(out))?;
+        #[cfg(feature = "parquet")]
+        if extras.parquet {
+            write_file(folder, &format!("{name}.parquet"), |out| write_parquet(out, *write))?;
+        }
+        Ok(())
+    })
+}
 
 #[cfg(feature = "parquet")]
 fn write_parquet(out: &mut dyn Write, write: &WriteTable<'_>) -> io::Result<()> {

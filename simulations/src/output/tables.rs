@@ -4,7 +4,7 @@
 //! | --- | --- |
 //! | `jobs.csv` | `framework`, `role`, `job_id`, `submit_s`, `tasks`, `finished`, `failed`, `first_start_s`, `last_start_s`, `end_s`, `wait_s`, `wait_all_s` (until all its tasks had started), `jct_s`, `bounded_slowdown` |
 //! | `tasks.csv` | `framework`, `role`, `job_id`, `task`, `agent`, `submit_s`, `start_s`, `end_s`, `wait_s`, `run_s`, `outcome`; one row for each time that it was started |
-//! | `roles.csv` | `time_s`, `role`, `weight`, `dominant_share`, `running`, `waiting`, then the share of the cluster for each kind of resource; means over the interval that begins at `time_s` |
+//! | `roles.csv` | `time_s`, `role`, `weight`, `dominant_share`, `running`, `waiting`, `offers`, `declines`, then the share of the cluster for each kind of resource; means over the interval that begins at `time_s`, offers and declines counted in it |
 //! | `agents.csv` | `time_s`, `agent`, `running`, then the share of the agent for each kind of resource; likewise |
 
 use std::fmt;
@@ -129,19 +129,21 @@ pub fn tasks(mut out: impl Write, model: &Model, record: &Record) -> io::Result<
 /// # Errors
 /// When the writer fails.
 pub fn roles(mut out: impl Write, timeline: &Timeline) -> io::Result<()> {
-    write!(out, "time_s,role,weight,dominant_share,running,waiting")?;
+    write!(out, "time_s,role,weight,dominant_share,running,waiting,offers,declines")?;
     timeline.kinds.iter().try_for_each(|kind| write!(out, ",{}", label(kind)))?;
     writeln!(out)?;
     for sample in &timeline.role_series {
         let (name, role) = &timeline.roles[sample.role];
         write!(
             out,
-            "{},{name},{},{},{},{}",
+            "{},{name},{},{},{},{},{},{}",
             at(sample.at),
             role.weight,
             sample.dominant_share,
             sample.running,
-            sample.waiting
+            sample.waiting,
+            sample.offers,
+            sample.declines
         )?;
         sample.used.iter().try_for_each(|used| write!(out, ",{used}"))?;
         writeln!(out)?;

@@ -4,7 +4,8 @@
 //! framework, or another distribution of one thing, shifts nothing else.
 
 use std::cmp::Ordering;
-use std::path::Path;
+use std::collections::hash_map::Entry;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use apportion::allocator::Quota;
@@ -12,6 +13,7 @@ use apportion::protocol::{AgentId, Attributes, FrameworkId};
 use apportion::resources::Resources;
 use apportion::time::Time;
 use compact_str::{CompactString, format_compact};
+use rustc_hash::FxHashMap;
 
 use super::model::{GPU_COUNT, GPU_MODEL};
 use super::{
@@ -23,7 +25,7 @@ use crate::frameworks::production::{can_be_specified, can_place};
 use crate::frameworks::{QueueOptions, QueuePolicy};
 use crate::gpus::{self, with_gpus};
 use crate::random::Stream;
-use crate::traces::{Format, GpuRequest, TraceError, TraceFile, TraceJob};
+use crate::traces::{Format, GpuRequest, Malformed, TraceError, TraceFile, TraceJob};
 use crate::values::{Count, Length, Span};
 use crate::workload::{Job, Lengths, Workload, WorkloadBuilder};
 
@@ -34,6 +36,7 @@ impl Scenario {
     /// When a trace can't be read, has malformed lines that are not to be skipped, or does not say all that is needed.
     pub fn resolve(&self) -> Result<Model, ModelError> {
         let mut inputs = Vec::new();
+        let mut library = Library::default();
         let machines = self.draw_agents(&mut inputs)?;
         let until = match self.until {
             Until::AllDone => None,
@@ -41,7 +44,7 @@ impl Scenario {
         };
         let mut workloads = Vec::new();
         for table in &self.frameworks {
-            workloads.push(self.draw_workload(table, until, &mut inputs)?);
+            workloads.push(self.draw_workload(table, until, &mut library, &mut inputs)?);
         }
         let gpus_are_shared = workloads.iter().any(WorkloadBuilder::shares_gpus);
         let agents: Vec<AgentModel> =
@@ -126,6 +129,7 @@ impl Scenario {
         &self,
         table: &FrameworkTable,
         until: Option<Span>,
+        library: &mut Library,
         inputs: &mut Vec<InputFile>,
     ) -> Result<WorkloadBuilder, ModelError> {
         let whose = format!("framework '{}'", table.name);
@@ -149,9 +153,16 @@ impl Scenario {
             }
             match (&workload.file, workload.format, &workload.arrivals) {
                 (Some(file), Some(format), _) => {
-                    let trace = self.open(&whose, file)?;
-                    let skipped = draw.trace(workload, &trace, format)?;
-                    inputs.push(input(file, &trace, skipped));
+                    let key = (file.clone(), format, workload.malformed);
+                    let shelved = match library.entry(key) {
+                        Entry::Occupied(known) => known.into_mut(),
+                        Entry::Vacant(new) => {
+                            let file_read = self.open(&whose, file)?;
+                            new.insert(Shelved::read(&whose, file, &file_read, format, workload.malformed)?)
+                        }
+                    };
+                    draw.trace(workload, &shelved.jobs)?;
+                    inputs.push(shelved.input.clone());
                 }
                 (_, _, Some(arrivals)) => {
                     let suffix = if place > 0 { format!("/{place}") } else { String::new() };
@@ -218,6 +229,31 @@ fn framework(table: &FrameworkTable, workload: Arc<Workload>) -> Result<Framewor
     })
 }
 
+/// Traces that were read, since several workloads may be parts of one.
+type Library = FxHashMap<(PathBuf, Format, Malformed), Shelved>;
+
+/// A trace that was read.
+struct Shelved {
+    /// In the order of their arrival; those that arrive together in the order of their names, whatever the order of the file.
+    jobs: Vec<TraceJob>,
+    input: InputFile,
+}
+
+impl Shelved {
+    fn read(
+        whose: &str,
+        name: &Path,
+        file: &TraceFile,
+        format: Format,
+        malformed: Malformed,
+    ) -> Result<Self, ModelError> {
+        let trace = file.jobs(format, malformed).map_err(|error| wrong_trace(whose, error))?;
+        let mut jobs = trace.rows;
+        jobs.sort_by(|a, b| a.submit.cmp(&b.submit).then_with(|| natural(&a.id, &b.id)));
+        Ok(Shelved { jobs, input: input(name, file, trace.skipped.len()) })
+    }
+}
+
 /// Draws the jobs of one framework.
 struct Draw<'a> {
     whose: &'a str,
@@ -249,25 +285,12 @@ impl Draw<'_> {
         Ok(())
     }
 
-    /// The number of lines that were skipped.
-    fn trace(
-        &mut self,
-        workload: &WorkloadTable,
-        file: &TraceFile,
-        format: Format,
-    ) -> Result<usize, ModelError> {
-        let trace = file.jobs(format, workload.malformed).map_err(|error| wrong_trace(self.whose, error))?;
-        let matches = |job: &TraceJob| {
+    fn trace(&mut self, workload: &WorkloadTable, jobs: &[TraceJob]) -> Result<(), ModelError> {
+        let matches = |job: &&TraceJob| {
             workload.filter.iter().all(|(column, text)| job.text(column) == Some(text.as_str()))
         };
-        let mut jobs: Vec<TraceJob> = trace.rows.into_iter().filter(matches).collect();
-        // Jobs that arrive together are in the order of their names, whatever the order of the file.
-        jobs.sort_by(|a, b| a.submit.cmp(&b.submit).then_with(|| natural(&a.id, &b.id)));
-        jobs.truncate(workload.limit.unwrap_or(usize::MAX));
-        for job in &jobs {
-            self.traced(workload, job)?;
-        }
-        Ok(trace.skipped.len())
+        let limit = workload.limit.unwrap_or(usize::MAX);
+        jobs.iter().filter(matches).take(limit).try_for_each(|job| self.traced(workload, job))
     }
 
     fn traced(&mut self, workload: &WorkloadTable, job: &TraceJob) -> Result<(), ModelError> {
@@ -277,13 +300,12 @@ impl Draw<'_> {
                 self.builder.class(&resources, gpus, &job.gpu_models)
             }
             None => {
-                let resources = job.resources();
-                if resources.is_empty() && job.gpus.count == 0 {
+                if job.needs_nothing() {
                     let problem =
                         format!("job '{}' needs no resources; give the workload 'resources'", job.id);
                     return Err(ModelError::Incomplete { whose: self.whose.to_owned(), problem });
                 }
-                self.builder.class(&resources, job.gpus, &job.gpu_models)
+                self.builder.class_of(job)
             }
         };
         let tasks = workload.tasks.as_ref().map_or(job.tasks, |tasks| tasks.draw(&mut self.tasks));

@@ -57,6 +57,11 @@ impl TraceJob {
         bundle([(Kind::Cpus, self.cpus), (Kind::Mem, self.mem), (Kind::Disk, self.disk)])
     }
 
+    /// Whether it needs neither resources nor GPUs.
+    pub fn needs_nothing(&self) -> bool {
+        [self.cpus, self.mem, self.disk].iter().all(|amount| amount.is_zero()) && self.gpus.count == 0
+    }
+
     /// The text of a column, by any of the names that traces have for it; `None` for a column that there is not.
     pub fn text(&self, column: &str) -> Option<&str> {
         match column {

@@ -49,7 +49,7 @@ pub use job::{GpuRequest, TraceJob, TraceNode};
 pub use w100k::W100k;
 
 /// What becomes of lines that can't be read.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Malformed {
     /// The whole file is refused; the error names the first ones.

@@ -61,12 +61,14 @@ pub(super) fn read_plain<T>(
 }
 
 fn read_lines<T>(
-    reader: csv::Reader<&[u8]>,
+    mut reader: csv::Reader<&[u8]>,
     columns: &Columns,
     row: impl Fn(&Line<'_>) -> Result<T, Problem>,
 ) -> Vec<Result<T, LineError>> {
-    let each = |record: Result<csv::StringRecord, csv::Error>| match record {
-        Ok(record) => {
+    let mut record = csv::StringRecord::new();
+    let next = || match reader.read_record(&mut record) {
+        Ok(false) => None,
+        Ok(true) => {
             let number = record.position().map_or(0, csv::Position::line);
             let (found, expected) = (record.len(), columns.0.len());
             let read = if found == expected {
@@ -74,14 +76,14 @@ fn read_lines<T>(
             } else {
                 Err(Problem::Fields { found, expected })
             };
-            read.map_err(|problem| LineError { line: number, problem })
+            Some(read.map_err(|problem| LineError { line: number, problem }))
         }
         Err(error) => {
             let line = error.position().map_or(0, csv::Position::line);
-            Err(LineError { line, problem: Problem::Text(error.to_string()) })
+            Some(Err(LineError { line, problem: Problem::Text(error.to_string()) }))
         }
     };
-    reader.into_records().map(each).collect()
+    std::iter::from_fn(next).collect()
 }
 
 impl Line<'_> {

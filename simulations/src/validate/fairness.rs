@@ -136,7 +136,52 @@ fn larger_example(checks: &mut Checks) -> Result<(), CaseError> {
 fn asset_example(checks: &mut Checks) -> Result<(), CaseError> {
     let users = Users { total: "cpus:30;mem:30", a: "cpus:1;mem:3", b: "cpus:1;mem:1", ..Users::EXAMPLE };
     checks.same("tasks by DRF", pair([5, 15]), pair(users.play()?.tasks));
+    // What others would give is reckoned, since the allocator knows only DRF.
+    let users = Reckoning { total: [30.0, 30.0], each: [[1.0, 3.0], [1.0, 1.0]] };
+    checks.same("tasks by asset fairness", pair([6, 12]), pair(users.asset_fair()));
+    let [a, b] = Reckoning { total: [9.0, 18.0], each: [[1.0, 4.0], [3.0, 1.0]] }.equal_incomes();
+    checks.close("A's tasks by CEEI in case 1", 45.0 / 11.0, a, 1e-4);
+    checks.close("B's tasks by CEEI in case 1", 18.0 / 11.0, b, 1e-4);
     Ok(())
+}
+
+/// Two users and two kinds of resources, and what a task of each user needs.
+struct Reckoning {
+    total: [f64; 2],
+    each: [[f64; 2]; 2],
+}
+
+impl Reckoning {
+    /// Asset fairness: the next task is of the user whose shares of all kinds have the smallest sum.
+    fn asset_fair(&self) -> [u64; 2] {
+        let assets = |user: usize| (0..2).map(|kind| self.each[user][kind] / self.total[kind]).sum::<f64>();
+        let fit = |tasks: [u64; 2]| {
+            let used = |kind| (0..2).map(|user| tasks[user] as f64 * self.each[user][kind]).sum::<f64>();
+            (0..2).all(|kind| used(kind) <= self.total[kind])
+        };
+        let mut tasks = [0, 0];
+        loop {
+            let next = usize::from(tasks[0] as f64 * assets(0) > tasks[1] as f64 * assets(1) + 1e-12);
+            let mut more = tasks;
+            more[next] += 1;
+            if !fit(more) {
+                return tasks;
+            }
+            tasks = more;
+        }
+    }
+
+    /// Competitive equilibrium from equal incomes: the product of what both have is the largest (Nash).
+    fn equal_incomes(&self) -> [f64; 2] {
+        let second = |first: f64| {
+            let left =
+                (0..2).map(|kind| (self.total[kind] - first * self.each[0][kind]) / self.each[1][kind]);
+            left.fold(f64::MAX, f64::min).max(0.0)
+        };
+        let steps = (0..=1_000_000).map(|step| self.total[0] / self.each[0][0] * f64::from(step) / 1e6);
+        let best = steps.max_by(|a, b| (a * second(*a)).total_cmp(&(b * second(*b)))).unwrap_or_default();
+        [best, second(best)]
+    }
 }
 
 fn sharing_incentive(checks: &mut Checks) -> Result<(), CaseError> {

@@ -10,7 +10,9 @@ mod laws;
 #[cfg(feature = "live")]
 mod live;
 mod packing;
+mod papers;
 mod queueing;
+mod ramp;
 
 use serde::Serialize;
 
@@ -26,8 +28,10 @@ use apportion::spec::{Document, SpecErrors};
 const ROOMS: &[&[Case]] = &[
     fairness::CASES,
     queueing::CASES,
+    ramp::CASES,
     packing::CASES,
     laws::CASES,
+    papers::CASES,
     #[cfg(feature = "live")]
     live::CASES,
 ];
@@ -35,7 +39,7 @@ const ROOMS: &[&[Case]] = &[
 /// Something whose right answer is known.
 #[derive(Clone, Copy, Debug)]
 pub struct Case {
-    /// Its number in the list of cases, and a letter where a number has several.
+    /// Its number in the list of cases, and a letter where a number has several; the name of a paper's experiment.
     pub number: &'static str,
     /// What is played.
     pub title: &'static str,
@@ -51,8 +55,10 @@ pub struct Case {
 pub enum Pace {
     /// Less than about a second without optimisation.
     Quick,
-    /// Longer.
+    /// Less than about ten seconds with optimisation.
     Slow,
+    /// Longer.
+    Long,
 }
 
 /// Why a case could not be played.

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use apportion::spec::Document;
+use apportion::time::Time;
 
 use super::{Case, CaseError, Checks, Pace, run};
 use crate::scenario::Model;
@@ -23,6 +24,7 @@ pub(super) const CASES: &[Case] = &[
         pace: Pace::Slow,
         play: w100k_hot,
     },
+    Case { number: "23b", title: "The same, ten seeds", pace: Pace::Long, play: w100k_hot_seeds },
     Case { number: "24", title: "Batsim's medium_late, backfilled", pace: Pace::Slow, play: backfilling },
 ];
 
@@ -93,7 +95,6 @@ fn refusals(checks: &mut Checks) -> Result<(), CaseError> {
     use apportion::allocator::{AgentProfile, Allocator, DrfAllocator, DrfOptions, FrameworkProfile};
     use apportion::protocol::{AgentId, FrameworkId};
     use apportion::resources::{Resources, Role};
-    use apportion::time::Time;
 
     let wrong = |error: &dyn std::fmt::Display| CaseError::Other(error.to_string());
     let role: Role = "r".parse().map_err(|error| wrong(&error))?;
@@ -257,6 +258,30 @@ fn w100k_hot(checks: &mut Checks) -> Result<(), CaseError> {
     Ok(())
 }
 
+fn w100k_hot_seeds(checks: &mut Checks) -> Result<(), CaseError> {
+    let mut waits = Vec::new();
+    for seed in 1..=10 {
+        let run = one_queue(W100k { seed, ..W100k::HOT }, r#"{ batch = "event" }"#)?;
+        waits.push(run.summary().wait_s.mean);
+    }
+    let mean = waits.iter().sum::<f64>() / waits.len() as f64;
+    let variance = waits.iter().map(|wait| (wait - mean).powi(2)).sum::<f64>() / (waits.len() - 1) as f64;
+    checks.close("mean wait, s, mean of ten seeds", 656.0, mean, 24.0);
+    checks.close("its standard deviation, s", 34.0, variance.sqrt(), 17.0);
+    Ok(())
+}
+
+/// When Batsim starts each job: EASY, conservative.
+fn published_starts() -> Vec<(&'static str, [f64; 2])> {
+    const STARTS: &str = include_str!("../../papers/batsim/starts.csv");
+    let line = |line: &'static str| {
+        let mut fields = line.split(',');
+        let (job, easy, conservative) = (fields.next()?, fields.next()?, fields.next()?);
+        Some((job, [easy.parse().ok()?, conservative.parse().ok()?]))
+    };
+    STARTS.lines().skip(1).filter_map(line).collect()
+}
+
 /// 801 jobs on 32 hosts, against what Batsim's own schedulers made of them.
 fn backfilling(checks: &mut Checks) -> Result<(), CaseError> {
     const JOBS: &[u8] = include_bytes!("../../papers/batsim/medium_late.csv");
@@ -280,6 +305,16 @@ fn backfilling(checks: &mut Checks) -> Result<(), CaseError> {
         let run = with_workload(&text, builder.finish(false))?;
         let summary = run.summary();
         checks.same(&format!("{policy}: jobs that finished"), 801, summary.jobs_finished);
+        let workload = &run.model().frameworks[0].workload;
+        let started = |(job, at): &(&'static str, [f64; 2])| {
+            let at = at[usize::from(policy != "easy")];
+            run.jobs().iter().any(|times| {
+                let start = times.first_start.map(|start| start.since(Time::ZERO).as_secs_f64());
+                workload.jobs[times.job].id == *job && start.is_some_and(|start| (start - at).abs() < 2e-6)
+            })
+        };
+        let same = published_starts().iter().filter(|known| started(known)).count();
+        checks.same(&format!("{policy}: jobs that start when Batsim starts them"), 801, same);
         checks.close(&format!("{policy}: mean wait, s"), mean, summary.wait_s.mean, 1e-5);
         checks.close(&format!("{policy}: longest wait, s"), most, summary.wait_s.max, 1e-5);
         if policy == "easy" {

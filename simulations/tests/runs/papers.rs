@@ -61,58 +61,6 @@ fn jobs_with_changing_demands_share_dynamically() {
     assert!(first > 0.3 && second > 0.3 && first + second > 0.7, "{first} {second}");
 }
 
-/// How many tasks of each of two users fit: what one task of each takes of a cluster.
-struct Users {
-    total: [f64; 2],
-    each: [[f64; 2]; 2],
-}
-
-impl Users {
-    fn fits(&self, tasks: [f64; 2]) -> bool {
-        (0..2).all(|kind| {
-            (0..2).map(|user| tasks[user] * self.each[user][kind]).sum::<f64>() <= self.total[kind] + 1e-9
-        })
-    }
-
-    /// Asset fairness: whoever has the smallest sum of shares of all kinds gets the next task.
-    fn asset_fair(&self) -> [f64; 2] {
-        let assets = |user: usize| (0..2).map(|kind| self.each[user][kind] / self.total[kind]).sum::<f64>();
-        let mut tasks = [0.0; 2];
-        loop {
-            let next = usize::from(tasks[0] * assets(0) > tasks[1] * assets(1) + 1e-12);
-            let mut more = tasks;
-            more[next] += 1.0;
-            if !self.fits(more) {
-                return tasks;
-            }
-            tasks = more;
-        }
-    }
-
-    /// Competitive equilibrium from equal incomes: the product of what both have is the largest (Nash).
-    fn equilibrium(&self) -> [f64; 2] {
-        let second = |first: f64| {
-            let left =
-                (0..2).map(|kind| (self.total[kind] - first * self.each[0][kind]) / self.each[1][kind]);
-            left.fold(f64::MAX, f64::min).max(0.0)
-        };
-        let steps = (0..=1_000_000).map(|step| self.total[0] / self.each[0][0] * f64::from(step) / 1e6);
-        let best = steps.max_by(|a, b| (a * second(*a)).total_cmp(&(b * second(*b)))).unwrap();
-        [best, second(best)]
-    }
-}
-
-#[test]
-fn asset_fairness_and_equal_incomes_give_what_the_paper_says() {
-    // Under asset fairness the second user has fewer tasks (12) than on half of the cluster (15); DRF gives him 15.
-    let users = Users { total: [30.0, 30.0], each: [[1.0, 3.0], [1.0, 1.0]] };
-    assert_eq!(users.asset_fair(), [6.0, 12.0]);
-    let users = Users { total: [9.0, 18.0], each: [[1.0, 4.0], [3.0, 1.0]] };
-    let [first, second] = users.equilibrium();
-    assert_close(first, 45.0 / 11.0, 1e-4);
-    assert_close(second, 18.0 / 11.0, 1e-4);
-}
-
 /// The mean wait of batch jobs and the busyness of the service scheduler, when that decides for so long, in so many seconds.
 fn omega(architecture: &str, decision: &str, until: &str) -> (f64, f64) {
     let run = changed_paper(&format!("omega/{architecture}.toml"), |text| {

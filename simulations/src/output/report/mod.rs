@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use crate::charts::{Bar, Chart, Figure, Series, escaped, gantt, page_style};
 use crate::engine::Outcome;
 use crate::gpus::label;
-use crate::metrics::{self, JobTimes, Timeline, seconds_of};
+use crate::metrics::{self, JobTimes, RoleSample, Timeline, seconds_of};
 use crate::run::Run;
 
 /// More roles or frameworks than that are too many lines for a chart: the first ones by name are drawn.
@@ -54,6 +54,7 @@ pub(super) fn figures(run: &Run, timeline: &Timeline) -> Vec<Figure> {
         framework_shares(run, timeline),
         waiting(timeline),
         running(timeline),
+        offer_rate(timeline),
     ];
     let seconds = "seconds from arrival to";
     let distributions = [
@@ -126,7 +127,7 @@ fn steps(timeline: &Timeline, values: impl Iterator<Item = (f64, f64)>) -> Vec<(
     values.flat_map(|(at, value)| [(at, value), (at + length, value)]).collect()
 }
 
-fn by_role(timeline: &Timeline, of: impl Fn(&crate::metrics::RoleSample) -> f64) -> Vec<Series> {
+fn by_role(timeline: &Timeline, of: impl Fn(&RoleSample) -> f64) -> Vec<Series> {
     let series = |(place, (role, _)): (usize, &(apportion::resources::Role, crate::metrics::RoleUse))| {
         let samples = timeline.role_series.iter().filter(|sample| sample.role == place);
         let values = samples.map(|sample| (seconds_of(sample.at), of(sample)));
@@ -135,18 +136,23 @@ fn by_role(timeline: &Timeline, of: impl Fn(&crate::metrics::RoleSample) -> f64)
     timeline.roles.iter().enumerate().take(LINES).map(series).collect()
 }
 
-fn utilisation(timeline: &Timeline) -> Chart<'static> {
-    // Roles without parents have all that is used.
-    let top: Vec<bool> = timeline.roles.iter().map(|(role, _)| role.parent().is_none()).collect();
-    let series = timeline.kinds.iter().enumerate().map(|(place, kind)| {
-        let mut sums: Vec<(f64, f64)> = Vec::new();
-        for sample in timeline.role_series.iter().filter(|sample| top[sample.role]) {
-            let at = seconds_of(sample.at);
-            match sums.last_mut().filter(|(last, _)| *last == at) {
-                Some((_, sum)) => *sum += sample.used[place],
-                None => sums.push((at, sample.used[place])),
-            }
+/// Sums over all roles at the top, which have what those below them have, by time.
+fn sums_over_roles(timeline: &Timeline, of: impl Fn(&RoleSample) -> f64) -> Vec<(f64, f64)> {
+    let is_top: Vec<bool> = timeline.roles.iter().map(|(role, _)| role.parent().is_none()).collect();
+    let mut sums: Vec<(f64, f64)> = Vec::new();
+    for sample in timeline.role_series.iter().filter(|sample| is_top[sample.role]) {
+        let at = seconds_of(sample.at);
+        match sums.last_mut().filter(|(last, _)| *last == at) {
+            Some((_, sum)) => *sum += of(sample),
+            None => sums.push((at, of(sample))),
         }
+    }
+    sums
+}
+
+fn utilisation(timeline: &Timeline) -> Chart<'static> {
+    let series = timeline.kinds.iter().enumerate().map(|(place, kind)| {
+        let sums = sums_over_roles(timeline, |sample| sample.used[place]);
         Series { name: label(kind).to_owned(), points: steps(timeline, sums.into_iter()) }
     });
     Chart {
@@ -203,6 +209,23 @@ fn waiting(timeline: &Timeline) -> Chart<'static> {
 fn running(timeline: &Timeline) -> Chart<'static> {
     let series = by_role(timeline, |sample| sample.running);
     Chart { name: "running", title: "Tasks that run, by role", x: "time in s", y: "tasks", top: None, series }
+}
+
+/// Offers and declines of all roles together.
+fn offer_rate(timeline: &Timeline) -> Chart<'static> {
+    let length = timeline.interval.secs();
+    let series = |name: &str, of: fn(&RoleSample) -> u64| {
+        let values = sums_over_roles(timeline, |sample| of(sample) as f64 / length);
+        Series { name: name.to_owned(), points: steps(timeline, values.into_iter()) }
+    };
+    Chart {
+        name: "offer-rate",
+        title: "Offers and declines over time",
+        x: "time in s",
+        y: "per second",
+        top: None,
+        series: vec![series("offers", |sample| sample.offers), series("declines", |sample| sample.declines)],
+    }
 }
 
 fn fragmentation(timeline: &Timeline) -> Chart<'static> {
