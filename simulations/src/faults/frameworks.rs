@@ -126,10 +126,7 @@ impl World {
         let Some(process) = &mut node.process else { return };
         let mut out = Vec::new();
         process.handle(node.clock.read(self.now), input, &mut out);
-        for status in process.take_told() {
-            self.ledger.told(&node.id, &status);
-            self.record.told(&node.id, &status);
-        }
+        let told = process.take_told();
         let crash = self.struck(Node::Framework(place), |moment| {
             out.iter().any(|output| {
                 let SchedulerOutput::Send(call) = output else { return false };
@@ -142,6 +139,11 @@ impl World {
             })
         });
         self.interrupt(crash, &mut out);
+        for status in told {
+            // One that dies with its answer to an update may not have recorded it.
+            self.ledger.told(&self.frameworks[place].id, &status, crash.is_none());
+            self.record.told(&self.frameworks[place].id, &status);
+        }
         self.carry_out_framework(place, out);
         match crash {
             Some(fault) => self.strike(fault, Some(Node::Framework(place))),

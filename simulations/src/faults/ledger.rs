@@ -204,8 +204,8 @@ impl Ledger {
         self.attempts.retain(|(whose, _), _| whose != framework);
     }
 
-    /// A framework's scheduler was told of a task.
-    pub(super) fn told(&mut self, framework: &FrameworkId, status: &TaskStatus) {
+    /// A framework's scheduler was told of a task, and has recorded that if it records anything.
+    pub(super) fn told(&mut self, framework: &FrameworkId, status: &TaskStatus, is_recorded: bool) {
         let key = (framework.clone(), status.task.clone());
         let heard = self.heard.entry(key.clone()).or_default();
         let before = (heard.number, heard.has_ended);
@@ -231,7 +231,7 @@ impl Ledger {
         if !status.state.is_terminal() {
             return;
         }
-        if status.state == TaskState::Finished {
+        if status.state == TaskState::Finished && is_recorded {
             // One that was given up, and another one launched, does not count any more.
             let index = (key.0.clone(), without_attempt(&key.1));
             if self.attempts.get(&index) == Some(&key.1) {
