@@ -133,7 +133,8 @@ fn refusals(checks: &mut Checks) -> Result<(), CaseError> {
     Ok(())
 }
 
-/// Jobs of 10 tasks, 0.1 s for each job and 0.005 s for each task, one every 2 s.
+/// Jobs of 10 tasks, 0.1 s for each job and 0.005 s for each task, one every 2 s. One job at a time: those that are decided on together
+/// start together, which would not be the queue that the formula is about.
 fn busyness(checks: &mut Checks) -> Result<(), CaseError> {
     let play = |arrivals: &str, per_job: &str, rate: f64| {
         run(&format!(
@@ -147,7 +148,7 @@ fn busyness(checks: &mut Checks) -> Result<(), CaseError> {
             name = "q"
             role = "r"
             per_offer = "all"
-            decision = {{ per_job = "{per_job}", per_task = "5ms" }}
+            decision = {{ jobs = 1, per_job = "{per_job}", per_task = "5ms" }}
             workload = {{ arrivals = {{ distribution = "{arrivals}", rate_per_s = {rate} }}, tasks = 10, resources = "cpus:1", duration = "1s" }}
             "#
         ))
