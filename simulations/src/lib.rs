@@ -24,7 +24,10 @@
 //! | [`values`], [`random`], [`digest`] | lengths of time and distributions; named random streams; 128-bit hashes |
 //!
 //! A [`Scenario`] is resolved to a model, which is [run](scenario::Model::run) to a [`Run`], which has a summary and writes tables.
+//! [`SimulationBuilder`] adds to that, or to nothing, schedulers, an allocator, a placement policy and observers of one's own; the examples
+//! `own_placement` and `observer` are such programs.
 
+mod builder;
 mod charts;
 #[cfg(feature = "parquet")]
 pub mod columnar;
@@ -47,6 +50,7 @@ pub mod validate;
 pub mod values;
 pub mod workload;
 
+pub use builder::{BuildError, SimulationBuilder};
 pub use engine::{Progress, Simulation};
 pub use output::Summary;
 pub use run::Run;

@@ -3,7 +3,8 @@
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
-use crate::engine::{Progress, Record, RunError, Simulation};
+use crate::SimulationBuilder;
+use crate::engine::{Progress, Record, RunError};
 use crate::metrics::{JobTimes, Timeline, job_times};
 use crate::output::Summary;
 use crate::scenario::Model;
@@ -18,22 +19,32 @@ pub struct Run {
     summary: OnceLock<Summary>,
 }
 
+/// When a run began.
+pub(crate) struct Clock(Instant);
+
+impl Clock {
+    pub(crate) fn start() -> Self {
+        Clock(Instant::now())
+    }
+}
+
 impl Model {
     /// Runs the model.
     ///
     /// # Errors
     /// When the simulation can't go on.
     pub fn run(self, progress: &mut Progress<'_>) -> Result<Run, RunError> {
-        let started = Instant::now();
-        let mut simulation = Simulation::new(&self)?;
-        let record = simulation.run(self.until, progress)?;
-        let wall = started.elapsed();
-        let jobs = job_times(&self, &record);
-        Ok(Run { model: self, record, jobs, wall, summary: OnceLock::new() })
+        SimulationBuilder::of(self).run_telling(progress)
     }
 }
 
 impl Run {
+    pub(crate) fn new(model: Model, record: Record, clock: Clock) -> Self {
+        let wall = clock.0.elapsed();
+        let jobs = job_times(&model, &record);
+        Run { model, record, jobs, wall, summary: OnceLock::new() }
+    }
+
     /// What was run.
     pub fn model(&self) -> &Model {
         &self.model

@@ -83,6 +83,32 @@ impl Workload {
         &self.classes[job.class as usize]
     }
 
+    /// Adds a job of one task that arrives now, after all others; returns its place.
+    pub(crate) fn note(&mut self, id: &str, at: Time, resources: &Resources, length: Option<Span>) -> u32 {
+        let known = self.classes.iter().position(|class| class.resources == *resources);
+        let class = known.unwrap_or_else(|| {
+            self.classes.push(TaskClass {
+                resources: resources.clone(),
+                amounts: resources.quantities(),
+                gpus: GpuRequest::default(),
+                gpu_models: Vec::new(),
+            });
+            self.classes.len() - 1
+        });
+        self.jobs.push(Job {
+            id: id.into(),
+            at,
+            tasks: 1,
+            class: class as u32,
+            lengths: length.map_or(Lengths::Forever, Lengths::Same),
+            limit: None,
+            gang: false,
+            priority: 0,
+            decision: None,
+        });
+        (self.jobs.len() - 1) as u32
+    }
+
     /// How many tasks all jobs have together.
     pub fn tasks(&self) -> u64 {
         self.jobs.iter().map(|job| u64::from(job.tasks)).sum()

@@ -172,9 +172,14 @@ pub struct Master {
 impl Master {
     /// A master of an empty cluster.
     pub fn new(allocator: impl Allocator + 'static) -> Self {
+        Master::boxed(Box::new(allocator))
+    }
+
+    /// The same, where the allocator's type is not known.
+    pub fn boxed(allocator: Box<dyn Allocator>) -> Self {
         Master {
             epoch: Epoch::FIRST,
-            allocator: Box::new(allocator),
+            allocator,
             peers: FxHashMap::default(),
             agents: FxHashMap::default(),
             unreachable: UnreachableAgents::default(),

@@ -8,6 +8,8 @@ use apportion::time::Time;
 /// The order of events of one time, before the order in which they were caused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Class {
+    /// Jobs arrive, where that is to come first.
+    EarlyArrival,
     /// Tasks end.
     End,
     /// Machines fail, are known to have failed, or are repaired.

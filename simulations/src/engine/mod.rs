@@ -19,6 +19,7 @@
 //!
 //! 1. their time;
 //! 2. their class: tasks end, machines fail or are repaired, jobs arrive, messages arrive, frameworks have decided or their timers are due;
+//!    with [`ArrivalsFirst`](crate::scenario::Simultaneous), jobs arrive before all others;
 //! 3. the order in which they were caused. Arrivals are caused in the order of the scenario's frameworks, and within one
 //!    framework in the order of its jobs: those of a trace that arrive together, in the order of their names (numbers by value).
 //!
@@ -48,4 +49,5 @@ pub use calendar::{Calendar, Class};
 pub use observer::Observer;
 pub use offers::{OfferCount, OfferHistory};
 pub use record::{Ending, FrameworkRecord, Outcome, Record, TaskRun};
+pub(crate) use simulation::drf;
 pub use simulation::{Progress, RunError, Simulation};

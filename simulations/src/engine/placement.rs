@@ -7,7 +7,7 @@
 
 use std::time::Duration;
 
-use apportion::allocator::{AgentProfile, Allocation, Allocator, ClaimError, DrfAllocator, FrameworkProfile};
+use apportion::allocator::{AgentProfile, Allocation, Allocator, ClaimError, FrameworkProfile};
 use apportion::protocol::framework::MAX_REFUSE;
 use apportion::protocol::{
     AgentId, Attributes, Conflict, Epoch, FrameworkId, OfferId, OfferInfo, OfferMode, OfferSetId, Operation,
@@ -54,7 +54,7 @@ struct Running {
 
 /// The allocator, and who holds what.
 pub(super) struct PlacementCluster {
-    allocator: DrfAllocator,
+    allocator: Box<dyn Allocator>,
     machines: Vec<Machine>,
     places: FxHashMap<AgentId, u32>,
     /// By place.
@@ -71,7 +71,7 @@ pub(super) struct PlacementCluster {
 }
 
 impl PlacementCluster {
-    pub(super) fn new(allocator: DrfAllocator) -> Self {
+    pub(super) fn new(allocator: Box<dyn Allocator>) -> Self {
         PlacementCluster {
             allocator,
             machines: Vec::new(),

@@ -17,6 +17,8 @@ pub(super) struct Seat {
     party: Box<dyn Party>,
     decision: Decision,
     deciding_until: Option<Time>,
+    /// Whether its tasks are not of a workload, but its own.
+    pub(super) free: bool,
     /// Whether it ever takes time to decide.
     pub(super) thinks: bool,
     /// The cores that it holds for the present decision, in thousandths.
@@ -38,6 +40,7 @@ impl Seat {
             party,
             decision,
             deciding_until: None,
+            free: false,
             thinks: decision.per_job.nanos() + decision.per_task.nanos() > 0,
             held: 0,
             inbox: VecDeque::new(),

@@ -28,7 +28,9 @@ use crate::digest::Digester;
 use crate::frameworks::production::{BatchParty, Blueprint, ServiceParty};
 use crate::frameworks::{Party, QueueFramework, TimerTask};
 use crate::random::Stream;
-use crate::scenario::{AllocatorTable, Batch, Decision, Fidelity, FrameworkModel, Model, Player, RoleModel};
+use crate::scenario::{
+    AllocatorTable, Batch, Decision, Fidelity, FrameworkModel, Model, Player, RoleModel, Simultaneous,
+};
 use crate::values::Span;
 
 /// The connection of whoever sets weights.
@@ -149,6 +151,10 @@ pub struct Simulation<'a> {
     /// How many of them run.
     running: u64,
     arrivals_to_come: usize,
+    /// What arrivals are among events of one time.
+    arrivals: Class,
+    /// Whether some framework runs tasks that are not of its workload: nobody knows when it has done all.
+    open_ended: bool,
     /// When a task last started or ended, or a job arrived.
     active_at: Time,
     outputs: Vec<Output>,
@@ -170,6 +176,16 @@ impl<'a> Simulation<'a> {
     /// # Errors
     /// When a name can't be an identity.
     pub fn new(model: &Model) -> Result<Self, RunError> {
+        Simulation::with(model, Box::new(drf(model)), FxHashMap::default())
+    }
+
+    /// The same with an allocator, and with the parties that play some of the frameworks, by their places in the model, instead of its own.
+    pub(crate) fn with(
+        model: &Model,
+        mut allocator: Box<dyn Allocator>,
+        mut parties: FxHashMap<usize, Box<dyn Party>>,
+    ) -> Result<Self, RunError> {
+        set_quotas(model, allocator.as_mut())?;
         let mut simulation = Simulation {
             now: Time::ZERO,
             events: 0,
@@ -183,10 +199,10 @@ impl<'a> Simulation<'a> {
             interval_ns: model.allocator.interval.nanos(),
             core: match model.fidelity {
                 Fidelity::Full => {
-                    let master = Box::new(Master::new(allocator(model)?).without_pings());
+                    let master = Box::new(Master::boxed(allocator).without_pings());
                     Core::Full { master, agents: Vec::new() }
                 }
-                Fidelity::Placement => Core::Placement(Box::new(PlacementCluster::new(allocator(model)?))),
+                Fidelity::Placement => Core::Placement(Box::new(PlacementCluster::new(allocator))),
             },
             seats: Vec::new(),
             workloads: Vec::new(),
@@ -196,6 +212,11 @@ impl<'a> Simulation<'a> {
             to_end: 0,
             running: 0,
             arrivals_to_come: 0,
+            arrivals: match model.simultaneous {
+                Simultaneous::EndsFirst => Class::Arrival,
+                Simultaneous::ArrivalsFirst => Class::EarlyArrival,
+            },
+            open_ended: false,
             active_at: Time::ZERO,
             outputs: Vec::new(),
             deeds: Vec::new(),
@@ -216,9 +237,12 @@ impl<'a> Simulation<'a> {
         }
         let per_agent = model.agents.iter().map(|agent| agent.resources.quantities());
         let largest = per_agent.fold(Quantities::new(), |largest, amounts| largest.max(&amounts));
-        for framework in &model.frameworks {
-            let stream = Stream::named(model.seed, &format!("framework/{}/placement", framework.id));
-            simulation.add_framework(framework, &largest, stream)?;
+        for (place, framework) in model.frameworks.iter().enumerate() {
+            let party = parties.remove(&place).unwrap_or_else(|| {
+                let stream = Stream::named(model.seed, &format!("framework/{}/placement", framework.id));
+                party(framework, &largest, stream)
+            });
+            simulation.add_framework(framework, party)?;
         }
         simulation.expect_failures();
         Ok(simulation)
@@ -258,31 +282,7 @@ impl<'a> Simulation<'a> {
         Ok(())
     }
 
-    fn add_framework(
-        &mut self,
-        model: &FrameworkModel,
-        largest: &Quantities,
-        stream: Stream,
-    ) -> Result<(), RunError> {
-        let blueprint = Blueprint {
-            name: model.id.as_str().to_owned(),
-            role: model.role.clone(),
-            placement: model.options.placement,
-            own: model.own_placement.clone(),
-            per_offer: model.options.per_offer,
-            workload: model.workload.clone(),
-            largest: largest.clone(),
-            stream,
-        };
-        let party: Box<dyn Party> = match model.player {
-            Player::Batch => Box::new(BatchParty::new(blueprint)),
-            Player::Service => Box::new(ServiceParty::new(blueprint)),
-            Player::Queue => {
-                let Blueprint { name, role, own, workload, largest, stream, .. } = blueprint;
-                let queue = QueueFramework::new(&name, role, model.options, workload, largest, stream);
-                Box::new(SchedulerProcess::new(queue.placing_by(own)))
-            }
-        };
+    fn add_framework(&mut self, model: &FrameworkModel, party: Box<dyn Party>) -> Result<(), RunError> {
         let place = self.plug(model.id.clone(), party, model.decision)?;
         let seat = &mut self.seats[place as usize];
         seat.record.retries = model.player != Player::Queue;
@@ -292,7 +292,7 @@ impl<'a> Simulation<'a> {
         self.to_end += ends.map(|job| u64::from(job.tasks)).sum::<u64>();
         self.arrivals_to_come += workload.jobs.len();
         if let Some(first) = workload.jobs.first() {
-            self.calendar.push(first.at, Class::Arrival, Event::Arrival(place));
+            self.calendar.push(first.at, self.arrivals, Event::Arrival(place));
         }
         self.workloads[place as usize] = workload;
         Ok(())
@@ -344,7 +344,7 @@ impl<'a> Simulation<'a> {
     pub fn run(&mut self, until: Option<Span>, progress: &mut Progress<'_>) -> Result<Record, RunError> {
         let end = until.map_or(Time::MAX, |span| Time::ZERO + span.duration());
         let ending = loop {
-            if until.is_none() && self.to_end == 0 {
+            if until.is_none() && self.to_end == 0 && !self.open_ended {
                 break Ending::AllDone;
             }
             if self.step()? {
@@ -495,7 +495,7 @@ impl<'a> Simulation<'a> {
         self.arrivals_to_come -= 1;
         self.active_at = self.now;
         if let Some(next) = self.workloads[framework as usize].jobs.get(job + 1) {
-            self.calendar.push(next.at, Class::Arrival, Event::Arrival(framework));
+            self.calendar.push(next.at, self.arrivals, Event::Arrival(framework));
         }
         self.note(1, framework, job as u64);
         let now = self.now;
@@ -665,12 +665,36 @@ impl<'a> Simulation<'a> {
         }
     }
 
+    /// A framework that has no workload runs a task: it counts as a job that arrives now.
+    fn note_own(&mut self, framework: u32, task: &TaskInfo, length: Option<Span>) -> (u32, u32) {
+        let workload = std::sync::Arc::make_mut(&mut self.workloads[framework as usize]);
+        let job = workload.note(task.id.as_str(), self.now, &task.resources, length);
+        self.seats[framework as usize].record.arrived += 1;
+        self.to_end += u64::from(length.is_some());
+        (job, 0)
+    }
+
+    /// What a framework has run that has no workload of its model.
+    pub(crate) fn workload(&self, framework: usize) -> std::sync::Arc<crate::workload::Workload> {
+        self.workloads[framework].clone()
+    }
+
+    /// Counts all tasks of a framework as jobs of their own.
+    pub(crate) fn free(&mut self, framework: usize) {
+        self.seats[framework].free = true;
+        self.open_ended = true;
+    }
+
     /// A task starts.
     fn begin(&mut self, agent: u32, framework: u32, task: &TaskInfo) -> RunId {
         let run = RunId(self.tasks.len() as u32);
         let known = TimerTask::played_by(task, &self.workloads[framework as usize]);
         let length = known.map_or_else(|| labelled_length(task), |known| known.length);
-        let (job, index) = known.map_or((u32::MAX, run.0), |known| (known.job, known.index));
+        let known = match self.seats[framework as usize].free {
+            true => Some(self.note_own(framework, task, length)),
+            false => known.map(|known| (known.job, known.index)),
+        };
+        let (job, index) = known.unwrap_or((u32::MAX, run.0));
         self.tasks.push(TaskRun {
             framework,
             job,
@@ -798,22 +822,48 @@ impl<'a> Simulation<'a> {
     }
 }
 
-fn allocator(model: &Model) -> Result<DrfAllocator, RunError> {
+/// The framework of production or of models that plays a framework's workload.
+fn party(model: &FrameworkModel, largest: &Quantities, stream: Stream) -> Box<dyn Party> {
+    let blueprint = Blueprint {
+        name: model.id.as_str().to_owned(),
+        role: model.role.clone(),
+        placement: model.options.placement,
+        own: model.own_placement.clone(),
+        per_offer: model.options.per_offer,
+        workload: model.workload.clone(),
+        largest: largest.clone(),
+        stream,
+    };
+    match model.player {
+        Player::Batch => Box::new(BatchParty::new(blueprint)),
+        Player::Service => Box::new(ServiceParty::new(blueprint)),
+        Player::Queue => {
+            let Blueprint { name, role, own, workload, largest, stream, .. } = blueprint;
+            let queue = QueueFramework::new(&name, role, model.options, workload, largest, stream);
+            Box::new(SchedulerProcess::new(queue.placing_by(own)))
+        }
+    }
+}
+
+/// The allocator of production, as the model has it.
+pub(crate) fn drf(model: &Model) -> DrfAllocator {
     let AllocatorTable { interval, batches_only, ties, .. } = model.allocator;
-    let preemption = model.allocator.preemption();
-    let mut allocator = DrfAllocator::new(DrfOptions {
+    DrfAllocator::new(DrfOptions {
         allocation_interval: interval.duration(),
         allocate_on_events: !batches_only,
         ties,
-        preemption,
+        preemption: model.allocator.preemption(),
         ..DrfOptions::default()
-    });
+    })
+}
+
+fn set_quotas(model: &Model, allocator: &mut dyn Allocator) -> Result<(), RunError> {
     for role in model.roles.iter().filter(|role| !role.quota.is_default()) {
         // The agents that are to meet the guarantees come later.
         let set = allocator.set_quota(&role.role, &role.quota, true);
         set.map_err(|error| RunError::Quota { role: role.role.clone(), error })?;
     }
-    Ok(allocator)
+    Ok(())
 }
 
 /// The label of a plugged-in scheduler's task that says how long it lasts, such as `100s`.

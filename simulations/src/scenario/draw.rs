@@ -65,6 +65,7 @@ impl Scenario {
             name: self.name.clone(),
             seed: self.seed,
             until,
+            simultaneous: self.simultaneous,
             fidelity: self.fidelity,
             latency: match self.fidelity {
                 Fidelity::Full => self.latencies.over(&self.latency),

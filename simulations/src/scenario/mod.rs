@@ -75,6 +75,9 @@ pub struct Scenario {
     /// When the run ends.
     #[serde(default)]
     pub until: Until,
+    /// What comes first of that which happens at the same time.
+    #[serde(default, skip_serializing_if = "Simultaneous::is_default")]
+    pub simultaneous: Simultaneous,
     /// How much of production is simulated.
     #[serde(default)]
     pub fidelity: Fidelity,
@@ -150,6 +153,23 @@ impl<'de> Deserialize<'de> for Until {
         }
         let until = text.parse().map(Until::At);
         until.map_err(|error| serde::de::Error::custom(format!("{error}, or \"all-done\"")))
+    }
+}
+
+/// What comes first of that which happens at the same time.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Simultaneous {
+    /// Tasks end before jobs arrive, which then find room.
+    #[default]
+    EndsFirst,
+    /// Jobs arrive before tasks end.
+    ArrivalsFirst,
+}
+
+impl Simultaneous {
+    fn is_default(&self) -> bool {
+        *self == Simultaneous::default()
     }
 }
 
@@ -307,6 +327,30 @@ pub struct OutputTable {
 }
 
 impl Scenario {
+    /// A scenario in which there is nothing yet.
+    pub fn empty(name: &str) -> Self {
+        Scenario {
+            schema: SCHEMA,
+            name: name.to_owned(),
+            seed: default_seed(),
+            until: Until::default(),
+            simultaneous: Simultaneous::default(),
+            fidelity: Fidelity::default(),
+            latency: no_latency(),
+            latencies: LatencyTable::default(),
+            failures: FailureTable::default(),
+            contention: ContentionTable::default(),
+            allocator: AllocatorTable::default(),
+            cluster: None,
+            agents: Vec::new(),
+            roles: Vec::new(),
+            frameworks: Vec::new(),
+            output: OutputTable::default(),
+            folder: PathBuf::new(),
+            hash: None,
+        }
+    }
+
     /// Reads a scenario.
     ///
     /// # Errors

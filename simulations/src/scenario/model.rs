@@ -10,7 +10,7 @@ use apportion::scheduler::Score;
 use apportion::time::Time;
 
 use super::failures::AgentFailures;
-use super::{AllocatorTable, Decision, Fidelity, OutputTable, Scenario};
+use super::{AllocatorTable, Decision, Fidelity, OutputTable, Scenario, Simultaneous};
 use crate::digest::Digest;
 use crate::frameworks::{OwnPlacement, Placement, QueueOptions};
 use crate::traces::TraceError;
@@ -26,6 +26,8 @@ pub struct Model {
     pub seed: u64,
     /// When it ends at the latest; when all is done, by default.
     pub until: Option<Span>,
+    /// What comes first of that which happens at the same time.
+    pub simultaneous: Simultaneous,
     /// How much of production is simulated.
     pub fidelity: Fidelity,
     /// How long each message takes.
@@ -53,6 +55,29 @@ pub struct Model {
 }
 
 impl Model {
+    /// Nothing: no machines, no frameworks.
+    pub fn empty(name: &str) -> Self {
+        let scenario = Scenario::empty(name);
+        Model {
+            name: name.to_owned(),
+            seed: scenario.seed,
+            until: None,
+            simultaneous: scenario.simultaneous,
+            fidelity: scenario.fidelity,
+            latency: LatencyModel::uniform(&scenario.latency),
+            failures: FailureModel::default(),
+            slowdown: None,
+            allocator: scenario.allocator,
+            agents: Vec::new(),
+            roles: Vec::new(),
+            frameworks: Vec::new(),
+            output: scenario.output,
+            scenario_hash: Digest::of(name.as_bytes()),
+            scenario,
+            inputs: Vec::new(),
+        }
+    }
+
     /// Lets all frameworks place their tasks by a policy of one's own. Of a machine with GPUs, tasks get the devices that best fit
     /// gives them.
     #[must_use]
