@@ -54,6 +54,7 @@ impl Chart<'_> {
             left,
             right: if right > left { right } else { left + 1.0 },
             top: if top > 0.0 { top } else { 1.0 },
+            margin: LEFT,
         };
         let mut svg = String::new();
         frame.axes(&mut svg, self.x, self.y, HEIGHT);
@@ -63,8 +64,14 @@ impl Chart<'_> {
             // Writing to a string does not fail.
             let _ = write!(
                 svg,
-                "<polyline class=\"line c{}\" points=\"{}\"><title>{}</title></polyline>",
+                "<polyline class=\"line c{}{}\" points=\"{}\"><title>{}</title></polyline>",
                 number % COLOURS,
+                // What lies under it shows through: a role whose only child this is, say.
+                if self.series[..number].iter().any(|under| under.points == series.points) {
+                    " over"
+                } else {
+                    ""
+                },
                 line.join(" "),
                 escaped(&series.name)
             );
@@ -76,7 +83,7 @@ impl Chart<'_> {
     }
 }
 
-/// Spans on rows, such as tasks on agents; nothing when there are none.
+/// Spans on rows, such as tasks on agents; nothing when there are none. Those of a row that overlap are below each other.
 pub(crate) fn gantt(
     name: &str,
     title: &str,
@@ -85,39 +92,84 @@ pub(crate) fn gantt(
     bars: &[Bar],
     legend: Vec<String>,
 ) -> Option<Figure> {
+    /// How high a row is with one lane, and each lane where there are many.
     const ROW: f64 = 14.0;
+    const LANE: f64 = 3.0;
+    /// Longer names are shortened; about so wide is a letter.
+    const LETTERS: usize = 22;
+    const LETTER: f64 = 7.4;
     let (Some(left), Some(right)) =
         (bars.iter().map(|bar| bar.from).reduce(f64::min), bars.iter().map(|bar| bar.to).reduce(f64::max))
     else {
         return None;
     };
-    let height = TOP + BOTTOM + ROW * rows.len() as f64;
-    let frame = Frame { left, right: if right > left { right } else { left + 1.0 }, top: 1.0 };
+    let names: Vec<String> = rows.iter().map(|name| shortened(name, LETTERS)).collect();
+    let longest = names.iter().map(|name| name.chars().count()).max().unwrap_or(0);
+    let margin = LEFT.max(longest as f64 * LETTER + 8.0);
+    let (placed, counts) = lanes(bars, rows.len());
+    let heights = counts.iter().map(|lanes| ROW.max(*lanes as f64 * LANE + 2.0));
+    let tops: Vec<f64> = heights
+        .scan(TOP, |top, height| {
+            let this = *top;
+            *top += height;
+            Some(this)
+        })
+        .collect();
+    let bottom = |row: usize| tops[row] + ROW.max(counts[row] as f64 * LANE + 2.0);
+    let height = BOTTOM + rows.len().checked_sub(1).map_or(TOP, bottom);
+    let frame = Frame { left, right: if right > left { right } else { left + 1.0 }, top: 1.0, margin };
     let mut svg = String::new();
     frame.time_axis(&mut svg, x, height);
-    for (row, name) in rows.iter().enumerate() {
-        let y = TOP + ROW * row as f64 + ROW * 0.75;
-        let short: String = name.chars().rev().take(8).collect::<Vec<_>>().into_iter().rev().collect();
+    for (row, name) in names.iter().enumerate() {
         let _ = write!(
             svg,
-            "<text class=\"tick\" x=\"{:.1}\" y=\"{y:.1}\" text-anchor=\"end\">{}</text>",
-            LEFT - 4.0,
-            escaped(&short)
+            "<text class=\"tick\" x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"end\">{}</text>",
+            margin - 4.0,
+            (tops[row] + bottom(row)) / 2.0 + 4.0,
+            escaped(name)
         );
     }
-    for bar in bars {
+    for (bar, lane) in bars.iter().zip(placed) {
         let (x, to) = (frame.x(bar.from), frame.x(bar.to));
+        let high = (bottom(bar.row) - tops[bar.row] - 2.0) / counts[bar.row].max(1) as f64;
         let _ = write!(
             svg,
             "<rect class=\"bar b{}\" x=\"{x:.1}\" y=\"{:.1}\" width=\"{:.1}\" height=\"{:.1}\"><title>{}</title></rect>",
             bar.colour % COLOURS,
-            TOP + ROW * bar.row as f64 + 1.0,
+            tops[bar.row] + 1.0 + high * lane as f64,
             (to - x).max(0.5),
-            ROW - 2.0,
+            // A little of the ground between two.
+            high - (high * 0.15).min(1.0),
             escaped(&bar.label)
         );
     }
     Some(Figure { name: name.to_owned(), title: title.to_owned(), body: svg, height, legend })
+}
+
+/// A name that has no more letters than this; its end tells more than its beginning.
+fn shortened(name: &str, letters: usize) -> String {
+    match name.chars().count() {
+        count if count > letters => {
+            format!("…{}", name.chars().skip(count + 1 - letters).collect::<String>())
+        }
+        _ => name.to_owned(),
+    }
+}
+
+/// The lane of each bar in its row, the first that is free; and how many lanes each row has. Of a row, bars come by their beginnings.
+fn lanes(bars: &[Bar], rows: usize) -> (Vec<usize>, Vec<usize>) {
+    let mut ends: Vec<Vec<f64>> = vec![Vec::new(); rows];
+    let mut place = |bar: &Bar| {
+        let ends = &mut ends[bar.row];
+        let lane = ends.iter().position(|end| *end <= bar.from).unwrap_or(ends.len());
+        match ends.get_mut(lane) {
+            Some(end) => *end = bar.to,
+            None => ends.push(bar.to),
+        }
+        lane
+    };
+    let placed = bars.iter().map(&mut place).collect();
+    (placed, ends.iter().map(Vec::len).collect())
 }
 
 /// A value with its confidence interval to both sides.
@@ -135,7 +187,7 @@ pub(crate) fn estimates(name: &str, title: &str, x: &str, rows: &[Estimated]) ->
     let right = rows.iter().map(|row| row.mean + whisker(row)).reduce(f64::max)?;
     let left = rows.iter().map(|row| row.mean - whisker(row)).fold(0.0, f64::min);
     let height = TOP + BOTTOM + ROW * rows.len() as f64;
-    let frame = Frame { left, right: if right > left { right } else { left + 1.0 }, top: 1.0 };
+    let frame = Frame { left, right: if right > left { right } else { left + 1.0 }, top: 1.0, margin: LEFT };
     let mut svg = String::new();
     frame.time_axis(&mut svg, x, height);
     for (place, row) in rows.iter().enumerate() {
@@ -173,11 +225,13 @@ struct Frame {
     left: f64,
     right: f64,
     top: f64,
+    /// What is left of it, for labels.
+    margin: f64,
 }
 
 impl Frame {
     fn x(&self, x: f64) -> f64 {
-        LEFT + (x - self.left) / (self.right - self.left) * (WIDTH - LEFT - RIGHT)
+        self.margin + (x - self.left) / (self.right - self.left) * (WIDTH - self.margin - RIGHT)
     }
 
     fn y(&self, y: f64) -> f64 {
@@ -210,7 +264,8 @@ impl Frame {
         let base = height - BOTTOM;
         let _ = write!(
             svg,
-            "<line class=\"rule\" x1=\"{LEFT}\" x2=\"{}\" y1=\"{base}\" y2=\"{base}\"/>",
+            "<line class=\"rule\" x1=\"{}\" x2=\"{}\" y1=\"{base}\" y2=\"{base}\"/>",
+            self.margin,
             WIDTH - RIGHT
         );
         for tick in ticks(self.left, self.right) {
@@ -225,7 +280,7 @@ impl Frame {
         let _ = write!(
             svg,
             "<text class=\"axis\" x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"middle\">{}</text>",
-            (LEFT + WIDTH - RIGHT) / 2.0,
+            (self.margin + WIDTH - RIGHT) / 2.0,
             height - 6.0,
             escaped(name)
         );
@@ -264,6 +319,16 @@ mod tests {
             (number(0.6000000000000001), number(20_000.0), number(2.5e6)),
             ("0.6".into(), "20k".into(), "2.5M".into())
         );
+    }
+
+    #[test]
+    fn bars_that_overlap_are_below_each_other() {
+        let bar = |row, from, to| Bar { row, from, to, colour: 0, label: String::new() };
+        let bars = [bar(0, 0.0, 2.0), bar(0, 1.0, 3.0), bar(1, 1.0, 2.0), bar(0, 2.0, 4.0)];
+        assert_eq!(lanes(&bars, 2), (vec![0, 1, 0, 0], vec![2, 1]));
+        let rows = ["agent000001".to_owned(), "a".repeat(40)];
+        let svg = gantt("tasks", "Tasks", "s", &rows, &bars, Vec::new()).unwrap().svg(false);
+        assert!(svg.contains(">agent000001<") && svg.contains(">…aaa"), "{svg}");
     }
 
     #[test]

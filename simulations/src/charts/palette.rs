@@ -73,8 +73,8 @@ pub(super) fn figure_style(follows: bool) -> String {
     };
     format!(
         "text {{ font-family: sans-serif; }} .title {{ font-size: 14px; font-weight: bold; }} \
-         .tick, .axis {{ font-size: 11px; }} .entry {{ font-size: 12px; }} .line {{ fill: none; stroke-width: 1.6; \
-         stroke-linejoin: round; }} .bar {{ fill-opacity: 0.85; }} {} {dark}",
+         .tick, .axis {{ font-size: 12px; }} .entry {{ font-size: 12px; }} .line {{ fill: none; stroke-width: 1.6; \
+         stroke-linejoin: round; }} .over {{ stroke-dasharray: 10 10; }} .bar {{ fill-opacity: 0.85; }} {} {dark}",
         rules(&LIGHT)
     )
 }
