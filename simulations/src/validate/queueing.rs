@@ -17,6 +17,12 @@ pub(super) const CASES: &[Case] = &[
     Case { number: "15", title: "Offers that were refused for 5 s", pace: Pace::Quick, play: refusals },
     Case { number: "20", title: "A scheduler's busyness", pace: Pace::Slow, play: busyness },
     Case { number: "21", title: "Offers that are held", pace: Pace::Quick, play: hoarding },
+    Case {
+        number: "21b",
+        title: "The same on W100k, four frameworks, by the time that they think",
+        pace: Pace::Long,
+        play: thinking,
+    },
     Case { number: "22", title: "W100k, first in, first out", pace: Pace::Slow, play: w100k },
     Case {
         number: "23",
@@ -206,6 +212,77 @@ fn hoarding(checks: &mut Checks) -> Result<(), CaseError> {
     Ok(())
 }
 
+/// W100k by four frameworks that think so long about each job. Either they are offered all that is free and keep it until they have thought
+/// about all jobs that wait; or they say what they wait for, and say after each job what they decided.
+fn thinkers(think: &str, hoard: bool) -> Result<Run, CaseError> {
+    let how = match hoard {
+        true => format!("states_demand = false\ndecision = {{ per_job = \"{think}\" }}"),
+        false => format!("states_demand = true\ndecision = {{ jobs = 1, per_job = \"{think}\" }}"),
+    };
+    let framework = |role: usize| {
+        format!(
+            r#"
+            [[frameworks]]
+            name = "f{role}"
+            role = "r{role}"
+            per_offer = "all"
+            {how}
+            jobs = [{{ resources = "cpus:1", duration = "1s" }}]
+            "#
+        )
+    };
+    let text = format!(
+        r#"
+        schema = 1
+        name = "thinkers"
+        until = "31000s"
+        fidelity = "placement"
+        allocator = {{ interval = "1s", batches_only = true }}
+        agents = [{{ count = {}, resources = "{}" }}]
+        {}
+        "#,
+        W100k::MACHINES,
+        W100k::MACHINE,
+        (0..W100k::ROLES).map(framework).collect::<String>()
+    );
+    let mut model = Scenario::parse(&Document::new("case.toml", &text))?.resolve()?;
+    for (role, framework) in model.frameworks.iter_mut().enumerate() {
+        framework.workload = Arc::new(W100k::STANDARD.workload(Some(role)));
+    }
+    Ok(model.run(&mut Progress::silent())?)
+}
+
+/// What Google's Omega simulator finds with its Mesos model: with a second of thought, most of the cluster is locked in offers, and little of it is
+/// used.
+///
+/// The models differ, so that all but those two are checked for their shape only. Omega's offers are of the whole cluster, once a second, and
+/// its queues go on with another job where one does not fit; ours are of one machine each, and its queues wait. How much that matters: of the ways
+/// to play it, this one is the nearest, and it starts 27 % fewer jobs than Omega with 1 s, and locks 3 % of the cores with 100 ms, not 7. With queues that pass over
+/// what does not fit (`policy = "skip"`), 39 % of the cores are locked with 1 s, and most jobs run.
+fn thinking(checks: &mut Checks) -> Result<(), CaseError> {
+    let scheduled = |run: &Run| run.jobs().iter().filter(|job| job.first_start.is_some()).count();
+    let locked = |run: &Run| -> f64 {
+        let held: f64 = run.summary().frameworks.values().map(|of| of.held_cpus).sum();
+        100.0 * held / (32.0 * W100k::MACHINES as f64)
+    };
+    for (think, part) in [("1ms", 0.2), ("100ms", 7.0)] {
+        let run = thinkers(think, true)?;
+        checks.same(&format!("{think}: jobs scheduled"), 100_000, scheduled(&run));
+        let what = format!("{think}, shape: cores locked in offers, % (Omega: {part})");
+        checks.so(&what, "less than 10", format!("{:.2}", locked(&run)), locked(&run) < 10.0);
+    }
+    let run = thinkers("1s", true)?;
+    checks.close("1s: cores locked in offers, %", 77.3, locked(&run), 7.73);
+    let used = run.summary().utilisation.get("cpus").map_or(0.0, |of| 100.0 * of.mean);
+    checks.close("1s: cores used, %", 22.5, used, 2.25);
+    let count = scheduled(&run);
+    checks.so("1s, shape: jobs scheduled (Omega: 49037)", "at most half", count, count <= 50_000);
+    let run = thinkers("1s", false)?;
+    checks.same("1s, without hoarding: jobs scheduled", 100_000, scheduled(&run));
+    checks.close("1s, without hoarding: cores locked in offers, %", 0.0, locked(&run), 0.1);
+    Ok(())
+}
+
 /// W100k on its machines, in one queue.
 fn one_queue(workload: W100k, allocator: &str) -> Result<Run, CaseError> {
     let text = format!(
@@ -249,7 +326,13 @@ fn w100k(checks: &mut Checks) -> Result<(), CaseError> {
 
 fn w100k_hot(checks: &mut Checks) -> Result<(), CaseError> {
     for (what, allocator, makespan, wait) in [
-        ("one by one", r#"{ batch = "event" }"#, 24_994.0, 627.415),
+        ("ends first, one by one", "{ batch = \"event\" }", 24_994.0, 627.415),
+        (
+            "arrivals first, one by one",
+            "{ batch = \"event\" }\nsimultaneous = \"arrivals-first\"",
+            24_999.0,
+            628.157,
+        ),
         ("all of one time together", "{}", 25_024.0, 644.166),
     ] {
         let run = one_queue(W100k::HOT, allocator)?;
