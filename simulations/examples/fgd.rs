@@ -1,42 +1,93 @@
-//! Fills the openb cluster by several policies, as the FGD paper does: `fgd NODES.csv PODS.csv [SEEDS]`.
+//! Fills the openb cluster by the FGD paper's six policies, for each of some traces, with ten seeds each, on all cores:
+//!
+//! ```sh
+//! cargo run --release -p apportion-simulations --example fgd -- NODES.csv PODS.csv...
+//! ```
+//!
+//! What the paper's authors obtained is shown beside, where `papers/fgd/expected.csv` has it.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
 
 use apportion_simulations::packing::{Inflation, Policy};
 use apportion_simulations::traces::{Format, Malformed, TraceFile};
+use rayon::prelude::*;
+
+const SEEDS: u64 = 10;
+
+/// The policies, as the authors name them.
+const POLICIES: [(&str, Policy); 6] = [
+    ("Random", Policy::Random),
+    ("DotProd", Policy::DotProduct),
+    ("GpuClustering", Policy::GpuClustering),
+    ("GpuPacking", Policy::GpuPacking),
+    ("BestFit", Policy::BestFit),
+    ("FGD", Policy::Fgd),
+];
+
+const EXPECTED: &str = include_str!("../papers/fgd/expected.csv");
+
+/// What the authors obtained with a trace and a policy: GPUs allocated and fragmented in percent, when 130 % had arrived.
+fn expected(trace: &str, policy: &str) -> Option<[f64; 2]> {
+    let line = EXPECTED.lines().find_map(|line| line.strip_prefix(&format!("{trace},{policy},")))?;
+    let (allocated, fragmented) = line.split_once(',')?;
+    Some([allocated.parse().ok()?, fragmented.parse().ok()?])
+}
+
+/// What a file of pods is called in the paper's artifact: `openb_pod_list_cpu050.csv.gz` is `cpu050`.
+fn name(file: &Path) -> String {
+    let name = file.file_name().unwrap_or_default().to_string_lossy();
+    let name = name.strip_prefix("openb_pod_list_").unwrap_or(&name);
+    name.split('.').next().unwrap_or_default().to_owned()
+}
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let arguments: Vec<String> = std::env::args().collect();
-    let [_, nodes, pods, rest @ ..] = arguments.as_slice() else {
-        return Err("usage: fgd NODES.csv PODS.csv [SEEDS]".into());
+    let files: Vec<PathBuf> = std::env::args_os().skip(1).map(PathBuf::from).collect();
+    let [nodes, pods @ ..] = files.as_slice() else {
+        return Err("usage: fgd NODES.csv PODS.csv...".into());
     };
-    let seeds: u64 = rest.first().map_or(Ok(3), |seeds| seeds.parse())?;
-    let nodes = TraceFile::open(Path::new(nodes))?.nodes(Format::Openb, Malformed::Refuse)?.rows;
-    let pods = TraceFile::open(Path::new(pods))?.jobs(Format::Openb, Malformed::Refuse)?.rows;
-    let experiment = Inflation::new(&nodes, &pods);
-    println!("{} typical demands", experiment.typical());
-    for policy in [
-        Policy::Random,
-        Policy::DotProduct,
-        Policy::GpuClustering,
-        Policy::GpuPacking,
-        Policy::BestFit,
-        Policy::Fgd,
-        Policy::FirstFit,
-        Policy::WorstFit,
-    ] {
-        let started = std::time::Instant::now();
-        let runs: Vec<_> = (1..=seeds).map(|seed| experiment.run(policy, seed, &[60, 100, 130])).collect();
-        let mean =
-            |level: usize| runs.iter().map(|run| run[level].allocated_pct).sum::<f64>() / runs.len() as f64;
-        let fragmented = runs.iter().map(|run| run[2].fragmented_pct).sum::<f64>() / runs.len() as f64;
-        println!(
-            "{policy:?}: allocated {:.2} % at 60, {:.2} % at 100, {:.2} % at 130 % arrived; fragmented {fragmented:.2} %; {:.2} s per run",
-            mean(0),
-            mean(1),
-            mean(2),
-            started.elapsed().as_secs_f64() / seeds as f64
-        );
+    let nodes = TraceFile::open(nodes)?.nodes(Format::Openb, Malformed::Refuse)?.rows;
+    let started = Instant::now();
+    let mut experiments = Vec::new();
+    for file in pods {
+        let pods = TraceFile::open(file)?.jobs(Format::Openb, Malformed::Refuse)?.rows;
+        experiments.push((name(file), Inflation::new(&nodes, &pods)));
     }
+    let cells: Vec<_> = experiments
+        .iter()
+        .flat_map(|(trace, experiment)| POLICIES.map(|policy| (trace, experiment, policy)))
+        .flat_map(|cell| (1..=SEEDS).map(move |seed| (cell, seed)))
+        .collect();
+    let levels: Vec<_> = cells
+        .par_iter()
+        .map(|((_, experiment, (_, policy)), seed)| experiment.run(*policy, *seed, &[130])[0])
+        .collect();
+    println!(
+        "{:16} {:14} {:>22} {:>22}",
+        "trace", "policy", "allocated, % (theirs)", "fragmented, % (theirs)"
+    );
+    let mut furthest: f64 = 0.0;
+    for (cell, runs) in cells.chunks(SEEDS as usize).zip(levels.chunks(SEEDS as usize)) {
+        let ((trace, _, (policy, _)), _) = cell[0];
+        let mean = |of: fn(&apportion_simulations::packing::Level) -> f64| {
+            runs.iter().map(of).sum::<f64>() / runs.len() as f64
+        };
+        let [allocated, fragmented] = [mean(|level| level.allocated_pct), mean(|level| level.fragmented_pct)];
+        match expected(trace, policy) {
+            Some([theirs, theirs_fragmented]) => {
+                furthest =
+                    furthest.max((allocated - theirs).abs()).max((fragmented - theirs_fragmented).abs());
+                println!(
+                    "{trace:16} {policy:14} {allocated:13.2} ({theirs:5.2}) {fragmented:13.2} ({theirs_fragmented:6.2})"
+                );
+            }
+            None => println!("{trace:16} {policy:14} {allocated:13.2}         {fragmented:13.2}"),
+        }
+    }
+    println!(
+        "{} runs in {:.1} s; {furthest:.2} points from the authors' means at most",
+        cells.len(),
+        started.elapsed().as_secs_f64()
+    );
     Ok(())
 }

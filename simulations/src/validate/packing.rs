@@ -1,5 +1,7 @@
 //! Placements on the openb cluster (Weng et al., ATC 2023), against what the authors of fragmentation gradient descent publish.
 
+use rayon::prelude::*;
+
 use super::{Case, CaseError, Checks, Pace};
 use crate::packing::{Inflation, Policy};
 use crate::traces::{Format, Malformed, TraceFile};
@@ -17,11 +19,38 @@ pub(super) const CASES: &[Case] = &[
         pace: Pace::Slow,
         play: constrained_trace,
     },
+    Case {
+        number: "25c",
+        title: "FGD: all 17 traces, which policies fill the cluster most",
+        pace: Pace::Long,
+        play: order,
+    },
 ];
 
 const NODES: &[u8] = include_bytes!("../../papers/fgd/openb_node_list_gpu_node.csv.gz");
 const DEFAULT: &[u8] = include_bytes!("../../papers/fgd/openb_pod_list_default.csv.gz");
 const CONSTRAINED: &[u8] = include_bytes!("../../papers/fgd/openb_pod_list_gpuspec33.csv.gz");
+
+/// The pods of the paper's 17 traces, by the authors' names.
+const TRACES: [(&str, &[u8]); 17] = [
+    ("default", DEFAULT),
+    ("gpuspec33", CONSTRAINED),
+    ("cpu050", include_bytes!("../../papers/fgd/openb_pod_list_cpu050.csv.gz")),
+    ("cpu100", include_bytes!("../../papers/fgd/openb_pod_list_cpu100.csv.gz")),
+    ("cpu200", include_bytes!("../../papers/fgd/openb_pod_list_cpu200.csv.gz")),
+    ("cpu250", include_bytes!("../../papers/fgd/openb_pod_list_cpu250.csv.gz")),
+    ("gpushare40", include_bytes!("../../papers/fgd/openb_pod_list_gpushare40.csv.gz")),
+    ("gpushare60", include_bytes!("../../papers/fgd/openb_pod_list_gpushare60.csv.gz")),
+    ("gpushare80", include_bytes!("../../papers/fgd/openb_pod_list_gpushare80.csv.gz")),
+    ("gpushare100", include_bytes!("../../papers/fgd/openb_pod_list_gpushare100.csv.gz")),
+    ("gpuspec10", include_bytes!("../../papers/fgd/openb_pod_list_gpuspec10.csv.gz")),
+    ("gpuspec20", include_bytes!("../../papers/fgd/openb_pod_list_gpuspec20.csv.gz")),
+    ("gpuspec25", include_bytes!("../../papers/fgd/openb_pod_list_gpuspec25.csv.gz")),
+    ("multigpu20", include_bytes!("../../papers/fgd/openb_pod_list_multigpu20.csv.gz")),
+    ("multigpu30", include_bytes!("../../papers/fgd/openb_pod_list_multigpu30.csv.gz")),
+    ("multigpu40", include_bytes!("../../papers/fgd/openb_pod_list_multigpu40.csv.gz")),
+    ("multigpu50", include_bytes!("../../papers/fgd/openb_pod_list_multigpu50.csv.gz")),
+];
 
 /// What the authors publish of a policy, means of ten seeds, in percent of all GPUs: allocated, and fragmented.
 type Published = [f64; 2];
@@ -60,13 +89,39 @@ fn constrained_trace(checks: &mut Checks) -> Result<(), CaseError> {
     inflation(CONSTRAINED, published, checks)
 }
 
-fn inflation(pods: &[u8], published: [Published; 6], checks: &mut Checks) -> Result<(), CaseError> {
-    const SEEDS: u64 = 10;
+const SEEDS: u64 = 10;
+
+fn experiment(pods: &[u8]) -> Result<Inflation, CaseError> {
     let nodes =
         TraceFile::decompress("nodes.csv.gz", NODES.to_vec())?.nodes(Format::Openb, Malformed::Refuse)?.rows;
     let pods =
         TraceFile::decompress("pods.csv.gz", pods.to_vec())?.jobs(Format::Openb, Malformed::Refuse)?.rows;
-    let experiment = Inflation::new(&nodes, &pods);
+    Ok(Inflation::new(&nodes, &pods))
+}
+
+/// In every trace FGD fills more than best fit, and that more than random.
+fn order(checks: &mut Checks) -> Result<(), CaseError> {
+    let mean = |experiment: &Inflation, policy| {
+        // Summed up in the order of the seeds, so that the means are the same however many cores there are.
+        let runs: Vec<f64> = (1..=SEEDS)
+            .into_par_iter()
+            .map(|seed| experiment.run(policy, seed, &[130])[0].allocated_pct)
+            .collect();
+        runs.iter().sum::<f64>() / SEEDS as f64
+    };
+    for (name, pods) in TRACES {
+        let experiment = experiment(pods)?;
+        let [random, best_fit, descent] =
+            [Policy::Random, Policy::BestFit, Policy::Fgd].map(|policy| mean(&experiment, policy));
+        let found = format!("{random:.2}, {best_fit:.2}, {descent:.2}");
+        let what = format!("{name}: GPUs allocated by random, best fit, FGD, %");
+        checks.so(&what, "ascending", found, random < best_fit && best_fit < descent);
+    }
+    Ok(())
+}
+
+fn inflation(pods: &[u8], published: [Published; 6], checks: &mut Checks) -> Result<(), CaseError> {
+    let experiment = experiment(pods)?;
     let mut means = [0.0; POLICIES.len()];
     for (((name, policy), [allocated, fragmented]), mean) in POLICIES.iter().zip(published).zip(&mut means) {
         let runs: Vec<_> = (1..=SEEDS).map(|seed| experiment.run(*policy, seed, &[130])[0]).collect();
