@@ -162,8 +162,12 @@ impl Sweep {
             let hash = Digest::of(text.as_bytes());
             // The name says where files are; its ending, how the text is written.
             let name = Path::new(document.file_name()).with_extension("json");
-            let scenario = Scenario::parse(&Document::new(name.display().to_string(), text))
-                .map_err(|errors| SweepError::Scenario { values: written(&values), errors })?;
+            let parsed = |text| Scenario::parse(&Document::new(name.display().to_string(), text));
+            let scenario = parsed(text).map_err(|errors| {
+                // Mistakes are shown with their lines, which are to be short.
+                let errors = parsed(format!("{tree:#}")).err().unwrap_or(errors);
+                SweepError::Scenario { values: written(&values), errors }
+            })?;
             Ok(Point { values, scenario, hash })
         };
         let points = combinations.into_iter().map(point).collect::<Result<_, SweepError>>()?;

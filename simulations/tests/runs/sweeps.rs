@@ -82,4 +82,6 @@ fn a_wrong_value_is_told_before_anything_runs() {
         error.contains("with frameworks.0.placement=nearest") && error.contains("unknown value 'nearest'"),
         "{error}"
     );
+    let shown: Vec<&str> = error.lines().map(str::trim).collect();
+    assert!(shown.contains(&r#""placement": "nearest","#), "only the wrong line is shown: {error}");
 }
