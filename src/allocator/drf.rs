@@ -537,8 +537,12 @@ impl Allocator for DrfAllocator {
         if self.tree.is_anyone_wanting() && self.waiting.are_any(&self.agents) {
             return Some(self.batches.next(Time::ZERO));
         }
-        let waited_for =
-            [self.filters.next_expiry(), self.gangs.next_deadline(), self.maintenance.next_end()];
+        let waited_for = [
+            self.filters.next_expiry(),
+            self.gangs.next_deadline(),
+            self.next_absence(),
+            self.maintenance.next_end(),
+        ];
         waited_for.into_iter().flatten().min().map(|until| self.batches.next(until))
     }
 

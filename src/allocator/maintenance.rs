@@ -44,6 +44,12 @@ impl Maintenance {
         let time_left = window.map(|window| window.unavailability.start.since(now));
         Site { profile: &agent.profile, time_left }
     }
+
+    /// From when on an agent will be away, or is.
+    pub(super) fn start(&self, agent: AgentSlot) -> Option<Time> {
+        Some(self.windows.get(&agent)?.unavailability.start)
+    }
+
     /// Sets when an agent will be away; whoever was asked about another window is asked anew.
     pub(super) fn set(&mut self, agent: AgentSlot, unavailability: Option<Unavailability>) {
         if let Some(end) = self.windows.remove(&agent).and_then(|before| before.unavailability.end()) {

@@ -1,5 +1,7 @@
 //! Gathering resources for gangs: turns, what is kept during them, and sets that are complete.
 
+use std::time::Duration;
+
 use super::search::{Part, Scope, fit};
 use super::{Holder, OfferSet, Turn};
 use crate::allocator::agents::{Agent, AgentSlot};
@@ -213,6 +215,14 @@ impl DrfAllocator {
         for slot in absent {
             self.let_go_of(slot);
         }
+    }
+
+    /// When the first agent on which something is kept will be away too soon for the gang to end before.
+    pub(in crate::allocator) fn next_absence(&self) -> Option<Time> {
+        let holder = self.gangs.holder()?;
+        let runtime = holder.group.max_runtime?;
+        let start = holder.parts.keys().filter_map(|slot| self.maintenance.start(*slot)).min()?;
+        Some(Time::ZERO + start.since(Time::ZERO + runtime) + Duration::from_nanos(1))
     }
 
     fn free_kept(&mut self, leaf: Leaf, slot: AgentSlot, resources: &Resources) {

@@ -8,6 +8,7 @@ use proptest::prelude::*;
 use super::{agent, framework, role};
 use crate::allocator::{
     AgentProfile, Allocation, Allocator, DemandGroup, DrfAllocator, DrfOptions, FrameworkProfile, OfferSet,
+    Unavailability,
 };
 use crate::resources::Resources;
 use crate::time::Time;
@@ -139,4 +140,36 @@ fn what_a_gang_wants_beyond_its_least_is_offered_in_the_cycle_that_completes_its
     assert_eq!(sets[0].allocations[0].agent, agent("a0"));
     let offered: Vec<_> = offers.iter().map(|offer| (offer.agent.as_str(), &offer.resources)).collect();
     assert_eq!(offered, [("a1", &whole)]);
+}
+
+#[test]
+fn what_is_kept_where_the_gang_could_not_end_any_more_is_free_in_time() {
+    let options = DrfOptions { allocation_interval: Duration::ZERO, ..DrfOptions::default() };
+    let mut allocator = DrfAllocator::new(options);
+    let whole = Resources::cpus_mem(2000, 0);
+    let used = Allocation {
+        framework: framework("other"),
+        role: role("other"),
+        agent: agent("a1"),
+        resources: whole.clone(),
+    };
+    allocator.add_framework(&framework("other"), &FrameworkProfile::new(&[role("other")]));
+    allocator.add_framework(&framework("gang"), &FrameworkProfile::new(&[role("gang")]));
+    allocator.add_agent(&agent("a0"), &AgentProfile::default(), &whole, &[]);
+    allocator.add_agent(&agent("a1"), &AgentProfile::default(), &whole, &[used]);
+    let group = DemandGroup::new(5, Resources::cpus_mem(500, 0).quantities()).starting_together(5);
+    let gang = DemandGroup { max_runtime: Some(Duration::from_secs(3)), ..group };
+    allocator.set_demand(&framework("gang"), &role("gang"), Some(&[gang]));
+    let mut offers = Vec::new();
+    allocator.allocate(Time::ZERO, &mut offers);
+    assert_eq!(offers, [], "the gang keeps the first agent");
+    let away = Unavailability { start: Time::from_secs(10), duration: None };
+    allocator.set_unavailability(&agent("a0"), Some(away));
+    allocator.allocate(Time::ZERO, &mut offers);
+    assert_eq!(offers, [], "and may: it could end before that is away");
+    let due = allocator.next_deadline().expect("that can not last");
+    assert_eq!(due, Time::from_secs(7) + Duration::from_nanos(1));
+    allocator.allocate(due, &mut offers);
+    let offered: Vec<_> = offers.iter().map(|offer| (&offer.framework, offer.agent.as_str())).collect();
+    assert_eq!(offered, [(&framework("other"), "a0")]);
 }
