@@ -330,7 +330,7 @@ impl DrfAllocator {
     ) -> Option<Resources> {
         match lane {
             Lane::Needy => self.guaranteed(leaf, member, &visible),
-            Lane::All => Some(self.permitted(leaf, visible, &Quantities::new(), || self.surplus())),
+            Lane::All => Some(self.permitted(leaf, visible, &Quantities::new(), || self.surplus(leaf))),
         }
     }
 
@@ -350,7 +350,7 @@ impl DrfAllocator {
         if let Some(room) = &room {
             more = cut_to_limits(&more, &room.minus(&part.quantities()));
         }
-        part.add(&cut_to(&more, &self.surplus()));
+        part.add(&cut_to(&more, &self.surplus(leaf)));
         part.add(&visible.filter(|resource| {
             let is_scalar = matches!(resource.value(), Value::Scalar(_));
             resource.reserved_to() == Some(&member.role) || resource.is_revocable() || !is_scalar
@@ -403,9 +403,15 @@ impl DrfAllocator {
         self.quotas_bind.load(Ordering::Relaxed)
     }
 
-    /// What is free in the cluster beyond what must be kept back for guarantees that are not met.
-    pub(super) fn surplus(&self) -> Quantities {
-        self.chargeable.minus_clamped(&self.tree.unexempt()).minus_clamped(self.tree.kept_back())
+    /// What is free in the cluster for a framework beyond what must be kept back for guarantees that are not met, and what is
+    /// earmarked for others.
+    pub(super) fn surplus(&self, leaf: Leaf) -> Quantities {
+        let unallocated = self.chargeable.minus_clamped(&self.tree.unexempt());
+        let surplus = unallocated.minus_clamped(self.tree.kept_back());
+        if self.earmarks.is_empty() {
+            return surplus;
+        }
+        surplus.minus_clamped(&self.earmarked_beside(leaf))
     }
 
     /// Whether it is enough to be worth an offer.

@@ -181,7 +181,7 @@ impl DrfAllocator {
         if self.tree.kept_back().is_empty() || self.tree.lacking(membership.leaf).contains(&charged) {
             return None;
         }
-        let lacking = charged.minus_clamped(&self.surplus());
+        let lacking = charged.minus_clamped(&self.surplus(membership.leaf));
         (!lacking.is_empty()).then_some(Obstacle::KeptBack { lacking })
     }
 

@@ -124,7 +124,7 @@ impl DrfAllocator {
     fn claimable(&self, slot: AgentSlot, agent: &Agent, leaf: Leaf, member: &Member) -> Resources {
         let visible = self.without_earmarked(slot, leaf, visible(agent.available(), member, None));
         self.permitted(leaf, visible, &Quantities::new(), || {
-            let mut most = self.surplus();
+            let mut most = self.surplus(leaf);
             most.add(&self.tree.lacking(leaf));
             most
         })

@@ -90,8 +90,16 @@ impl Earmarks {
         self.iter().map(|(_, earmark)| earmark.until).min()
     }
 
+    pub(in crate::allocator) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    pub(in crate::allocator) fn by_agent(&self) -> impl Iterator<Item = (AgentSlot, &[Earmark])> {
+        self.0.iter().map(|(agent, here)| (*agent, here.as_slice()))
+    }
+
     pub(in crate::allocator) fn iter(&self) -> impl Iterator<Item = (AgentSlot, &Earmark)> {
-        self.0.iter().flat_map(|(agent, here)| here.iter().map(|earmark| (*agent, earmark)))
+        self.by_agent().flat_map(|(agent, here)| here.iter().map(move |earmark| (agent, earmark)))
     }
 
     fn retain_at(&mut self, agent: AgentSlot, keep: impl FnMut(&mut Earmark) -> bool) {

@@ -41,7 +41,7 @@ use super::agents::{AgentSlot, is_charged};
 use super::quota::cut_to;
 use super::tree::Leaf;
 use crate::protocol::{AgentId, FrameworkId, TaskId};
-use crate::resources::{Resources, Role};
+use crate::resources::{Quantities, Resources, Role};
 use crate::time::Time;
 
 /// A task that can be made to end.
@@ -185,6 +185,20 @@ impl DrfAllocator {
         let charged = visible.filter(is_charged);
         let left = self.earmarks.open_to(slot, leaf, &charged.quantities());
         Cow::Owned(visible.filter(|resource| !is_charged(resource)) + &cut_to(&charged, &left))
+    }
+
+    /// What is free already of that which is earmarked for others, except where it is kept back for their guarantees anyway.
+    pub(super) fn earmarked_beside(&self, leaf: Leaf) -> Quantities {
+        let mut beside = Quantities::new();
+        for (slot, earmarks) in self.earmarks.by_agent() {
+            let Some(agent) = self.agents.get(slot) else { continue };
+            let mut here = Quantities::new();
+            for earmark in earmarks.iter().filter(|earmark| earmark.leaf != leaf) {
+                here.add(&earmark.amounts.minus_clamped(&self.tree.lacking(earmark.leaf)));
+            }
+            beside.add(&here.min(&agent.available().resources.filter(is_charged).quantities()));
+        }
+        beside
     }
 
     /// Frameworks, in their roles, that want offers and have stated what for.

@@ -196,30 +196,39 @@ impl<'a> Sheet<'a> {
                 self.undo_end(chosen.remove(place).0);
             }
         }
-        for (index, _) in &chosen {
+        let mut victims: Vec<usize> = chosen.into_iter().map(|(index, _)| index).collect();
+        let suffices = suffices && self.can_be_offered(slot, agent, &victims, need);
+        for index in &victims {
             self.undo_end(*index);
         }
-        let mut victims: Vec<usize> = chosen.into_iter().map(|(index, _)| index).collect();
         victims.sort_by_key(|index| self.turn(*index, need.leaf));
-        (suffices && self.can_be_offered(slot, agent, &victims, need)).then_some(victims)
+        suffices.then_some(victims)
     }
 
-    /// Whether neither a refusal nor what is kept back for guarantees would keep the room from being offered.
+    /// Whether neither a refusal nor what is kept back for guarantees would keep the room from being offered, once the victims have
+    /// ended.
     fn can_be_offered(&self, slot: AgentSlot, agent: &Agent, victims: &[usize], need: &Need<'_>) -> bool {
         let freed = victims.iter().map(|index| &self.running[*index].resources);
         let room: Resources = freed.fold(agent.available().resources.clone(), |room, freed| room + freed);
         if self.allocator.filters.hides(slot, need.leaf, &room) {
             return false;
         }
-        let kept_back = self.allocator.tree.kept_back();
-        if need.claim == Claim::Guarantee || kept_back.is_empty() {
+        let kept_back = self.ledger.kept_back();
+        if kept_back.is_empty() {
             return true;
         }
+        let beside_guarantee = match need.claim {
+            Claim::Guarantee => {
+                let group = self.allocator.tree.group_of(need.leaf);
+                need.amounts.scalars.minus_clamped(&self.ledger.lacking(group))
+            }
+            Claim::FairShare => need.amounts.scalars.clone(),
+        };
         let mut unallocated = self.unallocated.clone();
         for entry in victims.iter().filter_map(|index| self.entry(*index)) {
             unallocated.add(&entry.amounts.charged());
         }
-        unallocated.minus_clamped(kept_back).contains(&need.amounts.scalars)
+        unallocated.minus_clamped(kept_back).contains(&beside_guarantee)
     }
 
     /// How much the framework can use of some resources. A guarantee is met only by what quotas are charged for.
@@ -232,16 +241,11 @@ impl<'a> Sheet<'a> {
         resources.filter(is_usable).quantities()
     }
 
-    fn may_end(&self, index: usize, need: &Need<'_>) -> bool {
+    fn may_end(&mut self, index: usize, need: &Need<'_>) -> bool {
+        let Some(entry) = self.entries.get(index).and_then(Option::as_ref) else { return false };
         let group = |leaf| self.allocator.tree.group_of(leaf);
-        self.entry(index).is_some_and(|entry| {
-            self.ledger.may_pass(
-                need.claim,
-                &need.before,
-                (group(need.leaf), &need.amounts),
-                (group(entry.leaf), &entry.amounts),
-            )
-        })
+        let (to, from) = (group(need.leaf), group(entry.leaf));
+        self.ledger.may_pass(need.claim, &need.before, (to, &need.amounts), (from, &entry.amounts))
     }
 
     fn turn(&self, index: usize, beside: Leaf) -> Turn<'a> {

@@ -3,7 +3,6 @@
 use std::collections::BTreeSet;
 
 use proptest::prelude::*;
-use proptest::test_runner::RngSeed;
 
 use super::{agent, framework, role};
 use crate::allocator::{
@@ -192,10 +191,8 @@ fn agents() -> impl Strategy<Value = Vec<Resources>> {
 }
 
 proptest! {
-    // From a fixed seed: about one cluster in ten thousand, where guarantees and fair shares meet, does not settle yet.
     #![proptest_config(ProptestConfig {
         failure_persistence: None,
-        rng_seed: RngSeed::Fixed(1),
         ..ProptestConfig::with_cases(500)
     })]
 
@@ -218,6 +215,54 @@ proptest! {
         for user in &users {
             world.add_user(user);
             world.settle()?;
+        }
+    }
+}
+
+/// Rare ways in which tasks were taken again and again, or in vain.
+#[test]
+fn it_settles_where_it_once_did_not() {
+    let user = |role, guarantee, shape, waiting| User { role, milli_weight: 1000, guarantee, shape, waiting };
+    let small = Resources::cpus_mem(500, 50);
+    for (agents, users) in [
+        // What is kept back for x lies on one agent; there b took what its tasks on the other gave back for c.
+        (
+            vec![Resources::cpus_mem(7000, 600), Resources::cpus_mem(5000, 300)],
+            vec![
+                user("a/x", "cpus:2", small.clone(), 0),
+                user("b", "", Resources::cpus_mem(1000, 50), 8),
+                user("c", "", Resources::cpus_mem(2000, 50), 2),
+            ],
+        ),
+        // What y gives back is kept back for the guarantee of a, above both, so that x was not offered it.
+        (
+            vec![Resources::cpus_mem(6000, 600)],
+            vec![
+                user("b", "", small.clone(), 2),
+                user("a/y", "", small.clone(), 8),
+                user("a", "cpus:4;mem:400", small.clone(), 0),
+                user("a/x", "cpus:2", Resources::cpus_mem(500, 150), 1),
+            ],
+        ),
+        // What x got counted for what is kept back for itself only, what y lost for the guarantee of a, so that a lacked more.
+        (
+            vec![
+                Resources::cpus_mem(2000, 600),
+                Resources::cpus_mem(3000, 500),
+                Resources::cpus_mem(3000, 500),
+            ],
+            vec![
+                user("a/y", "", Resources::cpus_mem(500, 150), 4),
+                user("b", "", Resources::cpus_mem(1500, 50), 3),
+                user("a", "cpus:4;mem:400", Resources::cpus_mem(500, 100), 0),
+                user("a/x", "cpus:2", small.clone(), 4),
+            ],
+        ),
+    ] {
+        let mut world = World::new(PreemptionPolicy::FairShare, &agents);
+        for user in &users {
+            world.add_user(user);
+            world.settle().unwrap();
         }
     }
 }

@@ -45,17 +45,36 @@ impl Account {
     fn unmet(&self) -> Quantities {
         self.guarantee.minus_clamped(&self.charged)
     }
+
+    /// What is not met, and not kept back for roles below.
+    fn lacking(&self) -> Quantities {
+        self.unmet().minus_clamped(&self.below)
+    }
+
+    /// What has to be kept back for the node and those below it.
+    fn required(&self) -> Quantities {
+        self.unmet().max(&self.below)
+    }
 }
 
-/// The shares of some nodes, and what is not met of their guarantees.
+/// How some nodes stand.
 #[derive(Debug)]
-pub(in crate::allocator) struct Standing(FxHashMap<Place, (u64, Quantities)>);
+pub(in crate::allocator) struct Standing(FxHashMap<Place, Rights>);
+
+/// How a node stands with what it is entitled to.
+#[derive(Debug)]
+struct Rights {
+    share: u64,
+    unmet: Quantities,
+    lacking: Quantities,
+}
 
 /// See the module's documentation. Its nodes are roles, and the groups of their own frameworks.
 #[derive(Debug)]
 pub(in crate::allocator) struct Ledger {
     total: Quantities,
     accounts: FxHashMap<Place, Account>,
+    kept_back: Quantities,
 }
 
 impl RoleTree {
@@ -92,7 +111,7 @@ impl RoleTree {
             };
             accounts.insert(place, account);
         }
-        Ledger { total, accounts }
+        Ledger { total, accounts, kept_back: self.kept_back().clone() }
     }
 
     /// Where the frameworks of a leaf's role are.
@@ -157,7 +176,8 @@ impl Ledger {
     pub(in crate::allocator) fn standing(&self, group: Place) -> Standing {
         let standing = |place: Place| {
             let account = self.accounts.get(&place)?;
-            Some((place, (account.share(&self.total), account.unmet())))
+            let (share, unmet, lacking) = (account.share(&self.total), account.unmet(), account.lacking());
+            Some((place, Rights { share, unmet, lacking }))
         };
         Standing(self.path(group).into_iter().filter_map(standing).collect())
     }
@@ -166,64 +186,78 @@ impl Ledger {
     /// the same right or a higher one, the one gets no more than what it is entitled to, and the roles above both, which lose the
     /// difference, keep what they are entitled to or had before.
     pub(in crate::allocator) fn may_pass(
-        &self,
+        &mut self,
         claim: Claim,
         before: &Standing,
         (to, given): (Place, &Amounts),
         (from, taken): (Place, &Amounts),
     ) -> bool {
-        let (above_to, above_from) = (self.path(to), self.path(from));
-        let apart = |path: &[Place], other: &[Place]| -> Vec<&Account> {
-            let apart = path.iter().filter(|place| !other.contains(place));
-            apart.filter_map(|place| self.accounts.get(place)).collect()
-        };
-        let (givers, takers) = (apart(&above_from, &above_to), apart(&above_to, &above_from));
-        let is_spared = |place: &Place| {
-            let (Some(above), Some((share_before, unmet_before))) =
-                (self.accounts.get(place), before.0.get(place))
-            else {
-                return true;
-            };
-            let after = |amounts: &Quantities, taken: &Quantities, given: &Quantities| {
-                let mut after = amounts.minus_clamped(taken);
-                after.add(given);
-                after
-            };
-            let charged = after(&above.charged, &taken.charged(), &given.charged());
-            let held = after(&above.held, &taken.scalars, &given.scalars).dominant_share(&self.total);
-            let keeps_share = held.weighted_key(UNWEIGHTED) >= above.fair.min(*share_before);
-            unmet_before.contains(&above.guarantee.minus_clamped(&charged))
-                && (claim == Claim::Guarantee || keeps_share)
-        };
-        let keeps_guarantee = |giver: &&Account| {
-            let left = giver.charged.minus_clamped(&taken.charged());
-            giver.guarantee.minus_clamped(&left) == giver.unmet()
-        };
-        let keeps_fair_share = |giver: &&Account| {
-            let left = giver.held.minus_clamped(&taken.scalars).dominant_share(&self.total);
-            giver.share(&self.total) > giver.fair && left.weighted_key(UNWEIGHTED) >= giver.fair
-        };
-        let stays_within = |taker: &&Account| {
-            let mut held = taker.held.clone();
-            held.add(&given.scalars);
-            held.dominant_share(&self.total).weighted_key(UNWEIGHTED) <= taker.fair
-        };
-        // What a role below has counts for the guarantee of a role already; and of that, the roles below are guaranteed parts, which
-        // are not told apart here from what is left to its own frameworks.
-        let role_above = |group: Place, path: &[Place]| {
-            self.accounts
-                .get(&group)
-                .filter(|account| path.contains(&account.parent))
-                .map(|account| account.parent)
-        };
-        let is_within = claim == Claim::Guarantee && role_above(to, &above_from).is_some();
-        let is_guaranteed = |place| self.accounts.get(&place).is_some_and(|role| !role.guarantee.is_empty());
-        let is_above = role_above(from, &above_to).is_some_and(is_guaranteed);
-        !(givers.is_empty() || is_within || is_above)
-            && givers.iter().all(keeps_guarantee)
-            && above_from.iter().filter(|place| above_to.contains(place)).all(is_spared)
+        if !self.may_part(claim, to, from) {
+            return false;
+        }
+        let unmet = self.unmet_apart(from, to);
+        let exceeds = |account: &&Account| account.share(&self.total) > account.fair;
+        if claim == Claim::FairShare && !self.apart(from, to).all(|giver| exceeds(&giver)) {
+            return false;
+        }
+        self.take(from, taken);
+        self.give(to, given);
+        let keeps_fair = |account: &Account| account.share(&self.total) >= account.fair;
+        let passes = self.unmet_apart(from, to) == unmet
+            && self.shared(to, from).all(|place| self.is_spared(place, claim, before))
             && (claim == Claim::Guarantee
-                || givers.iter().all(keeps_fair_share) && takers.iter().all(stays_within))
+                || self.apart(from, to).all(keeps_fair)
+                    && self.apart(to, from).all(|taker| taker.share(&self.total) <= taker.fair));
+        self.take(to, given);
+        self.give(from, taken);
+        passes
+    }
+
+    /// Whether one group can have more at another's cost at all.
+    ///
+    /// What a role below has counts for the guarantee of a role already; and of that, the roles below are guaranteed parts, which are
+    /// not told apart from what is left to the role's own frameworks.
+    fn may_part(&self, claim: Claim, to: Place, from: Place) -> bool {
+        let role_above = |group: Place, other: Place| {
+            let role = self.accounts.get(&group)?.parent;
+            self.path(other).contains(&role).then_some(role)
+        };
+        let is_guaranteed = |place| self.accounts.get(&place).is_some_and(|role| !role.guarantee.is_empty());
+        let is_within = claim == Claim::Guarantee && role_above(to, from).is_some();
+        let is_above = role_above(from, to).is_some_and(is_guaranteed);
+        to != from && !is_within && !is_above
+    }
+
+    /// Whether a role above both keeps what it is entitled to, or had before.
+    fn is_spared(&self, place: Place, claim: Claim, before: &Standing) -> bool {
+        let (Some(role), Some(before)) = (self.accounts.get(&place), before.0.get(&place)) else {
+            return true;
+        };
+        before.unmet.contains(&role.unmet())
+            && before.lacking.contains(&role.lacking())
+            && (claim == Claim::Guarantee || role.share(&self.total) >= role.fair.min(before.share))
+    }
+
+    /// The nodes above both.
+    fn shared(&self, one: Place, other: Place) -> impl Iterator<Item = Place> {
+        let above = self.path(other);
+        self.path(one).into_iter().filter(move |place| above.contains(place))
+    }
+
+    /// What is above one group and not above the other.
+    fn apart(&self, one: Place, other: Place) -> impl Iterator<Item = &Account> {
+        let above = self.path(other);
+        let apart = self.path(one).into_iter().filter(move |place| !above.contains(place));
+        apart.filter_map(|place| self.accounts.get(&place))
+    }
+
+    fn unmet_apart(&self, one: Place, other: Place) -> Vec<Quantities> {
+        self.apart(one, other).map(Account::unmet).collect()
+    }
+
+    /// What must be kept back for all guarantees that are not met.
+    pub(in crate::allocator) fn kept_back(&self) -> &Quantities {
+        &self.kept_back
     }
 
     /// How far a group is above its fair share where it parts from another, in a unit of its own.
@@ -239,27 +273,40 @@ impl Ledger {
 
     /// A group has more.
     pub(in crate::allocator) fn give(&mut self, group: Place, amounts: &Amounts) {
-        for place in self.path(group) {
-            if let Some(account) = self.accounts.get_mut(&place) {
-                account.held.add(&amounts.scalars);
-                account.charged.add(&amounts.charged());
-            }
-        }
+        let charged = amounts.charged();
+        self.change(group, |account| {
+            account.held.add(&amounts.scalars);
+            account.charged.add(&charged);
+        });
     }
 
     /// A group has less.
     pub(in crate::allocator) fn take(&mut self, group: Place, amounts: &Amounts) {
+        let charged = amounts.charged();
+        self.change(group, |account| {
+            account.held.subtract_clamped(&amounts.scalars);
+            account.charged.subtract_clamped(&charged);
+        });
+    }
+
+    fn change(&mut self, group: Place, change: impl Fn(&mut Account)) {
+        // What is kept back for a node, before and after, is part of what is for those above it.
+        let (mut before, mut after) = (Quantities::new(), Quantities::new());
         for place in self.path(group) {
-            if let Some(account) = self.accounts.get_mut(&place) {
-                account.held.subtract_clamped(&amounts.scalars);
-                account.charged.subtract_clamped(&amounts.charged());
-            }
+            let Some(account) = self.accounts.get_mut(&place) else { continue };
+            let required = account.required();
+            account.below.add(&after);
+            account.below.subtract_clamped(&before);
+            change(account);
+            (before, after) = (required, account.required());
         }
+        self.kept_back.add(&after);
+        self.kept_back.subtract_clamped(&before);
     }
 
     /// What a group's role lacks of its own guarantee.
-    fn lacking(&self, group: Place) -> Quantities {
-        self.role_of(group).map(|role| role.unmet().minus_clamped(&role.below)).unwrap_or_default()
+    pub(in crate::allocator) fn lacking(&self, group: Place) -> Quantities {
+        self.role_of(group).map(Account::lacking).unwrap_or_default()
     }
 
     fn role_of(&self, group: Place) -> Option<&Account> {
