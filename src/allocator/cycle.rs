@@ -414,6 +414,13 @@ impl DrfAllocator {
         surplus.minus_clamped(&self.earmarked_beside(leaf))
     }
 
+    /// What a framework can have at most, in one stage or the other: beyond all guarantees, and towards its own.
+    pub(super) fn within_reach(&self, leaf: Leaf) -> Quantities {
+        let mut most = self.surplus(leaf);
+        most.add(&self.tree.lacking(leaf));
+        most
+    }
+
     /// Whether it is enough to be worth an offer.
     pub(super) fn is_enough(&self, member: &Member, amounts: &Quantities) -> bool {
         let least = member.min_allocatable.as_ref().unwrap_or(&self.options.min_allocatable);

@@ -123,11 +123,7 @@ impl DrfAllocator {
     /// own role lacks of its guarantee.
     fn claimable(&self, slot: AgentSlot, agent: &Agent, leaf: Leaf, member: &Member) -> Resources {
         let visible = self.without_earmarked(slot, leaf, visible(agent.available(), member, None));
-        self.permitted(leaf, visible, &Quantities::new(), || {
-            let mut most = self.surplus(leaf);
-            most.add(&self.tree.lacking(leaf));
-            most
-        })
+        self.permitted(leaf, visible, &Quantities::new(), || self.within_reach(leaf))
     }
 
     /// Allocates part of an optimistic offer, if all of it can still be had.

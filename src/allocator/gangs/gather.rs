@@ -137,6 +137,9 @@ impl DrfAllocator {
     /// Gives a leaf something that is not offered yet.
     pub(in crate::allocator) fn keep(&mut self, leaf: Leaf, slot: AgentSlot, resources: &Resources) {
         let Some(change) = self.agents.change(slot, |agent| agent.take(leaf, resources)) else { return };
+        if !self.earmarks.none_at(slot) {
+            self.earmarks.offered(slot, leaf, &resources.quantities());
+        }
         let framework = self.tree.member(leaf).map(|member| member.slot);
         if let Some(framework) = framework.and_then(|slot| self.frameworks.get_mut(slot))
             && let Some(membership) = framework.membership_at(leaf)
@@ -150,6 +153,9 @@ impl DrfAllocator {
     fn hand_over(&mut self, leaf: Leaf, place: usize, group: DemandGroup, parts: Vec<(AgentSlot, Part)>) {
         let tasks = parts.iter().map(|(_, part)| part.tasks).sum();
         self.tree.change_demand(leaf, |demand| demand.promise_gang(place, tasks));
+        for agent in self.earmarks.gathered(leaf, &group.shape) {
+            self.agent_freed(agent);
+        }
         let Some(member) = self.tree.member(leaf) else { return };
         let (role, slot) = (member.role.clone(), member.slot);
         let Some(framework) = self.frameworks.get(slot) else { return };

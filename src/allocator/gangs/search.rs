@@ -91,7 +91,7 @@ impl DrfAllocator {
             let room = match scope {
                 Scope::Free => {
                     let visible = self.without_earmarked(slot, leaf, visible);
-                    self.permitted(leaf, visible, &taken, || self.surplus(leaf))
+                    self.permitted(leaf, visible, &taken, || self.within_reach(leaf))
                 }
                 Scope::Whole => self.within_limits(leaf, visible, &taken).into_owned(),
             };

@@ -77,11 +77,19 @@ impl Earmarks {
         now: Time,
         wants: impl Fn(Leaf) -> bool,
     ) -> Vec<AgentSlot> {
-        let is_stale = |earmark: &Earmark| earmark.until <= now || !wants(earmark.leaf);
-        let stale = self.0.iter().filter(|(_, here)| here.iter().any(is_stale));
-        let agents: Vec<AgentSlot> = stale.map(|(agent, _)| *agent).collect();
+        self.drop_if(|earmark| earmark.until <= now || !wants(earmark.leaf))
+    }
+
+    /// A leaf has all of a gang with tasks of this shape, wherever it found it. Returns the agents with what was for it.
+    pub(in crate::allocator) fn gathered(&mut self, leaf: Leaf, shape: &Quantities) -> Vec<AgentSlot> {
+        self.drop_if(|earmark| earmark.leaf == leaf && earmark.amounts == *shape)
+    }
+
+    fn drop_if(&mut self, is_over: impl Fn(&Earmark) -> bool) -> Vec<AgentSlot> {
+        let over = self.0.iter().filter(|(_, here)| here.iter().any(&is_over));
+        let agents: Vec<AgentSlot> = over.map(|(agent, _)| *agent).collect();
         for agent in &agents {
-            self.retain_at(*agent, |earmark| !is_stale(earmark));
+            self.retain_at(*agent, |earmark| !is_over(earmark));
         }
         agents
     }

@@ -2,19 +2,22 @@
 //!
 //! A role is *entitled* to its guarantee and, under [`PreemptionPolicy::FairShare`], to its fair share: at each level of the role
 //! tree its weight's part of what is due to its parent, among the siblings that have or want something. A role whose frameworks
-//! have [stated](crate::allocator::Allocator::set_demand) what they wait for (other than gangs) and that has had less for longer than
+//! have [stated](crate::allocator::Allocator::set_demand) what they wait for and that has had less for longer than
 //! [`PreemptionOptions::after`] is made room for, one stated task at a time: on the agent where the fewest tasks have to end for
 //! it, and of those the tasks of the role that is furthest above its fair share, the revocable before others, those of lower
-//! priority, the youngest. The room is earmarked: nobody else is offered it until its framework has been.
+//! priority, the youngest. For a gang, room is made for all that lack to it, of at most 64 tasks, or for none. The room is earmarked:
+//! nobody else is offered it, nor as much elsewhere where guarantees keep that back, until its framework has been.
 //!
 //! # Why it ends
 //!
 //! A task is taken only if its role keeps what it is entitled to by the same right or a higher one (a guarantee outranks fair
-//! shares), and room is made only for a task that its role is entitled to. So within guarantees nobody ever loses a task, and each
-//! preemption for a guarantee adds one; while guarantees stay as they are, nobody loses a task within its fair share, and each
-//! preemption for a fair share adds one. As long as nothing changes from outside, the number of preemptions is bounded by the
-//! number of tasks that fit within guarantees and fair shares, and none is ever taken back by another. Where a role and one above
-//! it part only further down, the levels that both share neither gain nor lose.
+//! shares), as things stand when that is decided, and room is made only for a task that its role is entitled to. So within
+//! guarantees nobody ever loses a task, and each preemption for a guarantee adds one; while guarantees stay as they are, nobody
+//! loses a task within its fair share, and each preemption for a fair share adds one. As long as nothing changes from outside, the
+//! number of preemptions is bounded by the number of tasks that fit within guarantees and fair shares, and none is ever taken back
+//! by another. Where a role and one above it part only further down, the levels that both share neither gain nor lose.
+//!
+//! What a gang gathers in its turn is not its role's before it is complete, as it may have to give it back.
 //!
 //! | file | idea |
 //! | --- | --- |
@@ -37,9 +40,9 @@ use std::time::Duration;
 
 use self::sheet::Sheet;
 use super::DrfAllocator;
-use super::agents::{AgentSlot, is_charged};
+use super::agents::{AgentSlot, Amounts, is_charged};
 use super::quota::cut_to;
-use super::tree::Leaf;
+use super::tree::{Leaf, Ledger};
 use crate::protocol::{AgentId, FrameworkId, TaskId};
 use crate::resources::{Quantities, Resources, Role};
 use crate::time::Time;
@@ -108,7 +111,7 @@ impl DrfAllocator {
         for agent in self.earmarks.drop_stale(now, |leaf| self.tree.wants(leaf)) {
             self.agent_freed(agent);
         }
-        let ledger = self.tree.ledger(self.share_total().into_owned());
+        let ledger = self.entitlements();
         let deprived = self
             .waiting_leaves()
             .filter(|(_, leaf)| ledger.is_deprived(self.tree.group_of(*leaf), self.counts_fair()));
@@ -143,6 +146,10 @@ impl DrfAllocator {
             else {
                 continue;
             };
+            self.earmarks.add(room.agent, leaf, room.amounts.clone(), deadline + self.patience());
+            if room.victims.is_empty() {
+                continue;
+            }
             let victim = |index: &usize| (running[*index].framework.clone(), running[*index].task.clone());
             preemptions.push(Preemption {
                 framework: framework.id.clone(),
@@ -151,7 +158,6 @@ impl DrfAllocator {
                 deadline,
                 victims: room.victims.iter().map(victim).collect(),
             });
-            self.earmarks.add(room.agent, leaf, room.amounts, deadline + self.patience());
         }
         preemptions
     }
@@ -166,7 +172,7 @@ impl DrfAllocator {
 
     /// When tasks of others are to make room for a role that has too little, if ever; `None` when it has what it is entitled to.
     pub(super) fn preemption_of(&self, role: &Role, leaf: Leaf) -> Option<Option<Time>> {
-        let ledger = self.tree.ledger(self.share_total().into_owned());
+        let ledger = self.entitlements();
         let is_deprived = ledger.is_deprived(self.tree.group_of(leaf), self.counts_fair());
         let due = self.deprived.since(role).map(|since| since + self.patience());
         is_deprived.then_some(due)
@@ -187,18 +193,28 @@ impl DrfAllocator {
         Cow::Owned(visible.filter(|resource| !is_charged(resource)) + &cut_to(&charged, &left))
     }
 
-    /// What is free already of that which is earmarked for others, except where it is kept back for their guarantees anyway.
+    /// What is free, but not open to a leaf as it is earmarked for others, except where it is kept back for their guarantees anyway.
     pub(super) fn earmarked_beside(&self, leaf: Leaf) -> Quantities {
         let mut beside = Quantities::new();
         for (slot, earmarks) in self.earmarks.by_agent() {
             let Some(agent) = self.agents.get(slot) else { continue };
-            let mut here = Quantities::new();
-            for earmark in earmarks.iter().filter(|earmark| earmark.leaf != leaf) {
-                here.add(&earmark.amounts.minus_clamped(&self.tree.lacking(earmark.leaf)));
+            let free = agent.available().resources.filter(is_charged).quantities();
+            let mut here = free.minus_clamped(&self.earmarks.open_to(slot, leaf, &free));
+            for other in earmarks.iter().filter(|earmark| earmark.leaf != leaf) {
+                here.subtract_clamped(&self.tree.lacking(other.leaf).min(&other.amounts));
             }
-            beside.add(&here.min(&agent.available().resources.filter(is_charged).quantities()));
+            beside.add(&here);
         }
         beside
+    }
+
+    /// What roles have and what they are entitled to. What a gang gathers is not its role's before it is complete.
+    pub(super) fn entitlements(&self) -> Ledger {
+        let mut ledger = self.tree.ledger(self.share_total().into_owned());
+        for (leaf, _, kept) in self.gangs.kept() {
+            ledger.take(self.tree.group_of(leaf), &Amounts::of(kept));
+        }
+        ledger
     }
 
     /// Frameworks, in their roles, that want offers and have stated what for.

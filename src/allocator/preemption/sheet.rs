@@ -23,7 +23,7 @@ pub(super) struct Room {
 }
 
 /// A task that runs, with what is asked of it again and again.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Entry {
     leaf: Leaf,
     amounts: Amounts,
@@ -32,7 +32,7 @@ struct Entry {
 }
 
 /// See the module's documentation.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Sheet<'a> {
     allocator: &'a DrfAllocator,
     now: Time,
@@ -64,7 +64,7 @@ type Turn<'a> = (Reverse<i64>, bool, i32, Reverse<Time>, &'a TaskId);
 
 impl<'a> Sheet<'a> {
     pub(super) fn new(allocator: &'a DrfAllocator, now: Time, running: &'a [RunningTask]) -> Self {
-        let ledger = allocator.tree.ledger(allocator.share_total().into_owned());
+        let ledger = allocator.entitlements();
         let unallocated = allocator.chargeable.minus_clamped(&allocator.tree.unexempt());
         let mut sheet = Sheet {
             allocator,
@@ -108,14 +108,62 @@ impl<'a> Sheet<'a> {
                 if room.victims.is_empty() {
                     return rooms;
                 }
-                self.promise(room.agent, leaf, &room.amounts);
-                for victim in &room.victims {
-                    self.end(*victim);
-                }
+                self.take(leaf, &room);
                 rooms.push(room);
             }
         }
+        for (_, group, size) in member.demand.iter().flat_map(Demand::gangs) {
+            let is_awaited = allocator
+                .earmarks
+                .iter()
+                .any(|(_, earmark)| earmark.leaf == leaf && earmark.amounts == group.shape);
+            let fits = usize::try_from(size).is_ok_and(|size| size <= most - rooms.len());
+            if !is_awaited && fits {
+                rooms.extend(self.room_for_gang(leaf, member, group, size));
+            }
+        }
         rooms
+    }
+
+    /// Room for so many tasks that start together, some of it perhaps free already; none when there can't be room for all of them, or
+    /// is already.
+    fn room_for_gang(
+        &mut self,
+        leaf: Leaf,
+        member: &'a Member,
+        group: &'a DemandGroup,
+        size: u32,
+    ) -> Vec<Room> {
+        let before = self.clone();
+        let (allocator, mut lacking) = (self.allocator, size);
+        if let Some(holder) = allocator.gangs.holder_at(leaf).filter(|holder| holder.group.is_alike(group)) {
+            lacking = holder.lacking();
+            for (_, _, kept) in allocator.gangs.kept() {
+                self.ledger.give(allocator.tree.group_of(leaf), &Amounts::of(kept));
+            }
+        }
+        let mut rooms = Vec::new();
+        for _ in 0..lacking {
+            let Some(room) = self.room_for(leaf, member, group) else {
+                *self = before;
+                return Vec::new();
+            };
+            self.take(leaf, &room);
+            rooms.push(room);
+        }
+        if rooms.iter().all(|room| room.victims.is_empty()) {
+            *self = before;
+            rooms.clear();
+        }
+        rooms
+    }
+
+    /// The room will be the leaf's.
+    fn take(&mut self, leaf: Leaf, room: &Room) {
+        self.promise(room.agent, leaf, &room.amounts);
+        for victim in &room.victims {
+            self.end(*victim);
+        }
     }
 
     fn room_for(&mut self, leaf: Leaf, member: &'a Member, asked: &'a DemandGroup) -> Option<Room> {

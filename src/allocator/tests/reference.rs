@@ -313,9 +313,14 @@ impl Reference {
     }
 
     fn claimable(&self, framework: &FrameworkId, role: &Role, agent: &AgentId) -> Resources {
+        self.permitted(role, &self.visible(framework, role, agent), &self.within_reach(role))
+    }
+
+    /// What is beyond all guarantees, and what a role lacks of its own.
+    fn within_reach(&self, role: &Role) -> Quantities {
         let mut most = self.surplus();
         most.add(&self.unmet(role).minus_clamped(&self.required_below(Some(role))));
-        self.permitted(role, &self.visible(framework, role, agent), &most)
+        most
     }
 
     fn visible(&self, framework: &FrameworkId, role: &Role, agent: &AgentId) -> Resources {
@@ -476,7 +481,7 @@ impl Reference {
             for agent in agents {
                 let (profile, time_left) = self.site(now, agent);
                 let visible = self.visible(&who.0, &who.1, agent);
-                let room = self.permitted_beside(&who.1, &visible, &self.surplus(), &taken);
+                let room = self.permitted_beside(&who.1, &visible, &self.within_reach(&who.1), &taken);
                 let Some(part) = fit(&room, &who.1, &group.shape, missing) else { continue };
                 let kept = self.allocation(&who, agent, part.resources);
                 if group.can_use(&profile, time_left) && !self.is_refused(&kept) {

@@ -23,7 +23,7 @@ pub(in crate::allocator) enum Claim {
 }
 
 /// What concerns one node.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Account {
     parent: Place,
     held: Quantities,
@@ -70,7 +70,7 @@ struct Rights {
 }
 
 /// See the module's documentation. Its nodes are roles, and the groups of their own frameworks.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(in crate::allocator) struct Ledger {
     total: Quantities,
     accounts: FxHashMap<Place, Account>,
