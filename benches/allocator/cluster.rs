@@ -2,8 +2,11 @@
 
 use std::time::Duration;
 
-use apportion::allocator::{AgentProfile, Allocation, Allocator, DrfAllocator, FrameworkProfile, Quota};
-use apportion::protocol::{AgentId, FrameworkId};
+use apportion::allocator::{
+    AgentProfile, Allocation, Allocator, DemandGroup, DrfAllocator, DrfOptions, FrameworkProfile, Preemption,
+    PreemptionOptions, PreemptionPolicy, Quota, RunningTask,
+};
+use apportion::protocol::{AgentId, FrameworkId, TaskId};
 use apportion::resources::{Resources, Role};
 use apportion::time::Time;
 
@@ -33,6 +36,7 @@ pub(crate) struct Cluster {
     offers: Vec<Allocation>,
     /// How many offers the last cycle that made any made.
     offered: usize,
+    running: Vec<RunningTask>,
 }
 
 fn parsed(resources: &str) -> Resources {
@@ -57,6 +61,7 @@ impl Cluster {
             most_frameworks: 0,
             offers: Vec::new(),
             offered: 0,
+            running: Vec::new(),
         };
         for agent in 0..agents {
             // Each agent tells its resources on its own: they share no memory.
@@ -84,6 +89,56 @@ impl Cluster {
             cluster.allocator.set_quota(&role, &quota, false).expect("the cluster is large enough");
         }
         cluster
+    }
+
+    /// Agents that are full with ten equal tasks each, of frameworks in their own roles in turn; and one framework more, that waits
+    /// for a hundred twice as large ones.
+    pub(crate) fn full(agents: usize, frameworks: usize) -> Self {
+        let mut cluster = Cluster::of(0, frameworks + 1, Roles::Own);
+        let preemption =
+            PreemptionOptions { policy: PreemptionPolicy::FairShare, ..PreemptionOptions::default() };
+        cluster.allocator = DrfAllocator::new(DrfOptions { preemption, ..DrfOptions::default() });
+        cluster.frameworks.clear();
+        cluster.add_frameworks(frameworks + 1, Roles::Own);
+        let (total, task) = (parsed("cpus:20;mem:2000"), parsed("cpus:2;mem:200"));
+        for number in 0..agents {
+            let agent = cluster.agent(number);
+            let mut used = Vec::new();
+            for place in 0..10 {
+                let owner = (number * 10 + place) % frameworks;
+                let (framework, role) = (cluster.frameworks[owner].clone(), role(owner, Roles::Own));
+                cluster.running.push(RunningTask {
+                    framework: framework.clone(),
+                    task: TaskId::new(format!("{number}.{place}")).expect("a valid id"),
+                    role: role.clone(),
+                    agent: agent.clone(),
+                    resources: task.clone(),
+                    priority: 0,
+                    started: Time::ZERO,
+                    ending: false,
+                });
+                used.push(Allocation { framework, role, agent: agent.clone(), resources: task.clone() });
+            }
+            cluster.allocator.add_agent(&agent, &AgentProfile::default(), &total, &used);
+        }
+        cluster.agents = agents;
+        let shape = "cpus:4;mem:400".parse().expect("valid amounts");
+        let group = DemandGroup::new(100, shape);
+        let late = (&cluster.frameworks[frameworks], role(frameworks, Roles::Own));
+        cluster.allocator.set_demand(late.0, &late.1, Some(&[group]));
+        cluster
+    }
+
+    /// Time passes until whatever was earmarked is forgotten, and somebody is due again.
+    pub(crate) fn wait_for_preemption(&mut self) {
+        self.now = self.now + Duration::from_secs(200);
+        self.allocator.preemption_due(self.now);
+        self.now = self.now + Duration::from_secs(100);
+    }
+
+    /// Names the tasks that make room.
+    pub(crate) fn preempt(&mut self) -> Vec<Preemption> {
+        self.allocator.preempt(self.now, &self.running)
     }
 
     /// Limits the first framework's role to more than there is.

@@ -1,6 +1,7 @@
 //! The tasks that run, as a sheet to try on which of them could make room for another.
 
 use std::cmp::Reverse;
+use std::collections::BinaryHeap;
 
 use rustc_hash::FxHashMap;
 
@@ -62,6 +63,17 @@ struct Need<'a> {
 /// the youngest.
 type Turn<'a> = (Reverse<i64>, bool, i32, Reverse<Time>, &'a TaskId);
 
+/// How good an agent is for a task: on how few others have to end, which, and who joined first.
+type Rank<'a> = (usize, Vec<Turn<'a>>, u64, AgentSlot);
+
+/// The agents where a task can get room by some right, the best first, as they once were. Each is looked at again before it is used:
+/// what has been taken since can only have made it worse.
+#[derive(Debug)]
+struct Ranking<'a> {
+    claim: Claim,
+    ranks: BinaryHeap<Reverse<Rank<'a>>>,
+}
+
 impl<'a> Sheet<'a> {
     pub(super) fn new(allocator: &'a DrfAllocator, now: Time, running: &'a [RunningTask]) -> Self {
         let ledger = allocator.entitlements();
@@ -103,8 +115,9 @@ impl<'a> Sheet<'a> {
             let mine = allocator.earmarks.iter().filter(|(_, earmark)| earmark.leaf == leaf);
             let awaited = mine.filter(|(_, earmark)| earmark.amounts == group.shape).count();
             let count = usize::try_from(open).unwrap_or(usize::MAX).saturating_sub(awaited);
+            let mut ranking = None;
             for _ in 0..count.min(most - rooms.len()) {
-                let Some(room) = self.room_for(leaf, member, group) else { break };
+                let Some(room) = self.room_for(leaf, member, group, &mut ranking) else { break };
                 if room.victims.is_empty() {
                     return rooms;
                 }
@@ -142,9 +155,9 @@ impl<'a> Sheet<'a> {
                 self.ledger.give(allocator.tree.group_of(leaf), &Amounts::of(kept));
             }
         }
-        let mut rooms = Vec::new();
+        let (mut rooms, mut ranking) = (Vec::new(), None);
         for _ in 0..lacking {
-            let Some(room) = self.room_for(leaf, member, group) else {
+            let Some(room) = self.room_for(leaf, member, group, &mut ranking) else {
                 *self = before;
                 return Vec::new();
             };
@@ -166,8 +179,31 @@ impl<'a> Sheet<'a> {
         }
     }
 
-    fn room_for(&mut self, leaf: Leaf, member: &'a Member, asked: &'a DemandGroup) -> Option<Room> {
-        let allocator = self.allocator;
+    /// Room for one more such task, on the agent that is best for that.
+    fn room_for(
+        &mut self,
+        leaf: Leaf,
+        member: &'a Member,
+        asked: &'a DemandGroup,
+        ranking: &mut Option<Ranking<'a>>,
+    ) -> Option<Room> {
+        let need = self.need(leaf, member, asked)?;
+        let ranking = match ranking.take().filter(|ranking| ranking.claim == need.claim) {
+            Some(found) => ranking.insert(found),
+            None => ranking.insert(self.rank_all(&need, asked)),
+        };
+        while let Some(Reverse((.., slot))) = ranking.ranks.pop() {
+            let Some((rank, victims)) = self.rank(slot, &need) else { continue };
+            let is_best = ranking.ranks.peek().is_none_or(|Reverse(next)| rank <= *next);
+            ranking.ranks.push(Reverse(rank));
+            if is_best {
+                return Some(Room { agent: slot, amounts: need.shape.clone(), victims });
+            }
+        }
+        None
+    }
+
+    fn need(&self, leaf: Leaf, member: &'a Member, asked: &'a DemandGroup) -> Option<Need<'a>> {
         let shape = &asked.shape;
         let mut scalars = shape.clone();
         scalars.set(&Kind::Ports, Scalar::ZERO);
@@ -175,29 +211,29 @@ impl<'a> Sheet<'a> {
         let group = self.allocator.tree.group_of(leaf);
         let claim = self.ledger.claim(group, &amounts, self.allocator.counts_fair())?;
         let before = self.ledger.standing(group);
-        let need = Need { leaf, member, shape, amounts, claim, before };
-        let mut best: Option<(usize, Vec<Turn<'a>>, u64, Room)> = None;
+        Some(Need { leaf, member, shape, amounts, claim, before })
+    }
+
+    fn rank_all(&mut self, need: &Need<'a>, asked: &DemandGroup) -> Ranking<'a> {
+        let allocator = self.allocator;
         let suits = |(slot, agent): &(AgentSlot, &Agent)| {
             let site = allocator.maintenance.site(self.now, *slot, agent);
             agent.active
                 && agent.allowed
-                && member.is_open_to(agent)
+                && need.member.is_open_to(agent)
                 && asked.can_use(site.profile, site.time_left)
         };
-        let suitable: Vec<_> = allocator.agents.iter().filter(suits).collect();
-        for (slot, agent) in suitable {
-            let Some(victims) = self.victims(slot, agent, &need) else { continue };
-            let turns: Vec<_> = victims.iter().map(|index| self.turn(*index, leaf)).collect();
-            let rank = (victims.len(), turns, agent.joined);
-            if best
-                .as_ref()
-                .is_none_or(|(count, turns, joined, _)| (rank.0, &rank.1, rank.2) < (*count, turns, *joined))
-            {
-                let room = Room { agent: slot, amounts: shape.clone(), victims };
-                best = Some((rank.0, rank.1, rank.2, room));
-            }
-        }
-        best.map(|(.., room)| room)
+        let suitable: Vec<AgentSlot> = allocator.agents.iter().filter(suits).map(|(slot, _)| slot).collect();
+        let ranks = suitable.into_iter().filter_map(|slot| Some(Reverse(self.rank(slot, need)?.0)));
+        Ranking { claim: need.claim, ranks: ranks.collect() }
+    }
+
+    /// How good an agent is, and the tasks that would have to end there.
+    fn rank(&mut self, slot: AgentSlot, need: &Need<'a>) -> Option<(Rank<'a>, Vec<usize>)> {
+        let agent = self.allocator.agents.get(slot)?;
+        let victims = self.victims(slot, agent, need)?;
+        let turns = victims.iter().map(|index| self.turn(*index, need.leaf)).collect();
+        Some(((victims.len(), turns, agent.joined, slot), victims))
     }
 
     /// The tasks that would have to end on an agent; `None` when even all that may would not suffice.

@@ -74,6 +74,8 @@ struct Rights {
 pub(in crate::allocator) struct Ledger {
     total: Quantities,
     accounts: FxHashMap<Place, Account>,
+    /// Without any guarantee nothing is kept back.
+    is_any_guaranteed: bool,
     kept_back: Quantities,
 }
 
@@ -111,7 +113,8 @@ impl RoleTree {
             };
             accounts.insert(place, account);
         }
-        Ledger { total, accounts, kept_back: self.kept_back().clone() }
+        let is_any_guaranteed = accounts.values().any(|account| !account.guarantee.is_empty());
+        Ledger { total, accounts, is_any_guaranteed, kept_back: self.kept_back().clone() }
     }
 
     /// Where the frameworks of a leaf's role are.
@@ -294,6 +297,10 @@ impl Ledger {
         let (mut before, mut after) = (Quantities::new(), Quantities::new());
         for place in self.path(group) {
             let Some(account) = self.accounts.get_mut(&place) else { continue };
+            if !self.is_any_guaranteed {
+                change(account);
+                continue;
+            }
             let required = account.required();
             account.below.add(&after);
             account.below.subtract_clamped(&before);
