@@ -164,19 +164,37 @@ impl<'a> Sheet<'a> {
             self.take(leaf, &room);
             rooms.push(room);
         }
-        if rooms.iter().all(|room| room.victims.is_empty()) {
+        let is_there_already = rooms.iter().all(|room| room.victims.is_empty());
+        if is_there_already || !before.clone().can_be_gathered(leaf, &rooms) {
             *self = before;
             rooms.clear();
         }
         rooms
     }
 
+    /// Whether what is kept back for guarantees leaves enough for all of it at once, when the victims have ended.
+    fn can_be_gathered(mut self, leaf: Leaf, rooms: &[Room]) -> bool {
+        let mut needed = Quantities::new();
+        for room in rooms {
+            needed.add(&scalars(&room.amounts));
+            for victim in &room.victims {
+                self.end(*victim);
+            }
+        }
+        if self.ledger.kept_back().is_empty() {
+            return true;
+        }
+        let mut reach = self.unallocated.minus_clamped(self.ledger.kept_back());
+        reach.add(&self.ledger.lacking(self.allocator.tree.group_of(leaf)));
+        reach.contains(&needed)
+    }
+
     /// The room will be the leaf's.
     fn take(&mut self, leaf: Leaf, room: &Room) {
-        self.promise(room.agent, leaf, &room.amounts);
         for victim in &room.victims {
             self.end(*victim);
         }
+        self.promise(room.agent, leaf, &room.amounts);
     }
 
     /// Room for one more such task, on the agent that is best for that.
@@ -205,9 +223,7 @@ impl<'a> Sheet<'a> {
 
     fn need(&self, leaf: Leaf, member: &'a Member, asked: &'a DemandGroup) -> Option<Need<'a>> {
         let shape = &asked.shape;
-        let mut scalars = shape.clone();
-        scalars.set(&Kind::Ports, Scalar::ZERO);
-        let amounts = Amounts { scalars, ..Amounts::default() };
+        let amounts = Amounts { scalars: scalars(shape), ..Amounts::default() };
         let group = self.allocator.tree.group_of(leaf);
         let claim = self.ledger.claim(group, &amounts, self.allocator.counts_fair())?;
         let before = self.ledger.standing(group);
@@ -369,11 +385,17 @@ impl<'a> Sheet<'a> {
     /// So much will go to a leaf.
     fn promise(&mut self, agent: AgentSlot, leaf: Leaf, shape: &Quantities) {
         self.promised.entry(agent).or_default().add(shape);
-        let mut scalars = shape.clone();
-        scalars.set(&Kind::Ports, Scalar::ZERO);
+        let scalars = scalars(shape);
         self.unallocated.subtract_clamped(&scalars);
         self.ledger.give(self.allocator.tree.group_of(leaf), &Amounts { scalars, ..Amounts::default() });
     }
+}
+
+/// What counts for shares and quotas.
+fn scalars(shape: &Quantities) -> Quantities {
+    let mut scalars = shape.clone();
+    scalars.set(&Kind::Ports, Scalar::ZERO);
+    scalars
 }
 
 /// How much would still be lacking, as the sum over kinds of the part that is, in thousandths.
