@@ -431,6 +431,9 @@ pub(crate) struct AgentArguments {
     /// checkpoints
     #[arg(long, value_name = "DURATION", default_value = "15m")]
     pub(crate) recovery_timeout: Delay,
+    /// How long a task's sandbox is kept after it has ended; less where more than half of the disk is in use
+    #[arg(long, value_name = "DURATION", default_value = "7d")]
+    pub(crate) keep_sandboxes: Delay,
     /// Instead of this machine, be so many simulated agents, NAME-1 and so on, whose tasks are timers: to load a master
     #[arg(long, value_name = "NUMBER", conflicts_with_all = ["token", "token_file", "credentials", "resources", "recovery_timeout"])]
     pub(crate) simulated_agents: Option<NonZeroU32>,

@@ -4,7 +4,7 @@ mod common;
 mod tasks;
 
 use std::collections::BTreeSet;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -132,6 +132,34 @@ fn an_agent_that_steps_aside_leaves_its_tasks_to_the_next() {
     std::fs::write(folder.path().join("go"), "").expect("it can be written");
     wait_until("all have ended", || lines(folder.path(), "ended").len() == TASKS as usize);
     assert_eq!(lines(folder.path(), "begun").len(), TASKS as usize);
+    cluster.end();
+}
+
+/// The sandboxes on the agent.
+fn sandboxes(state: &Path) -> usize {
+    let folders = |path: PathBuf| std::fs::read_dir(path).into_iter().flatten().flatten();
+    folders(state.join("agents/a1/tasks")).flat_map(|framework| folders(framework.path())).count()
+}
+
+#[test]
+fn sandboxes_go_when_their_tasks_have_ended_for_long_enough() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let state = &folder.path().join("state");
+    let mut cluster = Cluster::start(state);
+    printed(state, &["run", &job(folder.path(), 1), "--detach"]);
+    wait_until("it has begun", || lines(folder.path(), "begun").len() == 1);
+    let quick = "schema = 1\nkind = \"batch\"\nid = \"/quick\"\nrole = \"research\"\n\
+                 [[step]]\nname = \"work\"\ncount = 2\ncpus = 0.1\nmemory = \"16MiB\"\nshell = \"true\"\n";
+    printed(state, &["run", &write(folder.path(), "quick", quick)]);
+    assert_eq!(sandboxes(state), 3, "they are kept, for a week");
+
+    // The next life goes on with those of the last.
+    cluster.agent.take().expect("it runs").end("-TERM");
+    cluster.agent = Some(Cluster::agent(state, &[&RECOVERY[..], &["--keep-sandboxes", "1s"]].concat()));
+    wait_until("what has ended goes, and the task that runs keeps its own", || sandboxes(state) == 1);
+    std::fs::write(folder.path().join("go"), "").expect("it can be written");
+    wait_until("that goes when it has ended", || sandboxes(state) == 0);
+    assert_eq!(lines(folder.path(), "ended").len(), 1);
     cluster.end();
 }
 

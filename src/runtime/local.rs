@@ -95,6 +95,7 @@ impl LocalCluster {
                 attributes: Attributes::new(),
                 isolation: config.isolation,
                 recovery_timeout: config.recovery_timeout,
+                keep_sandboxes: AgentConfig::KEEP_SANDBOXES,
                 launcher: config.launcher.clone(),
             };
             agents.push(tokio::spawn(run_agent(agent, agents_shutdown.clone())));

@@ -63,6 +63,7 @@ pub(crate) async fn agent(
         attributes: arguments.attributes.into_iter().collect(),
         domain: arguments.region.zip(arguments.zone).map(|(region, zone)| FaultDomain { region, zone }),
         isolation: arguments.isolation,
+        keep_sandboxes: arguments.keep_sandboxes.duration(),
         recovery_timeout: Some(arguments.recovery_timeout.duration()).filter(|timeout| !timeout.is_zero()),
         launcher: this_program()?,
     };

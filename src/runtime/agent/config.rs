@@ -36,6 +36,14 @@ pub struct AgentConfig {
     /// For how long tasks outlive the agent's death, if at all: so long executors wait for its next life, which finds what it must know
     /// on disk, in `work_dir`. `None`: nothing is kept there, and executors end soon after their agent.
     pub recovery_timeout: Option<Duration>,
+    /// How long a sandbox is kept after its task has ended; [`KEEP_SANDBOXES`](Self::KEEP_SANDBOXES) by default. Where more than half
+    /// of the disk is in use it is kept for less, and where less than a tenth is free, not at all.
+    pub keep_sandboxes: Duration,
     /// How executors are started.
     pub launcher: ExecutorLauncher,
+}
+
+impl AgentConfig {
+    /// How long sandboxes are kept when nothing else is said: a week, as in Mesos.
+    pub const KEEP_SANDBOXES: Duration = Duration::from_secs(7 * 24 * 3600);
 }

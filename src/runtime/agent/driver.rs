@@ -12,6 +12,7 @@ use super::checkpoints::Checkpoints;
 use super::executors::take_executors;
 use super::launcher::Launches;
 use super::logs::take_operators;
+use super::sandboxes::remove_in_time;
 use super::work_dir::WorkDir;
 use crate::agent::{Agent, AgentInput, AgentOutput};
 use crate::net::{CloseCode, Credentials, Endpoint, Expect, Link, Outbox, Settings};
@@ -91,6 +92,7 @@ pub async fn run_agent(config: AgentConfig, mut shutdown: Shutdown) -> Result<()
     let mut peer = Peer::seek(&config.master, Expect::Kind(IdentityKind::Master), &config.credentials)?;
     let mut listening = JoinSet::new();
     listening.spawn(take_operators(operators, work_dir.clone(), events.clone()));
+    listening.spawn(remove_in_time(work_dir.clone(), config.keep_sandboxes, events.clone()));
     listening.spawn(take_executors(executors, authority.clone(), events));
     listening.spawn(async move { keep_fresh_by(&authority, &for_executors).await });
     let info = AgentInfo {

@@ -9,6 +9,7 @@
 //! | `launcher` | how executors are started and killed |
 //! | `logs` | operators who read what tasks wrote |
 //! | `machine` | what this machine has to give |
+//! | `sandboxes` | how long sandboxes are kept |
 //! | `work_dir` | where everything of an agent lies on disk |
 //!
 //! An agent listens at two addresses. Operators come to the one that the master knows, with certificates of the cluster.
@@ -22,6 +23,7 @@ mod executors;
 mod launcher;
 mod logs;
 mod machine;
+mod sandboxes;
 mod work_dir;
 
 pub use config::AgentConfig;

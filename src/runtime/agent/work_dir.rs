@@ -21,6 +21,7 @@ const EXECUTORS_ADDRESS: &str = "executors.address";
 /// tasks/<framework>/<task>/            a task's sandbox, with its stdout and stderr
 /// volumes/<role>/<id>/                 a persistent volume
 /// removed/<number>/                    a volume that is being removed
+/// sandbox.removed/                     a sandbox that is being removed
 /// executors/<framework>/<executor>/    an executor's folder: credentials.pem, stdout, stderr
 /// checkpoint                           what the agent must not forget
 /// authority.pem                        with which it signs its executors' certificates
@@ -50,6 +51,10 @@ impl WorkDir {
             error: error.into(),
         })?;
         Ok(WorkDir { path, _lock: Arc::new(lock) })
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.path
     }
 
     /// The file with the agent's records.
@@ -99,6 +104,11 @@ impl WorkDir {
         self.path.join("tasks").join(framework.as_str())
     }
 
+    /// The folders with frameworks' sandboxes.
+    pub(super) fn framework_folders(&self) -> Vec<PathBuf> {
+        folders(&self.path.join("tasks"))
+    }
+
     /// A task's sandbox.
     pub(super) fn sandbox(&self, framework: &FrameworkId, task: &TaskId) -> PathBuf {
         self.sandboxes(framework).join(task.as_str())
@@ -126,6 +136,18 @@ impl WorkDir {
         Ok(folders(&removed))
     }
 
+    /// Puts a sandbox out of the way, and whatever was there before: to where it can be removed, which may take long.
+    pub(super) fn put_away(&self, sandbox: &Path) -> Result<PathBuf, RuntimeError> {
+        let away = self.path.join("sandbox.removed");
+        let failed = |error| RuntimeError::File { action: "remove", path: sandbox.to_owned(), error };
+        match std::fs::remove_dir_all(&away) {
+            Err(error) if error.kind() != ErrorKind::NotFound => return Err(failed(error)),
+            _ => {}
+        }
+        std::fs::rename(sandbox, &away).map_err(failed)?;
+        Ok(away)
+    }
+
     /// An executor's folder.
     pub(super) fn executor(&self, framework: &FrameworkId, executor: &ExecutorId) -> PathBuf {
         self.path.join("executors").join(framework.as_str()).join(executor.as_str())
@@ -138,7 +160,7 @@ impl WorkDir {
 }
 
 /// The folders in a folder; none when it is not there.
-fn folders(path: &Path) -> Vec<PathBuf> {
+pub(super) fn folders(path: &Path) -> Vec<PathBuf> {
     let entries = std::fs::read_dir(path).into_iter().flatten().flatten();
     entries.map(|entry| entry.path()).filter(|path| path.is_dir()).collect()
 }
