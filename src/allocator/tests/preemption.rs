@@ -37,6 +37,9 @@ struct World {
     running: Vec<RunningTask>,
     now: Time,
     launched: u64,
+    /// Whoever room is made for is offered it. Not always: where others are offered what is free elsewhere in between, guarantees may
+    /// keep it back, and it is decided anew.
+    is_always_served: bool,
 }
 
 impl World {
@@ -46,7 +49,14 @@ impl World {
         for (number, total) in agents.iter().enumerate() {
             allocator.add_agent(&agent(&format!("agent{number}")), &AgentProfile::default(), total, &[]);
         }
-        World { allocator, users: Vec::new(), running: Vec::new(), now: Time::ZERO, launched: 0 }
+        World {
+            allocator,
+            users: Vec::new(),
+            running: Vec::new(),
+            now: Time::ZERO,
+            launched: 0,
+            is_always_served: false,
+        }
     }
 
     fn add_user(&mut self, user: &User) {
@@ -165,8 +175,10 @@ impl World {
                 made += 1;
                 self.allocator.check_invariants().map_err(|wrong| TestCaseError::fail(wrong.to_string()))?;
             }
-            let after = self.deprived();
-            prop_assert!(after.is_subset(&before), "{after:?} have too little after {preemptions:?}");
+            if self.is_always_served || self.allocator.earmarks.next_expiry().is_none() {
+                let after = self.deprived();
+                prop_assert!(after.is_subset(&before), "{after:?} have too little after {preemptions:?}");
+            }
         }
     }
 }
@@ -291,6 +303,7 @@ fn it_settles_where_it_once_did_not() {
         ),
     ] {
         let mut world = World::new(PreemptionPolicy::FairShare, &agents);
+        world.is_always_served = true;
         for user in &users {
             world.add_user(user);
             world.settle().unwrap();
