@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use apportion::allocator::DrfAllocator;
+use apportion::master::PingOptions;
 use apportion::net::{Endpoint, Expect, Outbox, Receiver, Settings};
 use apportion::protocol::operator::{OperatorAnswer, OperatorRequest};
 use apportion::protocol::{
@@ -100,6 +101,7 @@ async fn a_task_goes_all_the_way_and_operators_see_it() {
         credentials: admission.credentials(IdentityKind::Master, "master").expect("credentials"),
         admission: Some(admission.clone()),
         journal: None,
+        pings: PingOptions::default(),
     };
     let master = MasterServer::start(config, DrfAllocator::default(), shutdown.clone()).expect("a master");
     let is_master = Expect::Kind(IdentityKind::Master);

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use apportion::allocator::DrfAllocator;
+use apportion::master::PingOptions;
 use apportion::net::{Connection, Endpoint, Expect, Settings};
 use apportion::protocol::{
     FrameworkInfo, IdentityKind, OperatorCall, OperatorEvent, SchedulerCall, SchedulerEvent, TaskId,
@@ -32,7 +33,13 @@ impl Cluster {
         let folder = tempfile::tempdir().unwrap();
         let admission = Arc::new(Admission::open(folder.path(), "test").unwrap());
         let credentials = admission.credentials(IdentityKind::Master, "master").unwrap();
-        let config = MasterConfig { listen: LOOPBACK, credentials, admission: None, journal: None };
+        let config = MasterConfig {
+            listen: LOOPBACK,
+            credentials,
+            admission: None,
+            journal: None,
+            pings: PingOptions::default(),
+        };
         let (stop, shutdown) = ShutdownHandle::new();
         let master = MasterServer::start(config, DrfAllocator::default(), shutdown).unwrap();
         Cluster { _folder: folder, admission, master, _stop: stop }

@@ -6,6 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use apportion::allocator::DrfAllocator;
+use apportion::master::PingOptions;
 use apportion::net::{Endpoint, Expect, Settings};
 use apportion::protocol::operator::ClusterState;
 use apportion::protocol::{
@@ -24,6 +25,7 @@ fn start(folder: &Path, admission: &Arc<Admission>) -> (MasterServer, ShutdownHa
         credentials: admission.credentials(IdentityKind::Master, "master").expect("credentials"),
         admission: Some(admission.clone()),
         journal: None,
+        pings: PingOptions::default(),
     };
     let store = RedbStore::open(&folder.join("registry.redb")).expect("a store");
     let master = MasterServer::start_with_store(config, DrfAllocator::default(), store, shutdown);

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use apportion::allocator::DrfAllocator;
+use apportion::master::PingOptions;
 use apportion::net::Credentials;
 use apportion::protocol::{IdentityKind, OperatorCall, OperatorEvent};
 use apportion::resources::Resources;
@@ -25,7 +26,13 @@ async fn start_master(admission: &Arc<Admission>, listen: SocketAddr, shutdown: 
     let mut started = None;
     wait_until("the address is free", async || {
         let credentials = admission.credentials(IdentityKind::Master, "master").unwrap();
-        let config = MasterConfig { listen, credentials, admission: Some(admission.clone()), journal: None };
+        let config = MasterConfig {
+            listen,
+            credentials,
+            admission: Some(admission.clone()),
+            journal: None,
+            pings: PingOptions::default(),
+        };
         started = MasterServer::start(config, DrfAllocator::default(), shutdown.clone()).ok();
         started.is_some()
     })

@@ -34,7 +34,7 @@ fn one_big() -> TestMasterBuilder {
 }
 
 fn lost() -> Duration {
-    AGENT_PING_INTERVAL * (AGENT_PING_LIMIT + 2)
+    AGENT_PING_INTERVAL * (AGENT_PING_LIMIT.get() + 2)
 }
 
 /// Keeps so many tasks of one shape running. `resize N`, `kill ID` and `spin` are its requests.

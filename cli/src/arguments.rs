@@ -6,10 +6,11 @@ use std::path::PathBuf;
 
 use apportion::allocator::{PreemptionOptions, PreemptionPolicy};
 use apportion::isolation::IsolationPreference;
+use apportion::master::{AGENT_PING_LIMIT, PingInterval, PingIntervalError, PingOptions};
 use apportion::protocol::{AgentId, FrameworkId, IdentityKind, Limits, OfferMode, TaskId, Weight};
 use apportion::resources::{Quantities, Resources, Role, Scalar};
 use apportion::runtime::Addresses;
-use apportion::spec::{Delay, Memory};
+use apportion::spec::{Delay, Memory, UnitError};
 use apportion::store::etcd::{DEFAULT_LEASE, EtcdLocation};
 use apportion_simulations::output::PlotFormat;
 use apportion_simulations::replay::Setting;
@@ -329,7 +330,26 @@ pub(crate) struct MasterArguments {
     #[arg(long, value_name = "SIZE", default_value = "4GiB", requires = "journal")]
     pub(crate) journal_max: Memory,
     #[command(flatten)]
+    pub(crate) pings: PingArguments,
+    #[command(flatten)]
     pub(crate) preemption: PreemptionArguments,
+}
+
+/// How long an agent may be silent.
+#[derive(Debug, Args)]
+pub(crate) struct PingArguments {
+    /// How often agents are asked whether they are there
+    #[arg(long, value_name = "TIME", default_value_t = PingOptions::default().interval, value_parser = ping_interval)]
+    agent_ping_interval: PingInterval,
+    /// After so many questions in a row without an answer an agent counts as unreachable, and so do its tasks
+    #[arg(long, value_name = "NUMBER", default_value_t = AGENT_PING_LIMIT)]
+    agent_ping_limit: NonZeroU32,
+}
+
+impl PingArguments {
+    pub(crate) fn options(&self) -> PingOptions {
+        PingOptions { interval: self.agent_ping_interval, limit: self.agent_ping_limit }
+    }
 }
 
 /// Whether tasks of roles that have more than they are entitled to make room for roles that have less.
@@ -756,6 +776,11 @@ pub(crate) enum SpecCommand {
         /// The spec, as TOML or JSON
         file: PathBuf,
     },
+}
+
+fn ping_interval(text: &str) -> Result<PingInterval, String> {
+    let interval: Delay = text.parse().map_err(|error: UnitError| error.to_string())?;
+    interval.duration().try_into().map_err(|error: PingIntervalError| error.to_string())
 }
 
 fn attribute(text: &str) -> Result<(String, String), String> {

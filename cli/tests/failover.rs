@@ -3,11 +3,17 @@
 mod common;
 #[path = "../../tests/etcd/mod.rs"]
 mod etcd;
+#[path = "common/jobs.rs"]
+mod jobs;
+#[path = "common/lasting.rs"]
+mod lasting;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use common::{Background, printed, wait_until};
 use etcd::EtcdCluster;
+use jobs::batch;
+use lasting::Lasting;
 
 /// Everything that a test starts, as one operator sees it.
 struct Cluster {
@@ -61,13 +67,7 @@ impl Cluster {
     }
 
     fn batch(&self, name: &str, count: u32, line: &str) -> String {
-        let text = format!(
-            "schema = 1\nkind = \"batch\"\nid = \"/{name}\"\nrole = \"research\"\n[[step]]\nname = \"work\"\n\
-             count = {count}\ncpus = 0.1\nmemory = \"16MiB\"\nshell = '''{line}'''\n"
-        );
-        let file = self.folder.path().join(format!("{name}.toml"));
-        std::fs::write(&file, text).expect("it can be written");
-        file.to_string_lossy().into_owned()
+        batch(self.folder.path(), name, count, line)
     }
 
     fn is_complete(&self) -> bool {
@@ -91,19 +91,8 @@ impl Cluster {
         batch
     }
 
-    /// Starts so many tasks that tell once that they have begun, and in the end that they were never disturbed.
     fn start_lasting(&self, count: u32) -> Lasting {
-        let file = |name: &str| self.folder.path().join(name);
-        let (begun, ended, go) = (file("begun"), file("ended"), file("go"));
-        let line = format!(
-            "echo $INDEX >> {}; while [ ! -e {} ]; do sleep 0.05; done; echo $INDEX >> {}",
-            begun.display(),
-            go.display(),
-            ended.display()
-        );
-        printed(&self.state(), &["run", &self.batch("lasting", count, &line), "--detach"]);
-        wait_until("all tasks run", || lines(&begun) == count as usize);
-        Lasting { count: count as usize, begun, ended, go }
+        Lasting::start(&self.state(), self.folder.path(), count)
     }
 
     /// Has the masters take note of a weight, and the agents run something.
@@ -115,32 +104,6 @@ impl Cluster {
             common::apportion(&self.state(), &["run", &self.batch(role, 3, "true")]).status.success()
         });
     }
-}
-
-/// Tasks that run until they are let go.
-struct Lasting {
-    count: usize,
-    begun: PathBuf,
-    ended: PathBuf,
-    go: PathBuf,
-}
-
-impl Lasting {
-    fn expect_undisturbed(self) {
-        assert_eq!(
-            (lines(&self.begun), lines(&self.ended)),
-            (self.count, 0),
-            "no task was started twice or ended"
-        );
-        std::fs::write(&self.go, "").expect("it can be written");
-        wait_until("all tasks end", || lines(&self.ended) == self.count);
-        assert_eq!(lines(&self.begun), self.count);
-    }
-}
-
-/// Lines in a file that tasks write to.
-fn lines(file: &Path) -> usize {
-    std::fs::read_to_string(file).unwrap_or_default().lines().count()
 }
 
 #[test]

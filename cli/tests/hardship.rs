@@ -1,6 +1,10 @@
 //! The real binary on bad networks, on full disks, and with a master that stands still.
 
 mod common;
+#[path = "common/diary.rs"]
+mod diary;
+#[path = "common/jobs.rs"]
+mod jobs;
 #[path = "common/proxy.rs"]
 mod proxy;
 
@@ -11,6 +15,7 @@ use std::thread::sleep;
 use std::time::Duration;
 
 use common::{Background, apportion, printed, wait_until};
+use diary::Diary;
 use proxy::Network;
 
 /// Longer than connections live without a word.
@@ -59,69 +64,13 @@ impl Cluster {
         agent
     }
 
-    /// Submits a job of so many tasks, each of which notes its number in a file, lasts a moment, and notes it in another.
     fn submit_diary(&self, name: &str, count: u32, seconds: f64) -> Diary {
-        let (begun, ended) = (self.folder.path().join("begun"), self.folder.path().join("ended"));
-        let line = format!(
-            "echo $INDEX >> {}; sleep {seconds}; echo $INDEX >> {}",
-            begun.display(),
-            ended.display()
-        );
-        let run = self.printed(&["run", &self.spec(name, count, &line), "--detach"]).trim().to_owned();
-        Diary { run, count, begun, ended }
-    }
-
-    fn spec(&self, name: &str, count: u32, line: &str) -> String {
-        let file = self.folder.path().join(format!("{name}.toml"));
-        let text = format!(
-            "schema = 1\nkind = \"batch\"\nid = \"/{name}\"\nrole = \"research\"\n\
-             [[step]]\nname = \"work\"\ncount = {count}\ncpus = 0.1\nmemory = \"16MiB\"\nshell = '''{line}'''\n"
-        );
-        std::fs::write(&file, text).expect("it can be written");
-        file.to_string_lossy().into_owned()
+        Diary::submit(&self.state(), self.folder.path(), name, count, seconds)
     }
 
     fn end(self) {
         self.batch.end("-INT");
         self.master.end("-INT");
-    }
-
-    fn wait_for(&self, diary: &Diary) {
-        let finished = || {
-            let tasks: serde_json::Value =
-                serde_json::from_str(&self.printed(&["tasks", "--json"])).expect("JSON");
-            let tasks = tasks.as_array().expect("a list").iter();
-            let of_run = |task: &&serde_json::Value| {
-                task["status"]["task"].as_str().is_some_and(|id| id.starts_with(&diary.run))
-            };
-            tasks.filter(of_run).filter(|task| task["state"] == "finished").count()
-        };
-        wait_until("all tasks finish", || finished() == diary.count as usize);
-        diary.check();
-    }
-}
-
-/// What the tasks of a job wrote.
-struct Diary {
-    run: String,
-    count: u32,
-    begun: PathBuf,
-    ended: PathBuf,
-}
-
-impl Diary {
-    fn has_begun(&self) -> bool {
-        std::fs::read_to_string(&self.begun).is_ok_and(|text| !text.is_empty())
-    }
-
-    /// Each task has begun and ended once.
-    fn check(&self) {
-        for file in [&self.begun, &self.ended] {
-            let text = std::fs::read_to_string(file).expect("the tasks wrote it");
-            let mut numbers: Vec<u32> = text.lines().map(|line| line.parse().expect("a number")).collect();
-            numbers.sort_unstable();
-            assert_eq!(numbers, (0..self.count).collect::<Vec<_>>(), "{}", file.display());
-        }
     }
 }
 
@@ -142,7 +91,7 @@ fn a_bad_network_loses_nothing_and_runs_nothing_twice() {
     network.set_cut(true);
     wait_until("the agent is missed", || cluster.printed(&["status"]).contains("0 connected of 1"));
     network.set_cut(false);
-    cluster.wait_for(&diary);
+    diary.complete(&cluster.state());
     cluster.end();
 }
 
@@ -157,7 +106,7 @@ fn a_master_that_stands_still_is_waited_for() {
     let seconds = std::env::var("APPORTION_STANDSTILL_S").ok().and_then(|seconds| seconds.parse().ok());
     sleep(seconds.map_or(SILENCE, Duration::from_secs));
     signal(&cluster.master, "-CONT");
-    cluster.wait_for(&diary);
+    diary.complete(&cluster.state());
 }
 
 /// A file system of this many MiB in memory, until it is dropped.
@@ -210,7 +159,7 @@ fn tasks_that_a_full_disk_hinders_say_so_and_run_when_there_is_room() {
     let told = "No space left on device";
     wait_until("the reason is told", || cluster.printed(&["tasks"]).contains(told));
     disk.make_room();
-    cluster.wait_for(&diary);
+    diary.complete(&cluster.state());
 }
 
 #[test]

@@ -4,7 +4,6 @@ use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::machine::{Master, Output, Timer};
 use super::tasks::Task;
-use super::unreachable::AGENT_PING_INTERVAL;
 use crate::allocator::{AgentProfile, Allocation};
 use crate::protocol::{
     AgentCall, AgentEvent, AgentId, AgentInfo, ConnectionId, ExecutorId, FrameworkId, HeldExecutor, HeldTask,
@@ -122,7 +121,8 @@ impl Master {
         let held_ids: FxHashSet<(FrameworkId, TaskId)> =
             held.iter().map(|held| (held.framework.clone(), held.task.id.clone())).collect();
 
-        let mut agent = Agent { connection: Some(connection), is_settled: !self.pings, ..Agent::new(info) };
+        let mut agent =
+            Agent { connection: Some(connection), is_settled: !self.asks_agents, ..Agent::new(info) };
         let are_volumes_known = reserved.is_some();
         if let Some(reserved) = reserved {
             agent.info.resources = reserved;
@@ -155,8 +155,8 @@ impl Master {
         if !is_recorded {
             self.record_agent(&id);
         }
-        if self.pings {
-            self.timers.set(Timer::Ping(id.clone()), now + AGENT_PING_INTERVAL);
+        if self.asks_agents {
+            self.timers.set(Timer::Ping(id.clone()), now + self.pings.interval.into());
         } else {
             self.timers.cancel(&Timer::Ping(id.clone()));
         }
@@ -262,7 +262,7 @@ impl Master {
         agent.connection = None;
         self.allocator.set_agent_active(id, false);
         self.rescind_agent(now, id, out);
-        self.timers.set(Timer::Ping(id.clone()), now + AGENT_PING_INTERVAL);
+        self.timers.set(Timer::Ping(id.clone()), now + self.pings.interval.into());
     }
 
     /// Drops what is known of an agent, whose resources go with it. Returns the tasks that it had.

@@ -9,20 +9,20 @@
 //!
 //! ```
 //! use apportion::master::journal::{Entry, HEADER, JournalReader, OutputsHash};
-//! use apportion::master::Input;
+//! use apportion::master::{Input, PingOptions};
 //! use apportion::protocol::Epoch;
 //! use apportion::protocol::codec::encode_frame;
 //! use apportion::time::Time;
 //!
 //! let mut bytes = HEADER.to_vec();
-//! encode_frame(&Entry::begin(Time::ZERO, Epoch::FIRST, None, false), &mut bytes)?;
+//! encode_frame(&Entry::begin(Time::ZERO, Epoch::FIRST, None, PingOptions::default(), false), &mut bytes)?;
 //! encode_frame(&Entry::input(Time::from_secs(1), &Input::Tick), &mut bytes)?;
 //! encode_frame(&Entry::Outputs(OutputsHash::of(&[])), &mut bytes)?;
 //! // A crash may cut the last entry off.
 //! bytes.extend_from_slice(&[9, 0]);
 //!
 //! let mut reader = JournalReader::new(bytes.as_slice())?;
-//! assert_eq!(reader.next_entry()?, Some(Entry::begin(Time::ZERO, Epoch::FIRST, None, false)));
+//! assert_eq!(reader.next_entry()?, Some(Entry::begin(Time::ZERO, Epoch::FIRST, None, PingOptions::default(), false)));
 //! assert_eq!(reader.next_entry()?, Some(Entry::input(Time::from_secs(1), &Input::Tick)));
 //! assert_eq!(reader.next_entry()?, Some(Entry::Outputs(OutputsHash::of(&[]))));
 //! assert_eq!((reader.next_entry()?, reader.torn_bytes()), (None, 2));
@@ -34,7 +34,7 @@ use std::io::{self, Read};
 
 use serde::{Deserialize, Serialize};
 
-use super::{Input, Output};
+use super::{Input, Output, PingOptions};
 use crate::allocator::DrfOptions;
 use crate::protocol::Epoch;
 use crate::protocol::codec::{self, CodecError, FrameDecoder};
@@ -42,10 +42,10 @@ use crate::store::Record;
 use crate::time::Time;
 
 /// The version of the format; the last byte of [`HEADER`].
-pub const FORMAT_VERSION: u8 = 2;
+pub const FORMAT_VERSION: u8 = 3;
 
 /// What a journal begins with.
-pub const HEADER: [u8; 9] = *b"apportj\n\x02";
+pub const HEADER: [u8; 9] = *b"apportj\n\x03";
 
 /// How much is read at a time.
 const CHUNK: usize = 64 << 10;
@@ -63,6 +63,8 @@ pub enum Entry<'a> {
         epoch: Epoch,
         /// What its allocator was made with, if it is a DRF allocator.
         allocator: Option<Box<DrfOptions>>,
+        /// How it asks agents whether they are there.
+        pings: PingOptions,
         /// Whether it has a registry. Its records follow.
         has_registry: bool,
     },
@@ -86,9 +88,15 @@ pub enum Entry<'a> {
 
 impl<'a> Entry<'a> {
     /// A master of this version begins.
-    pub fn begin(at: Time, epoch: Epoch, allocator: Option<&DrfOptions>, has_registry: bool) -> Self {
+    pub fn begin(
+        at: Time,
+        epoch: Epoch,
+        allocator: Option<&DrfOptions>,
+        pings: PingOptions,
+        has_registry: bool,
+    ) -> Self {
         let (software, allocator) = (env!("CARGO_PKG_VERSION").to_owned(), allocator.cloned().map(Box::new));
-        Entry::Begin { at, software, epoch, allocator, has_registry }
+        Entry::Begin { at, software, epoch, allocator, pings, has_registry }
     }
 
     /// The master is told something.
@@ -234,7 +242,7 @@ mod tests {
     fn journal() -> (Vec<u8>, usize) {
         let mut bytes = HEADER.to_vec();
         let entries = [
-            Entry::begin(Time::from_secs(7), Epoch::FIRST, None, true),
+            Entry::begin(Time::from_secs(7), Epoch::FIRST, None, PingOptions::default(), true),
             Entry::input(Time::from_secs(8), &Input::Disconnected { connection: ConnectionId(3) }),
             Entry::Outputs(OutputsHash::of(&[Output::Disconnect {
                 connection: ConnectionId(3),

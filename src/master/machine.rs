@@ -11,6 +11,7 @@ use super::frameworks::Framework;
 use super::maintenance::Maintenance;
 use super::offers::OfferTable;
 use super::operators::Relays;
+use super::pings::PingOptions;
 use super::preemption::Preempted;
 use super::recovery::Recovery;
 use super::registry::Registry;
@@ -166,7 +167,9 @@ pub struct Master {
     /// The machines of which alone something is offered, if there is such a list.
     pub(super) allow_list: Option<BTreeSet<String>>,
     pub(super) timers: Timers<Timer>,
-    pub(super) pings: bool,
+    pub(super) pings: PingOptions,
+    /// Whether connected agents are pinged.
+    pub(super) asks_agents: bool,
 }
 
 impl Master {
@@ -194,7 +197,8 @@ impl Master {
             rules: Arc::default(),
             allow_list: None,
             timers: Timers::default(),
-            pings: true,
+            pings: PingOptions::default(),
+            asks_agents: true,
         }
     }
 
@@ -205,11 +209,19 @@ impl Master {
         self
     }
 
+    /// The same master, which asks agents so often whether they are there. To be told before the [registry](Self::with_registry), whose
+    /// agents it waits for.
+    #[must_use]
+    pub fn with_pings(mut self, pings: PingOptions) -> Self {
+        self.pings = pings;
+        self
+    }
+
     /// The same master, which does not ask connected agents whether they are there: for drivers whose connections tell, as in a
     /// simulation.
     #[must_use]
     pub fn without_pings(mut self) -> Self {
-        self.pings = false;
+        self.asks_agents = false;
         self
     }
 

@@ -8,6 +8,7 @@
 //! | --- | --- |
 //! | `machine` | inputs, outputs, and who handles what |
 //! | `agents` | registration, what agents say, the tasks that they bring along |
+//! | `pings` | how long an agent may be silent |
 //! | `unreachable` | pings, agents that can't be reached, and when those are forgotten |
 //! | `frameworks` | subscription, failover, teardown, and the calls that need no offer |
 //! | `offers` | offers that are out; making, rescinding and declining them |
@@ -38,6 +39,7 @@ mod machine;
 mod maintenance;
 mod offers;
 mod operators;
+mod pings;
 mod preemption;
 mod recovery;
 mod registry;
@@ -63,9 +65,9 @@ mod volume_tests;
 
 pub use frameworks::RECOVERED_FRAMEWORK_TIMEOUT;
 pub use machine::{Input, Master, Output};
+pub use pings::{AGENT_PING_INTERVAL, AGENT_PING_LIMIT, PingInterval, PingIntervalError, PingOptions};
 pub use recovery::{RECOVERED_FRAMEWORK_GRACE, RECOVERY_PERCENT, RECOVERY_TIMEOUT};
 pub use tasks::COMPLETED_TASKS_KEPT;
 pub use unreachable::{
-    AGENT_PING_INTERVAL, AGENT_PING_LIMIT, AGENT_REMOVAL_BURST, AGENT_REMOVAL_INTERVAL,
-    UNREACHABLE_AGENT_MAX_AGE, UNREACHABLE_AGENTS_KEPT,
+    AGENT_REMOVAL_BURST, AGENT_REMOVAL_INTERVAL, UNREACHABLE_AGENT_MAX_AGE, UNREACHABLE_AGENTS_KEPT,
 };

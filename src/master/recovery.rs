@@ -11,7 +11,6 @@ use rustc_hash::FxHashSet;
 use super::agents::Agent;
 use super::frameworks::Framework;
 use super::machine::{Master, Timer};
-use super::unreachable::AGENT_PING_INTERVAL;
 use crate::allocator::FrameworkProfile;
 use crate::protocol::{AgentId, AgentInfo, FrameworkId, FrameworkInfo, Quota};
 use crate::resources::{Resources, Role};
@@ -85,7 +84,7 @@ impl Master {
         self.agents.insert(id.clone(), agent);
         match unreachable {
             Some(since) => self.note_unreachable(since, &id),
-            None => self.timers.set(Timer::Ping(id), now + AGENT_PING_INTERVAL),
+            None => self.timers.set(Timer::Ping(id), now + self.pings.interval.into()),
         }
     }
 

@@ -94,7 +94,7 @@ impl World {
     /// The agent is away until it counts as unreachable; what its framework is told.
     fn agent_goes_silent(&mut self) -> Vec<(TaskState, Option<Reason>)> {
         self.input(Input::Disconnected { connection: AGENT });
-        (0..=AGENT_PING_LIMIT).flat_map(|_| updates(&self.pass(AGENT_PING_INTERVAL))).collect()
+        (0..=AGENT_PING_LIMIT.get()).flat_map(|_| updates(&self.pass(AGENT_PING_INTERVAL))).collect()
     }
 
     pub(super) fn framework_subscribes(
@@ -327,7 +327,7 @@ fn a_network_that_fails_does_not_cost_the_cluster() {
     let connected = |world: &World| {
         world.master.cluster_state(world.now).agents.iter().filter(|agent| agent.connected).count()
     };
-    for _ in 0..=AGENT_PING_LIMIT {
+    for _ in 0..=AGENT_PING_LIMIT.get() {
         world.pass(AGENT_PING_INTERVAL);
     }
     assert_eq!(connected(&world), 3, "no more than the burst at once");
@@ -347,7 +347,7 @@ fn of_too_many_unreachable_agents_the_latest_are_kept() {
     for (connection, name) in [(AGENT, "a1"), (ConnectionId(9), "a2")] {
         world.agent_registers_as(connection, name, Vec::new());
         world.input(Input::Disconnected { connection });
-        for _ in 0..=AGENT_PING_LIMIT {
+        for _ in 0..=AGENT_PING_LIMIT.get() {
             world.pass(AGENT_PING_INTERVAL);
         }
     }

@@ -10,12 +10,6 @@ use crate::protocol::{AgentEvent, AgentId, Reason, SchedulerEvent, TaskState, Ta
 use crate::store::{Change, Key};
 use crate::time::Time;
 
-/// How often an agent is asked whether it is there. Mesos' default.
-pub const AGENT_PING_INTERVAL: Duration = Duration::from_secs(15);
-
-/// After so many pings in a row without an answer an agent counts as unreachable. Mesos' default.
-pub const AGENT_PING_LIMIT: u32 = 5;
-
 /// So many agents can become unreachable at once; a network that fails on the master's side must not cost it the cluster.
 pub const AGENT_REMOVAL_BURST: u32 = 10;
 
@@ -83,7 +77,7 @@ impl Master {
     /// Asks an agent whether it is there; one that was silent for too long is unreachable.
     pub(super) fn ping_due(&mut self, now: Time, id: &AgentId, out: &mut Vec<Output>) {
         let Some(agent) = self.agents.get_mut(id) else { return };
-        if agent.pings_missed >= AGENT_PING_LIMIT {
+        if agent.pings_missed >= self.pings.limit.get() {
             if let Err(allowed) = self.removal_pace.take(now) {
                 tracing::warn!(agent = %id, "many agents are silent at once; this one is given more time");
                 return self.timers.set(Timer::Ping(id.clone()), allowed);
@@ -95,7 +89,7 @@ impl Master {
         if let Some(connection) = agent.connection {
             out.push(Output::ToAgent { connection, event: AgentEvent::Ping });
         }
-        self.timers.set(Timer::Ping(id.clone()), now + AGENT_PING_INTERVAL);
+        self.timers.set(Timer::Ping(id.clone()), now + self.pings.interval.into());
     }
 
     /// The agent's tasks may still run, but nobody can say; its resources are not offered.

@@ -13,6 +13,7 @@ use super::admission::{authority_of, keep_fresh_by, new_authority};
 use super::master::{Entrance, Term, restored};
 use super::{Admission, Clock, JournalConfig, MasterServer, RuntimeError, Shutdown, ShutdownHandle};
 use crate::allocator::Allocator;
+use crate::master::PingOptions;
 use crate::net::{
     CERTIFICATE_LIFETIME, CertificateAuthority, CloseCode, Credentials, Endpoint, Incoming, Settings,
 };
@@ -41,6 +42,8 @@ pub struct CandidateConfig {
     pub certificate_lifetime: Duration,
     /// Where to write down all that it is told while it leads, so that it can be replayed.
     pub journal: Option<JournalConfig>,
+    /// How often it asks agents while it leads, and when they count as unreachable.
+    pub pings: PingOptions,
 }
 
 impl CandidateConfig {
@@ -53,6 +56,7 @@ impl CandidateConfig {
             lease: DEFAULT_LEASE,
             certificate_lifetime: CERTIFICATE_LIFETIME,
             journal: None,
+            pings: PingOptions::default(),
         }
     }
 }
@@ -70,6 +74,7 @@ pub struct Candidate {
     lease: Duration,
     certificate_lifetime: Duration,
     journal: Option<JournalConfig>,
+    pings: PingOptions,
 }
 
 impl Candidate {
@@ -78,7 +83,8 @@ impl Candidate {
     /// # Errors
     /// When etcd can't be reached or is another cluster's, or the address can't be bound.
     pub async fn listen(config: CandidateConfig, etcd: Etcd) -> Result<Self, RuntimeError> {
-        let CandidateConfig { listen, advertise, cluster, lease, certificate_lifetime, journal } = config;
+        let CandidateConfig { listen, advertise, cluster, lease, certificate_lifetime, journal, pings } =
+            config;
         let record = etcd.establish(&new_authority(&cluster)?).await?;
         let authority = authority_of(&record, &cluster)?.signing_for(certificate_lifetime);
         let credentials =
@@ -96,6 +102,7 @@ impl Candidate {
             lease,
             certificate_lifetime,
             journal,
+            pings,
         })
     }
 
@@ -206,7 +213,7 @@ impl Candidate {
         let mut store = tenure.store();
         let clock = Clock::start();
         let (machine, recorder) =
-            restored(allocator, tenure.epoch(), clock, &mut store, self.journal.as_ref())?;
+            restored(allocator, tenure.epoch(), clock, &mut store, self.pings, self.journal.as_ref())?;
         let admission =
             Admission::in_store(store.clone(), &self.cluster)?.signing_for(self.certificate_lifetime);
         let (stop, term_over) = ShutdownHandle::new();

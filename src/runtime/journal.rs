@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 use super::RuntimeError;
 use crate::allocator::Allocator;
 use crate::master::journal::{Entry, HEADER, OutputsHash};
-use crate::master::{Input, Output};
+use crate::master::{Input, Output, PingOptions};
 use crate::protocol::Epoch;
 use crate::protocol::codec::encode_frame;
 use crate::store::Record;
@@ -56,6 +56,7 @@ impl Recorder {
         now: Time,
         epoch: Epoch,
         allocator: &dyn Allocator,
+        pings: PingOptions,
         registry: Option<&[Record]>,
     ) -> Result<Self, RuntimeError> {
         let folder = config.folder.clone();
@@ -70,7 +71,7 @@ impl Recorder {
         let mut recorder =
             Recorder { config, run, segment: 0, out, closed, open, inputs: 0, frame: Vec::new() };
         recorder.next_segment().map_err(failed)?;
-        recorder.append(&Entry::begin(now, epoch, allocator.drf_options(), registry.is_some()));
+        recorder.append(&Entry::begin(now, epoch, allocator.drf_options(), pings, registry.is_some()));
         for record in registry.unwrap_or_default() {
             recorder.append(&Entry::Record(std::borrow::Cow::Borrowed(record)));
         }
@@ -84,9 +85,10 @@ impl Recorder {
         now: Time,
         epoch: Epoch,
         allocator: &dyn Allocator,
+        pings: PingOptions,
         registry: Option<&[Record]>,
     ) -> Result<Option<Self>, RuntimeError> {
-        config.map(|config| Self::start(config.clone(), now, epoch, allocator, registry)).transpose()
+        config.map(|config| Self::start(config.clone(), now, epoch, allocator, pings, registry)).transpose()
     }
 
     /// The master is told something.
@@ -214,6 +216,7 @@ mod tests {
                 Time::from_secs(5),
                 Epoch::FIRST,
                 &DrfAllocator::default(),
+                PingOptions::default(),
                 None,
             )
             .unwrap();
@@ -238,9 +241,15 @@ mod tests {
         let config = JournalConfig { folder: folder.path().to_owned(), max_bytes: SEGMENT_BYTES };
         std::fs::write(folder.path().join(name(1, 1)), vec![0; 1000]).unwrap();
         std::fs::write(folder.path().join("other"), "stays").unwrap();
-        let mut recorder =
-            Recorder::start(config, Time::from_secs(5), Epoch::FIRST, &DrfAllocator::default(), None)
-                .unwrap();
+        let mut recorder = Recorder::start(
+            config,
+            Time::from_secs(5),
+            Epoch::FIRST,
+            &DrfAllocator::default(),
+            PingOptions::default(),
+            None,
+        )
+        .unwrap();
         let names = |folder: &Path| -> Vec<String> {
             let name = |path: &PathBuf| path.file_name().unwrap().to_str().unwrap().to_owned();
             files(folder).iter().map(name).collect()

@@ -15,6 +15,7 @@ use super::{
 };
 use crate::allocator::{DrfAllocator, DrfOptions, PreemptionOptions};
 use crate::isolation::IsolationPreference;
+use crate::master::PingOptions;
 use crate::net::Credentials;
 use crate::protocol::{Attributes, IdentityKind, OperatorCall, OperatorEvent};
 use crate::resources::Resources;
@@ -77,6 +78,7 @@ impl LocalCluster {
                 credentials: admission.credentials(IdentityKind::Master, "master")?,
                 admission: Some(admission.clone()),
                 journal: None,
+                pings: PingOptions::default(),
             },
             DrfAllocator::new(DrfOptions { preemption: config.preemption, ..DrfOptions::default() }),
             agents_shutdown.clone(),

@@ -21,7 +21,7 @@ use super::journal::Recorder;
 use super::pace::Pace;
 use super::{Admission, Clock, JournalConfig, RuntimeError, Shutdown};
 use crate::allocator::Allocator;
-use crate::master::{Input, Master, Output};
+use crate::master::{Input, Master, Output, PingOptions};
 use crate::net::{
     Accepted, CloseCode, Connection, Credentials, Endpoint, Link, NetError, Outbox, Receiver, Settings,
 };
@@ -53,6 +53,8 @@ pub struct MasterConfig {
     pub admission: Option<Arc<Admission>>,
     /// Where to write down all that it is told, so that it can be replayed.
     pub journal: Option<JournalConfig>,
+    /// How often agents are asked whether they are there, and when they count as unreachable.
+    pub pings: PingOptions,
 }
 
 /// A running master.
@@ -123,9 +125,9 @@ impl MasterServer {
         allocator: impl Allocator + 'static,
         shutdown: Shutdown,
     ) -> Result<Self, RuntimeError> {
-        let (clock, journal) = (Clock::start(), config.journal.as_ref());
-        let recorder = Recorder::start_if_asked(journal, clock.now(), Epoch::FIRST, &allocator, None)?;
-        let machine = Master::new(allocator);
+        let (clock, journal, pings) = (Clock::start(), config.journal.as_ref(), config.pings);
+        let recorder = Recorder::start_if_asked(journal, clock.now(), Epoch::FIRST, &allocator, pings, None)?;
+        let machine = Master::new(allocator).with_pings(pings);
         let entrance = listen(config)?;
         let leads = Box::new(|| true);
         Self::serve(Term { entrance, machine, recorder, clock, store: None, leads }, shutdown)
@@ -141,11 +143,11 @@ impl MasterServer {
         mut store: impl Store + 'static,
         shutdown: Shutdown,
     ) -> Result<Self, RuntimeError> {
-        let journal = config.journal.clone();
+        let (journal, pings) = (config.journal.clone(), config.pings);
         let entrance = listen(config)?;
         let clock = Clock::start();
         let epoch = store.begin_term()?;
-        let (machine, recorder) = restored(allocator, epoch, clock, &mut store, journal.as_ref())?;
+        let (machine, recorder) = restored(allocator, epoch, clock, &mut store, pings, journal.as_ref())?;
         let (store, leads): (Option<Box<dyn Store>>, _) = (Some(Box::new(store)), Box::new(|| true));
         Self::serve(Term { entrance, machine, recorder, clock, store, leads }, shutdown)
     }
@@ -244,7 +246,7 @@ impl Drop for MasterServer {
 }
 
 fn listen(config: MasterConfig) -> Result<Entrance, RuntimeError> {
-    let MasterConfig { listen, credentials, admission, journal: _ } = config;
+    let MasterConfig { listen, credentials, admission, journal: _, pings: _ } = config;
     let settings = Settings { joins: admission.is_some(), ..Settings::default() };
     let endpoint = Arc::new(Endpoint::server(listen, &credentials, settings)?);
     let mut beside = JoinSet::new();
@@ -260,13 +262,15 @@ pub(super) fn restored(
     epoch: Epoch,
     clock: Clock,
     store: &mut impl Store,
+    pings: PingOptions,
     journal: Option<&JournalConfig>,
 ) -> Result<(Master, Option<Recorder>), RuntimeError> {
     let mut records = store.load()?;
     records.retain(|record| !record.is_of_admission());
     let now = clock.now();
-    let recorder = Recorder::start_if_asked(journal, now, epoch, &allocator, Some(&records))?;
-    Ok((Master::new(allocator).in_epoch(epoch).with_registry(now, records), recorder))
+    let recorder = Recorder::start_if_asked(journal, now, epoch, &allocator, pings, Some(&records))?;
+    let master = Master::new(allocator).in_epoch(epoch).with_pings(pings).with_registry(now, records);
+    Ok((master, recorder))
 }
 
 async fn accept_connections(endpoint: Arc<Endpoint>, shared: Arc<Shared>, mut shutdown: Shutdown) {

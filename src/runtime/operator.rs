@@ -289,6 +289,7 @@ mod tests {
 
     use super::*;
     use crate::allocator::DrfAllocator;
+    use crate::master::PingOptions;
     use crate::net::{Accepted, CertificateAuthority};
     use crate::protocol::logs::OutputName;
     use crate::protocol::{FrameworkId, Identity, TaskId};
@@ -308,7 +309,13 @@ mod tests {
         let authority = CertificateAuthority::create("test").unwrap();
         let (_stop, shutdown) = ShutdownHandle::new();
         let credentials = issue(&authority, IdentityKind::Master);
-        let config = MasterConfig { listen: LOOPBACK, credentials, admission: None, journal: None };
+        let config = MasterConfig {
+            listen: LOOPBACK,
+            credentials,
+            admission: None,
+            journal: None,
+            pings: PingOptions::default(),
+        };
         let master = MasterServer::start(config, DrfAllocator::default(), shutdown).unwrap();
         let operator = issue(&authority, IdentityKind::Operator);
         let client = OperatorClient::connect(master.address(), &operator).await.unwrap();

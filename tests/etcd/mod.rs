@@ -20,32 +20,39 @@ pub(crate) struct EtcdCluster {
 
 impl EtcdCluster {
     /// A cluster of so many members; `None` where etcd is not installed, which is said. In CI it must be.
+    #[allow(dead_code, reason = "not every test has its members here")]
     pub(crate) fn start(members: usize) -> Option<Self> {
+        let places = free_addresses(members).into_iter().zip(free_addresses(members)).collect();
+        Self::start_at(places, |_, etcd| etcd)
+    }
+
+    /// The same, whose members take clients and each other at these addresses; `place` lets a member run where it should.
+    pub(crate) fn start_at(
+        places: Vec<(SocketAddr, SocketAddr)>,
+        place: impl Fn(usize, Command) -> Command,
+    ) -> Option<Self> {
         if Command::new("etcd").arg("--version").stdout(Stdio::null()).status().is_err() {
-            assert!(std::env::var_os("CI").is_none(), "etcd is not installed: run .ci/install-etcd");
-            eprintln!("skipped: etcd is not installed; .ci/install-etcd installs it");
+            assert!(std::env::var_os("CI").is_none(), "etcd is not installed: run .ci/install-packages");
+            eprintln!("skipped: etcd is not installed; .ci/install-packages installs it");
             return None;
         }
         let folder = tempfile::tempdir().expect("a folder");
-        let (clients, peers) = (free_addresses(members), free_addresses(members));
+        let (clients, peers): (Vec<_>, Vec<_>) = places.into_iter().unzip();
         let named = peers.iter().enumerate().map(|(number, peer)| format!("m{number}=http://{peer}"));
         let initial = named.collect::<Vec<_>>().join(",");
         let start = |number: usize| {
             let (name, client, peer) = (format!("m{number}"), clients[number], peers[number]);
             let (client, peer) = (format!("http://{client}"), format!("http://{peer}"));
-            Command::new("etcd")
-                .args(["--name", &name, "--initial-cluster", &initial, "--logger", "zap"])
+            let mut etcd = Command::new("etcd");
+            etcd.args(["--name", &name, "--initial-cluster", &initial, "--logger", "zap"])
                 .args(["--listen-client-urls", &client, "--advertise-client-urls", &client])
                 .args(["--listen-peer-urls", &peer, "--initial-advertise-peer-urls", &peer])
                 .arg("--data-dir")
-                .arg(folder.path().join(&name))
-                .stdout(Stdio::null())
-                .stderr(Stdio::null())
-                .spawn()
-                .expect("etcd starts")
+                .arg(folder.path().join(&name));
+            place(number, etcd).stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("etcd starts")
         };
-        let cluster =
-            EtcdCluster { members: (0..members).map(start).collect(), addresses: clients, _folder: folder };
+        let members = (0..clients.len()).map(start).collect();
+        let cluster = EtcdCluster { members, addresses: clients, _folder: folder };
         let begun = Instant::now();
         while !cluster.addresses.iter().all(|address| TcpStream::connect(address).is_ok()) {
             assert!(begun.elapsed() < PATIENCE, "etcd does not listen");
@@ -83,7 +90,7 @@ impl EtcdCluster {
 #[allow(dead_code, reason = "not every test needs to know")]
 fn leads(address: SocketAddr) -> bool {
     let ask = || -> std::io::Result<String> {
-        let mut member = TcpStream::connect(address)?;
+        let mut member = TcpStream::connect_timeout(&address, Duration::from_secs(1))?;
         // One that is stopped takes connections all the same.
         member.set_read_timeout(Some(Duration::from_secs(1)))?;
         write!(member, "POST /v3/maintenance/status HTTP/1.0\r\nContent-Length: 2\r\n\r\n{{}}")?;

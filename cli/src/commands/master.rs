@@ -54,6 +54,7 @@ async fn alone(
         credentials: admission.credentials(IdentityKind::Master, "master")?,
         admission: Some(admission.clone()),
         journal: journal(arguments),
+        pings: arguments.pings.options(),
     };
     let allocator = allocator(arguments);
     let mut master = MasterServer::start_with_store(config, allocator, store, shutdown)?;
@@ -85,6 +86,7 @@ async fn one_of_several(
         lease: Duration::from_secs(arguments.lease),
         certificate_lifetime: arguments.certificate_lifetime.duration(),
         journal: journal(arguments),
+        pings: arguments.pings.options(),
         ..CandidateConfig::new(arguments.listen, arguments.cluster_name.as_str())
     };
     let etcd = Etcd::connect(location).map_err(RuntimeError::from)?;

@@ -37,7 +37,10 @@ pub(crate) struct Background(pub Child);
 
 impl Background {
     pub(crate) fn start(state: &Path, arguments: &[&str]) -> Self {
-        let mut command = command(state, arguments);
+        Self::spawn(command(state, arguments))
+    }
+
+    pub(crate) fn spawn(mut command: Command) -> Self {
         Background(command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().expect("the binary runs"))
     }
 

@@ -13,8 +13,8 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use apportion::allocator::DrfOptions;
-use apportion::master::Input;
 use apportion::master::journal::{Entry, HEADER, JournalReader, OutputsHash};
+use apportion::master::{Input, PingOptions};
 use apportion::net::JoinToken;
 use apportion::protocol::codec::{self, encode_frame};
 use apportion::protocol::operator::{OperatorAnswer, OperatorRequest};
@@ -116,8 +116,11 @@ fn records_of_the_registry() {
 #[test]
 fn journals_of_masters() {
     let mut sample = HEADER.to_vec();
-    encode_frame(&Entry::begin(Time::ZERO, Epoch::FIRST, Some(&DrfOptions::default()), true), &mut sample)
-        .expect("a sample");
+    encode_frame(
+        &Entry::begin(Time::ZERO, Epoch::FIRST, Some(&DrfOptions::default()), PingOptions::default(), true),
+        &mut sample,
+    )
+    .expect("a sample");
     for call in samples::scheduler_calls() {
         let input = Input::Scheduler { connection: ConnectionId(1), call };
         encode_frame(&Entry::input(Time::from_secs(1), &input), &mut sample).expect("a sample");

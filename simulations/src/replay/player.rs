@@ -110,7 +110,7 @@ impl<'a> Replay<'a> {
         allocator: impl FnOnce(&Entries<'a>, Option<Box<DrfOptions>>) -> Result<A, ReplayError>,
     ) -> Result<Self, ReplayError> {
         let mut entries = journal.entries();
-        let Some(Entry::Begin { at, software, epoch, allocator: options, has_registry }) =
+        let Some(Entry::Begin { at, software, epoch, allocator: options, pings, has_registry }) =
             entries.next_entry()?
         else {
             return Err(JournalFilesError::NoBeginning { file: entries.file() }.into());
@@ -128,7 +128,7 @@ impl<'a> Replay<'a> {
                 }
             }
         };
-        let master = Master::new(allocator).in_epoch(epoch);
+        let master = Master::new(allocator).in_epoch(epoch).with_pings(pings);
         let master = if has_registry { master.with_registry(at, records) } else { master };
         let state = ReplayState { software, ..ReplayState::default() };
         Ok(Replay { entries, master, begun: at, now: at, next, peers: FxHashMap::default(), options, state })
