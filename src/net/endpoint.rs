@@ -148,6 +148,11 @@ impl Endpoint {
         self.address
     }
 
+    /// How its connections are tuned.
+    pub fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
     /// The next connection that wants in; `None` when the endpoint is closed, or only connects.
     pub async fn accept(&self) -> Option<Incoming> {
         let listening = self.listening.clone()?;

@@ -43,6 +43,11 @@ impl Link {
         self.connection.remote_address()
     }
 
+    /// How many packets have come from the peer: as long as there are more and more, it is there.
+    pub fn packets_received(&self) -> u64 {
+        self.connection.stats().udp_rx.datagrams
+    }
+
     /// Opens a further stream. The peer learns of it with the first bytes written.
     ///
     /// # Errors
