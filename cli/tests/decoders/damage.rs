@@ -110,7 +110,7 @@ pub(crate) fn damaged(samples: Vec<Vec<u8>>) -> impl Strategy<Value = Vec<u8>> {
 }
 
 /// Texts, damaged; with what means something to those who read them.
-pub(crate) fn damaged_text(samples: Vec<String>) -> impl Strategy<Value = String> {
+pub(crate) fn damaged_text(samples: Vec<Vec<u8>>) -> impl Strategy<Value = Vec<u8>> {
     let blocks = [
         "[",
         "]",
@@ -149,7 +149,5 @@ pub(crate) fn damaged_text(samples: Vec<String>) -> impl Strategy<Value = String
         "..",
         "..=",
     ];
-    let samples = samples.into_iter().map(String::into_bytes).collect();
     damaged_by(samples, blocks.map(|block| block.as_bytes().to_vec()).to_vec())
-        .prop_map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
 }
