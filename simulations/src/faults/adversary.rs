@@ -22,6 +22,7 @@ impl World {
         let waits_for = |fault: &Fault| {
             let is_its_kind = match fault.kind {
                 FaultKind::MasterCrash | FaultKind::LostLeadership => matches!(node, Node::Master(_)),
+                FaultKind::Takeover => node == self.leading_master(),
                 FaultKind::AgentCrash => matches!(node, Node::Agent(_)),
                 FaultKind::FrameworkCrash => matches!(node, Node::Framework(_)),
                 FaultKind::ExecutorCrash => matches!(node, Node::Executor(_)),
@@ -54,6 +55,7 @@ impl World {
         let hit = match fault.kind {
             FaultKind::MasterCrash => self.crash(fault, node.unwrap_or(self.leading_master())),
             FaultKind::LostLeadership => self.lose_leadership(until),
+            FaultKind::Takeover => self.take_over(),
             FaultKind::AgentCrash => self.crash(fault, node.unwrap_or(self.some_agent(fault))),
             FaultKind::Reboot => self.reboot(fault),
             FaultKind::FrameworkCrash => self.crash(fault, node.unwrap_or(self.some_framework(fault))),

@@ -17,6 +17,9 @@ use super::packet::Packet;
 use super::plan::Moment;
 use super::world::{Event, RESTART_DELAY, Sabotage, World};
 
+/// How long nobody leads after a leader's death, at most.
+const LEASE: Duration = Duration::from_secs(5);
+
 /// A master's process, and the registry as it knows it. One leads at a time; who takes over goes on with what is durable then, and what
 /// the one before writes later is refused.
 pub(super) struct MasterNode {
@@ -132,16 +135,13 @@ impl World {
 
     /// Another master takes over. The one that led finds out when the fault is over, or when it can't write.
     pub(super) fn lose_leadership(&mut self, until: Time) -> Option<Node> {
-        let (old, new) = (self.leader, (self.leader + 1) % self.masters.len());
-        if !self.is_up(Node::Master(old)) || self.is_up(Node::Master(new)) {
+        let (old, new) = (self.leader, self.successor()?);
+        if !self.is_up(Node::Master(old)) {
             return None;
         }
         // What was being written has come before, or comes too late.
-        let before = &mut self.masters[old].disk;
-        before.crash(&mut self.chance.disks);
-        let durable = before.durable.clone();
-        self.masters[new].disk = Disk::new(durable);
-        self.leader = new;
+        self.masters[old].disk.crash(&mut self.chance.disks);
+        self.elect(new, self.now);
         let life = self.masters[old].life;
         self.later(until, Event::Deposed { place: old, life });
         // Some soon look for another leader, and some of those find the old one again.
@@ -156,8 +156,36 @@ impl World {
                 self.later(self.now + after, Event::Estranged(client));
             }
         }
-        self.later(self.now, Event::Start(Node::Master(new)));
         Some(Node::Master(old))
+    }
+
+    /// The leading master dies, and another one leads some time later.
+    pub(super) fn take_over(&mut self) -> Option<Node> {
+        let old = self.leader;
+        if !self.is_up(Node::Master(old)) {
+            return None;
+        }
+        // Where the other one still takes itself for the leader, this one is started again.
+        let next = self.successor().unwrap_or(old);
+        self.master_ends(old);
+        let vacant = LEASE.mul_f64(self.chance.crashes.unit());
+        self.elect(next, self.now + vacant);
+        Some(Node::Master(old))
+    }
+
+    /// Who can take over. `None`: the other master has not found out yet that it does not lead any more.
+    fn successor(&self) -> Option<usize> {
+        let next = (self.leader + 1) % self.masters.len();
+        (!self.is_up(Node::Master(next))).then_some(next)
+    }
+
+    /// Has a master lead from then on, with what the one before has durably written.
+    fn elect(&mut self, next: usize, at: Time) {
+        if next != self.leader && self.sabotage != Some(Sabotage::OwnRegistry) {
+            self.masters[next].disk = Disk::new(self.masters[self.leader].disk.durable.clone());
+        }
+        self.leader = next;
+        self.later(at, Event::Start(Node::Master(next)));
     }
 
     /// A master finds out that it does not lead any more, and ends its term.

@@ -50,11 +50,13 @@ pub enum FaultKind {
     ChangedResources,
     /// An agent leaves in order, and comes back.
     AgentLeaves,
+    /// The leading master's process dies, and another master leads when its lease has run out.
+    Takeover,
 }
 
 impl FaultKind {
     /// All kinds.
-    pub const ALL: [FaultKind; 19] = [
+    pub const ALL: [FaultKind; 20] = [
         FaultKind::MasterCrash,
         FaultKind::LostLeadership,
         FaultKind::AgentCrash,
@@ -74,6 +76,7 @@ impl FaultKind {
         FaultKind::ClockDrift,
         FaultKind::ChangedResources,
         FaultKind::AgentLeaves,
+        FaultKind::Takeover,
     ];
 
     /// The kind's name, as it is printed.
@@ -98,6 +101,7 @@ impl FaultKind {
             FaultKind::ClockDrift => "clock drift",
             FaultKind::ChangedResources => "changed resources",
             FaultKind::AgentLeaves => "agent leaves",
+            FaultKind::Takeover => "takeover",
         }
     }
 }
@@ -157,15 +161,15 @@ pub(super) struct Plan {
 }
 
 impl Plan {
-    /// The plan of a seed. Each seed uses some kinds of faults only: what one kind hides, another seed shows (swarm testing, Groce
+    /// The plan of a seed, with faults of these kinds. Each seed uses some kinds of faults only: what one kind hides, another seed shows (swarm testing, Groce
     /// et al., ISSTA 2012).
-    pub(super) fn draw(seed: u64) -> Self {
+    pub(super) fn draw(seed: u64, all: &[FaultKind]) -> Self {
         let mut stream = Stream::named(seed, "faults/plan");
         let minutes = libm::exp(stream.unit() * libm::log(60.0)) * 2.0;
         let ends = Duration::from_secs_f64(minutes * 60.0);
-        let mut kinds: Vec<FaultKind> = FaultKind::ALL.into_iter().filter(|_| stream.unit() < 0.4).collect();
+        let mut kinds: Vec<FaultKind> = all.iter().copied().filter(|_| stream.unit() < 0.4).collect();
         if kinds.is_empty() {
-            kinds.extend(FaultKind::ALL);
+            kinds.extend(all);
         }
         let count = 3 + stream.below(10 + (minutes * 2.0) as usize).min(60);
         let mut faults: Vec<Fault> = (0..count).map(|_| Fault::draw(&kinds, ends, &mut stream)).collect();
@@ -193,6 +197,7 @@ impl Fault {
             kind,
             FaultKind::MasterCrash
                 | FaultKind::LostLeadership
+                | FaultKind::Takeover
                 | FaultKind::AgentCrash
                 | FaultKind::FrameworkCrash
                 | FaultKind::ExecutorCrash

@@ -30,6 +30,7 @@ pub fn run_all(seeds: Range<u64>, report: impl Fn(&Outcome) + Sync) -> Tally {
 #[derive(Clone, Copy, Debug)]
 pub struct Trial {
     seed: u64,
+    kinds: &'static [FaultKind],
     sabotage: Option<Sabotage>,
 }
 
@@ -76,7 +77,13 @@ pub struct Failure {
 impl Trial {
     /// The trial of a seed.
     pub fn of(seed: u64) -> Self {
-        Trial { seed, sabotage: None }
+        Trial { seed, kinds: &FaultKind::ALL, sabotage: None }
+    }
+
+    /// The same trial with faults of these kinds alone, which makes it another run: as of a version that knew no others.
+    #[must_use]
+    pub fn among(self, kinds: &'static [FaultKind]) -> Self {
+        Trial { kinds, ..self }
     }
 
     /// The same trial in a world that breaks a rule: to see that it is noticed.
@@ -87,12 +94,12 @@ impl Trial {
 
     /// Runs it. The same seed gives the same outcome.
     pub fn run(self) -> Outcome {
-        self.run_with(&Plan::draw(self.seed), false)
+        self.run_with(&Plan::draw(self.seed, self.kinds), false)
     }
 
     /// Runs it, with the last lines of what happens.
     pub fn run_traced(self) -> Outcome {
-        self.run_with(&Plan::draw(self.seed), true)
+        self.run_with(&Plan::draw(self.seed, self.kinds), true)
     }
 
     fn run_with(self, plan: &Plan, is_traced: bool) -> Outcome {
@@ -118,7 +125,7 @@ impl Trial {
 
     /// Looks for the fewest faults that break the same rule; `None` when all of them together break none.
     pub fn minimise(self) -> Option<Failure> {
-        let plan = Plan::draw(self.seed);
+        let plan = Plan::draw(self.seed, self.kinds);
         let violation = self.run_with(&plan, false).violation?;
         let fails = |faults: &[Fault]| {
             let fewer = Plan { faults: faults.to_vec(), ends: plan.ends };

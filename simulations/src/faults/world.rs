@@ -60,6 +60,8 @@ pub enum Sabotage {
     EpochsAlike,
     /// The registry takes what a deposed master writes.
     Unfenced,
+    /// A master that takes over goes on with what it wrote itself when it led last.
+    OwnRegistry,
 }
 
 /// Something that happens at its time.
