@@ -1,5 +1,6 @@
 //! Feeds one decoder, which the environment variable `DECODER` names, what the fuzzer makes up. With `DECODER_SEEDS=FOLDER` it writes
-//! the good inputs of each into a folder of its own there instead.
+//! what each decoder's runs begin with into a folder of its own there instead: its good inputs, and those of `corpus/DECODER.hex`, one
+//! in each line.
 
 #![no_main]
 
@@ -40,7 +41,16 @@ fn choose() {
 fn write_seeds(folder: &Path, decoder: &Decoder) {
     let own = folder.join(&decoder.name);
     std::fs::create_dir_all(&own).expect("a folder");
-    for (number, sample) in decoder.samples.iter().enumerate() {
-        std::fs::write(own.join(number.to_string()), sample).expect("it can be written");
+    let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus").join(format!("{}.hex", decoder.name));
+    let corpus = std::fs::read_to_string(corpus).unwrap_or_default();
+    let inputs = decoder.samples.iter().cloned().chain(corpus.lines().map(bytes_of));
+    for (number, input) in inputs.enumerate() {
+        std::fs::write(own.join(number.to_string()), input).expect("it can be written");
     }
+}
+
+fn bytes_of(hex: &str) -> Vec<u8> {
+    let digits: Vec<u8> =
+        hex.chars().map(|digit| digit.to_digit(16).expect("a hexadecimal digit") as u8).collect();
+    digits.chunks(2).map(|pair| pair[0] << 4 | pair[1]).collect()
 }

@@ -1,22 +1,16 @@
 //! The real binary with real agents, executors and tasks.
 
 mod common;
+#[path = "common/jobs.rs"]
+mod jobs;
 mod tasks;
 
 use std::path::Path;
 use std::process::Stdio;
 
 use common::{Background, apportion, command, printed, wait_until};
+use jobs::batch;
 use tasks::{processes_with, write};
-
-/// A spec of batch work whose tasks can be told from others on this machine.
-fn batch(folder: &Path, name: &str, count: u32, line: &str) -> String {
-    let text = format!(
-        "schema = 1\nkind = \"batch\"\nid = \"/{name}\"\nrole = \"research\"\n\
-         [[step]]\nname = \"work\"\ncount = {count}\ncpus = 0.1\nmemory = \"16MiB\"\nshell = '''{line}'''\n"
-    );
-    write(folder, name, &text)
-}
 
 /// The tasks that go on, as the master tells them.
 fn live_tasks(state: &Path) -> Vec<String> {
@@ -75,6 +69,21 @@ fn a_cluster_on_this_machine_runs_work_and_leaves_nothing_behind() {
     assert!(!processes_with(&marker).is_empty());
     cluster.end("-INT");
     assert!(processes_with(&marker).is_empty());
+}
+
+#[test]
+fn nothing_is_left_of_a_cluster_on_this_machine_that_is_killed() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let state = &folder.path().join("state");
+    let mut cluster = Background::start(state, &["up", "--listen", "127.0.0.1:0", "--agents", "2"]);
+    cluster.master();
+    let marker = format!("orphan-{}", std::process::id());
+    let job = batch(folder.path(), "job", 4, &format!(": {marker}; while :; do sleep 0.1; done"));
+    printed(state, &["run", &job, "--detach"]);
+    wait_until("the tasks run", || live_tasks(state).len() == 4);
+    // Dropping it kills it with SIGKILL, master, agents, frameworks and all.
+    drop(cluster);
+    wait_until("executors end, and their tasks", || processes_with(&marker).is_empty());
 }
 
 #[test]
