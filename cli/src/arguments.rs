@@ -506,6 +506,9 @@ pub(crate) enum TokenCommand {
     Create {
         /// What may join by it: agent, framework, operator, ...
         kind: IdentityKind,
+        /// Let who had this name join by it again, whose credentials are lost or out of date
+        #[arg(long, value_name = "NAME")]
+        again: Option<String>,
     },
 }
 

@@ -59,7 +59,8 @@ impl Master {
             | OperatorCall::SetAllowList { .. }
             | OperatorCall::SetRules { .. }
             | OperatorCall::Teardown { .. }
-            | OperatorCall::CreateToken { .. } => permit(Action::Operate, None),
+            | OperatorCall::CreateToken { .. }
+            | OperatorCall::FreeName { .. } => permit(Action::Operate, None),
         }
     }
 

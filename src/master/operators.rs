@@ -101,7 +101,7 @@ impl Master {
                     OperatorEvent::Refused(format!("there is no framework {framework}"))
                 }
             }
-            OperatorCall::CreateToken { .. } => {
+            OperatorCall::CreateToken { .. } | OperatorCall::FreeName { .. } => {
                 OperatorEvent::Refused("this master does not hold the cluster's authority".to_owned())
             }
         };

@@ -150,6 +150,14 @@ pub enum OperatorCall {
         /// What may join by it.
         kind: IdentityKind,
     },
+    /// Lets a name be joined by once more, whose party has lost its credentials or let them run out. Certificates that it still has stay
+    /// good. Answered by [`OperatorEvent::Done`], also where the name was free.
+    FreeName {
+        /// What the party is.
+        kind: IdentityKind,
+        /// Its name.
+        name: String,
+    },
 }
 
 /// What the master answers an operator.

@@ -132,6 +132,21 @@ impl Admission {
         Ok(token.to_string())
     }
 
+    /// Lets a name be joined by once more, whose party has lost its credentials or let them run out. Certificates that it still has stay
+    /// good. Waits for the store.
+    ///
+    /// # Errors
+    /// When the name can't be part of an identity, or the store can't be written.
+    pub fn free_name(&self, kind: IdentityKind, name: &str) -> Result<(), RuntimeError> {
+        let identity = Identity::new(self.cluster.as_str(), kind, name)?;
+        let mut ledger = self.ledger.lock();
+        if ledger.issued.contains(&identity) {
+            ledger.store.commit(&[Change::Delete(Key::Issued(identity.clone()))])?;
+            ledger.issued.remove(&identity);
+        }
+        Ok(())
+    }
+
     /// Renews the certificates of a connection's peer whenever it asks, until the connection ends.
     ///
     /// # Errors
@@ -168,7 +183,12 @@ impl Admission {
         let mut tokens = ledger.tokens.clone();
         let identity = tokens.redeem(self.now_ms(), secret, &self.cluster, name)?;
         if ledger.issued.contains(&identity) {
-            return Err(JoinError::Denied { reason: format!("the name {name} is taken") });
+            let kind = identity.kind();
+            let reason = format!(
+                "the name {name} is taken; if it is this one's, whose credentials are lost or out of date, join with a token of \
+                 `apportion token create {kind} --again {name}`"
+            );
+            return Err(JoinError::Denied { reason });
         }
         let issued = Change::Put(Record::Issued { identity: identity.clone() });
         let changes: Vec<_> = token_change(&tokens, secret).into_iter().chain([issued]).collect();
@@ -248,6 +268,11 @@ mod tests {
         assert!(matches!(admission.redeem(&token.secret, "a2"), Err(JoinError::Used)));
         let other: JoinToken = admission.create_token(IdentityKind::Agent).unwrap().parse().unwrap();
         assert!(matches!(admission.redeem(&other.secret, "a1"), Err(JoinError::Denied { .. })));
+        admission.free_name(IdentityKind::Agent, "a1").unwrap();
+        drop(admission);
+
+        let admission = Admission::open(directory.path(), "test").unwrap();
+        assert_eq!(admission.redeem(&other.secret, "a1").unwrap().to_string(), "spiffe://test/agent/a1");
     }
 
     #[test]

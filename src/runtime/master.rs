@@ -460,7 +460,21 @@ async fn answer_operator(
                     Err(denied) => OperatorEvent::Refused(denied.to_string()),
                 },
                 (OperatorCall::CreateToken { kind }, Some(admission)) => match permit(Action::Operate) {
-                    Ok(()) => create_token(admission.clone(), kind).await,
+                    Ok(()) => {
+                        ask_admission(admission, move |admission| {
+                            admission.create_token(kind).map(OperatorEvent::Token)
+                        })
+                        .await
+                    }
+                    Err(denied) => OperatorEvent::Refused(denied.to_string()),
+                },
+                (OperatorCall::FreeName { kind, name }, Some(admission)) => match permit(Action::Operate) {
+                    Ok(()) => {
+                        ask_admission(admission, move |admission| {
+                            admission.free_name(kind, &name).map(|()| OperatorEvent::Done)
+                        })
+                        .await
+                    }
                     Err(denied) => OperatorEvent::Refused(denied.to_string()),
                 },
                 (call, _) => {
@@ -480,9 +494,14 @@ async fn answer_operator(
     }
 }
 
-async fn create_token(admission: Arc<Admission>, kind: IdentityKind) -> OperatorEvent {
-    match tokio::task::spawn_blocking(move || admission.create_token(kind)).await {
-        Ok(Ok(token)) => OperatorEvent::Token(token),
+/// Has the admission do something, which waits for its store.
+async fn ask_admission(
+    admission: &Arc<Admission>,
+    ask: impl FnOnce(&Admission) -> Result<OperatorEvent, RuntimeError> + Send + 'static,
+) -> OperatorEvent {
+    let admission = admission.clone();
+    match tokio::task::spawn_blocking(move || ask(&admission)).await {
+        Ok(Ok(answer)) => answer,
         Ok(Err(error)) => OperatorEvent::Refused(error.to_string()),
         Err(_) => OperatorEvent::Refused("the master failed".to_owned()),
     }

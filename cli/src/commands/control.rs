@@ -121,10 +121,26 @@ pub(crate) async fn set_rules(context: &Context, rules: Rules, json: bool) -> Re
     done(context.ask(OperatorCall::SetRules { rules }).await?, &told, json)
 }
 
-/// Makes a token and prints it.
-pub(crate) async fn create_token(context: &Context, kind: IdentityKind, json: bool) -> Result<(), Failure> {
+/// Makes a token and prints it, and frees the name of who is to join with it again.
+pub(crate) async fn create_token(
+    context: &Context,
+    kind: IdentityKind,
+    again: Option<String>,
+    json: bool,
+) -> Result<(), Failure> {
+    if let Some(name) = again {
+        free_name(context, kind, name).await?;
+    }
     let token = new_token(context, kind).await?;
     if json { print_json(&json!({ "token": token })) } else { print(&format!("{token}\n")) }
+}
+
+/// Lets a party join again under its name.
+pub(super) async fn free_name(context: &Context, kind: IdentityKind, name: String) -> Result<(), Failure> {
+    match context.ask(OperatorCall::FreeName { kind, name }).await? {
+        OperatorEvent::Done => Ok(()),
+        other => Err(Failure::Answer(format!("{other:?}"))),
+    }
 }
 
 /// A token with which one process of that kind can join.

@@ -6,7 +6,7 @@ use apportion::net::{Credentials, JoinToken};
 use apportion::protocol::IdentityKind;
 use apportion::runtime::{Addresses, RuntimeError, join};
 
-use super::control::new_token;
+use super::control::{free_name, new_token};
 use crate::arguments::JoinArguments;
 use crate::context::{Context, state_folder};
 use crate::failure::Failure;
@@ -52,7 +52,8 @@ fn given_token(arguments: &JoinArguments) -> Result<Option<String>, Failure> {
     token.map(Some).map_err(|error| Failure::Unreadable { file: file.clone(), error })
 }
 
-/// Credentials kept from before beside the operator's, or those that the operator's authority gets.
+/// Credentials kept from before beside the operator's, or those that the operator's authority gets, as also where the kept ones are out of
+/// date.
 pub(super) async fn admitted_by(
     context: &Context,
     master: &Addresses,
@@ -61,7 +62,11 @@ pub(super) async fn admitted_by(
 ) -> Result<Credentials, Failure> {
     let kept = context.folder.join(file_of(kind, name));
     if kept.exists() {
-        return load(&kept);
+        let credentials = load(&kept)?;
+        if !credentials.time_left().is_zero() {
+            return Ok(credentials);
+        }
+        free_name(context, kind, name.to_owned()).await?;
     }
     let token = new_token(context, kind).await?;
     joined(master, &token, name, &kept).await

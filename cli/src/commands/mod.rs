@@ -85,8 +85,8 @@ pub(crate) fn execute(Arguments { global, command }: Arguments) -> Result<(), Fa
         Command::Rules(RulesCommand::Clear) => {
             wait_for(control::set_rules(&context()?, Rules::default(), json))
         }
-        Command::Token(TokenCommand::Create { kind }) => {
-            wait_for(control::create_token(&context()?, kind, json))
+        Command::Token(TokenCommand::Create { kind, again }) => {
+            wait_for(control::create_token(&context()?, kind, again, json))
         }
         Command::Sim(SimCommand::Allocator { script }) => sim::allocator(&script, &global),
         Command::Sim(SimCommand::Run(arguments)) => sim::run(&arguments, &global),

@@ -37,8 +37,10 @@ pub(crate) struct Decoder {
     /// What it must read.
     pub(crate) samples: Vec<Vec<u8>>,
     /// Feeds it anything, and panics when it does not answer as it should.
-    pub(crate) check: Box<dyn Fn(&[u8]) + Send + Sync>,
+    pub(crate) check: Check,
 }
+
+pub(crate) type Check = Box<dyn Fn(&[u8]) + Send + Sync>;
 
 /// All of them.
 pub(crate) fn all() -> Vec<Decoder> {

@@ -268,6 +268,7 @@ pub(crate) fn operator_requests() -> Vec<OperatorRequest> {
         OperatorCall::SetRules { rules: rules() },
         OperatorCall::Teardown { framework: framework() },
         OperatorCall::CreateToken { kind: IdentityKind::Agent },
+        OperatorCall::FreeName { kind: IdentityKind::Agent, name: "a1".to_owned() },
     ];
     calls.into_iter().map(|call| OperatorRequest { request: RequestId(1), call }).collect()
 }
