@@ -68,6 +68,12 @@ pub(super) fn is_charged(resource: &Resource) -> bool {
     matches!(resource.value(), Value::Scalar(_)) && !is_exempt(resource)
 }
 
+/// Whether resources without shared volumes are nothing but scalars that are neither reserved nor revocable.
+fn are_plain_scalars(resources: &Resources, amounts: &Amounts) -> bool {
+    let is_scalar = |resource: &Resource| matches!(resource.value(), Value::Scalar(_));
+    amounts.exempt.is_empty() && resources.iter().all(is_scalar)
+}
+
 /// Resources, with what allocation asks of them again and again.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Measured {
@@ -91,6 +97,34 @@ impl From<Resources> for Measured {
 }
 
 impl Measured {
+    /// Adds resources without shared volumes, of which the amounts are known.
+    fn add(&mut self, more: &Resources, amounts: &Amounts) {
+        let was_plain = self.is_plain || self.resources.is_empty();
+        self.resources.add(more);
+        if !are_plain_scalars(more, amounts) {
+            *self = Measured::from(std::mem::take(&mut self.resources));
+            return;
+        }
+        self.quantities.add(&amounts.scalars);
+        self.amounts.scalars.add(&amounts.scalars);
+        self.is_plain = was_plain;
+    }
+
+    /// Takes away resources without shared volumes, of which the amounts are known; `false`, and nothing changes, when they are not in
+    /// here.
+    fn subtract(&mut self, less: &Resources, amounts: &Amounts) -> bool {
+        if self.resources.try_subtract(less).is_err() {
+            return false;
+        }
+        if self.resources.is_empty() || !are_plain_scalars(less, amounts) {
+            *self = Measured::from(std::mem::take(&mut self.resources));
+            return true;
+        }
+        self.quantities.subtract_clamped(&amounts.scalars);
+        self.amounts.scalars.subtract_clamped(&amounts.scalars);
+        true
+    }
+
     /// What of it is reserved to whom, and counts for quotas.
     pub(super) fn reserved(&self) -> impl Iterator<Item = (&Role, Quantities)> {
         self.resources.iter().filter_map(|resource| {
@@ -196,12 +230,9 @@ impl Agent {
     /// Gives a leaf resources, even more than there are: they may be in use already.
     pub(super) fn take(&mut self, leaf: Leaf, resources: &Resources) -> Change {
         let change = self.note_taken(leaf, resources, Amounts::of_unshared);
-        if !self.overcommitted {
-            let mut left = std::mem::take(&mut self.available).resources;
-            self.overcommitted = left.try_subtract(&resources.unshared()).is_err();
-            if !self.overcommitted {
-                self.make_available(left);
-            }
+        if !self.overcommitted && !self.available.subtract(&resources.unshared(), &change.amounts) {
+            self.overcommitted = true;
+            self.available = Measured::default();
         }
         change
     }
@@ -223,15 +254,16 @@ impl Agent {
         if is_last {
             self.allocated.swap_remove(place);
         }
-        let shared = self.shared_only_beyond(leaf, resources);
+        let (amounts, shared) = (Amounts::of_unshared(resources), self.shared_only_beyond(leaf, resources));
         if self.overcommitted {
             self.settle();
+        } else if self.allocated.is_empty() {
+            // A copy of all there is takes no memory.
+            self.available = self.total.clone();
         } else {
-            let mut left = std::mem::take(&mut self.available).resources;
-            left.add(&resources.unshared());
-            self.make_available(left);
+            self.available.add(&resources.unshared(), &amounts);
         }
-        Some(Change { amounts: Amounts::of_unshared(resources), shared, is_first_or_last: is_last })
+        Some(Change { amounts, shared, is_first_or_last: is_last })
     }
 
     /// Turns resources that a leaf has into others, in the total too. What it has less, and what more; `None`, and nothing changes,
@@ -279,6 +311,9 @@ impl Agent {
 
     /// The shared volumes among these of which a leaf has no copies, with the others who have.
     fn shared_only_beyond(&self, leaf: Leaf, resources: &Resources) -> Vec<SharedVolume> {
+        if !resources.has_shared() {
+            return Vec::new();
+        }
         let mut volumes: Vec<_> = resources.iter().filter(|resource| resource.is_shared()).collect();
         volumes.dedup();
         let has = |held: &Resources, volume: &Resource| held.iter().any(|held| held == volume);
@@ -371,6 +406,9 @@ impl Agents {
     /// The first that has any of these amounts to offer, of those from a place on in the order in which they joined, with the
     /// place behind it. None of the amounts may be nothing: everyone has that.
     pub(super) fn first_with(&mut self, from: usize, any_of: &[Quantities]) -> Option<(AgentSlot, usize)> {
+        if any_of.is_empty() {
+            return None;
+        }
         let agents = &self.agents;
         let offered = |agent: &Agent| {
             if agent.can_offer() { agent.available.quantities.clone() } else { Quantities::new() }

@@ -65,13 +65,13 @@ impl DrfAllocator {
             }
             candidates.absorb(&mut self.waiting);
         }
-        let (mut agents, mut are_sought) = (Vec::new(), false);
+        let (mut agents, mut sought) = (Vec::new(), None);
         if self.tree.is_anyone_wanting() {
             let total = self.share_total().into_owned();
             self.tree.rank_for(&total);
             let is_in_order = self.agent_order.is_none() && self.role_order.is_none();
-            are_sought = is_in_order && candidates.are_all() && self.demanded().is_some();
-            if !are_sought {
+            sought = if is_in_order && candidates.are_all() { self.demanded() } else { None };
+            if sought.is_none() {
                 agents = candidates.take(&self.agents);
             }
         }
@@ -82,6 +82,7 @@ impl DrfAllocator {
         // Given back, as what it has allocated is of use again.
         candidates.clear();
         self.urgent = candidates;
+        let are_sought = sought.is_some();
         if agents.is_empty() && !are_sought {
             return;
         }
@@ -103,7 +104,8 @@ impl DrfAllocator {
             cycle.lane = lane;
             cycle.barren.clear();
             if are_sought {
-                self.serve_demands(&mut cycle, offers);
+                let demanded = sought.take().or_else(|| self.demanded()).unwrap_or_default();
+                self.serve_demands(demanded, &mut cycle, offers);
             }
             self.serve_each(&mut agents, &mut cycle, offers);
         }
@@ -130,8 +132,13 @@ impl DrfAllocator {
     }
 
     /// Serves all agents on which something fits that is waited for; the others have nothing for anyone.
-    fn serve_demands(&mut self, cycle: &mut Cycle, offers: &mut Vec<Allocation>) {
-        let (mut demanded, mut from) = (self.demanded().unwrap_or_default(), 0);
+    fn serve_demands(
+        &mut self,
+        mut demanded: Vec<Quantities>,
+        cycle: &mut Cycle,
+        offers: &mut Vec<Allocation>,
+    ) {
+        let mut from = 0;
         while let Some((slot, behind)) = self.agents.first_with(from, &demanded) {
             from = behind;
             if self.serve(slot, cycle, offers) {

@@ -98,10 +98,14 @@ impl Demand {
         }
     }
 
-    /// These amounts came back.
-    pub(super) fn take_back(&mut self, amounts: &Quantities) {
-        let mut left = amounts.clone();
-        for group in &mut self.groups {
+    /// These amounts came back; they are asked for only if it makes a difference.
+    pub(super) fn take_back(&mut self, amounts: impl FnOnce() -> Quantities) {
+        let mut promised = self.groups.iter_mut().filter(|group| group.promised > 0).peekable();
+        if promised.peek().is_none() {
+            return;
+        }
+        let mut left = amounts();
+        for group in promised {
             group.promised -= group.fitting(&mut left, group.promised);
         }
     }
@@ -191,7 +195,7 @@ mod tests {
         assert!(!demand.is_met());
         demand.promise(&amounts("cpus:8;mem:100"), here);
         assert!(demand.is_met() && !demand.is_served_by(&amounts("cpus:8;mem:100"), here));
-        demand.take_back(&amounts("cpus:1;mem:10"));
+        demand.take_back(|| amounts("cpus:1;mem:10"));
         assert!(demand.is_served_by(&amounts("cpus:1;mem:10"), here) && !demand.is_met());
         assert!(Demand::new(&[]).is_met());
     }
@@ -277,7 +281,7 @@ mod tests {
         demand.promise_gang(0, 3);
         assert_eq!((demand.gangs().count(), demand.is_met()), (0, false));
         assert!(demand.is_served_by(&amounts("cpus:1"), here));
-        demand.take_back(&amounts("cpus:3"));
+        demand.take_back(|| amounts("cpus:3"));
         assert_eq!(
             demand.gangs().map(|(_, _, lacking)| lacking).collect::<Vec<_>>(),
             [3],

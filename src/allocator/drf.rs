@@ -367,14 +367,13 @@ impl Allocator for DrfAllocator {
     }
 
     fn set_demand(&mut self, framework: &FrameworkId, role: &Role, demand: Option<&[DemandGroup]>) {
-        let Some(leaf) = self.leaf(framework, role) else { return };
+        let Some(framework) = self.frameworks.find(framework) else { return };
+        let Some(leaf) = framework.membership(role).map(|membership| membership.leaf) else { return };
         if demand.is_some_and(|groups| groups.iter().any(DemandGroup::is_gang)) {
             self.gangs.join(leaf);
         }
         let asks_more = self.tree.set_demand(leaf, demand.map(Demand::new));
-        if let Some(framework) = self.frameworks.find(framework) {
-            framework.tell_wants(&mut self.tree);
-        }
+        framework.tell_wants(&mut self.tree);
         self.settle_turn();
         if asks_more {
             self.all_changed();

@@ -100,40 +100,38 @@ impl Fits {
         self.most[node] = free;
         while node > 1 {
             node /= 2;
-            let most = self.most[2 * node].max(&self.most[2 * node + 1]);
-            if self.most[node] == most {
+            let (above, below) = self.most.split_at_mut(node + 1);
+            let (left, right) = (&below[node - 1], &below[node]);
+            if !above[node].become_max(left, right) {
                 break;
             }
-            self.most[node] = most;
         }
     }
 
     /// The first agent from a place on where any of these amounts is free, with the place behind it.
     pub(super) fn first(&self, from: usize, any_of: &[Quantities]) -> Option<(AgentSlot, usize)> {
-        let leaf = self.first_below(1, 0, self.leaves, from, any_of)?;
-        Some(((*self.agents.get(leaf)?)?, leaf + 1))
-    }
-
-    /// The same among `width` leaves from `start` on, which are those below a node.
-    fn first_below(
-        &self,
-        node: usize,
-        start: usize,
-        width: usize,
-        from: usize,
-        any_of: &[Quantities],
-    ) -> Option<usize> {
-        if start + width <= from
-            || !any_of.iter().any(|wanted| self.most.get(node).is_some_and(|most| most.contains(wanted)))
-        {
+        let fits = |node: usize| any_of.iter().any(|wanted| self.most[node].contains(wanted));
+        if from >= self.leaves {
             return None;
         }
-        if width == 1 {
-            return Some(start);
+        // The highest node below which a node is the first.
+        let highest = |node: usize| node >> node.trailing_zeros();
+        let mut node = highest(self.leaves + from);
+        loop {
+            if !fits(node) {
+                // On to what is right of all below it.
+                node += 1;
+                if node.is_power_of_two() {
+                    return None;
+                }
+                node = highest(node);
+            } else if node < self.leaves {
+                node *= 2;
+            } else {
+                let leaf = node - self.leaves;
+                return Some(((*self.agents.get(leaf)?)?, leaf + 1));
+            }
         }
-        let half = width / 2;
-        self.first_below(2 * node, start, half, from, any_of)
-            .or_else(|| self.first_below(2 * node + 1, start + half, half, from, any_of))
     }
 }
 

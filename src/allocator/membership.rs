@@ -54,7 +54,7 @@ impl DrfAllocator {
 
     /// What was offered came back: whoever waits for it does so again.
     pub(super) fn take_back(&mut self, leaf: Leaf, resources: &Resources) {
-        if self.tree.change_demand(leaf, |demand| demand.take_back(&resources.quantities())).is_some() {
+        if self.tree.change_demand(leaf, |demand| demand.take_back(|| resources.quantities())).is_some() {
             let slot = self.tree.member(leaf).map(|member| member.slot);
             if let Some(framework) = slot.and_then(|slot| self.frameworks.get(slot)) {
                 framework.tell_wants(&mut self.tree);

@@ -172,10 +172,11 @@ impl Resources {
     fn has_scalars(&self, other: &Self, fits: impl Fn(&Resource, &Resource) -> bool) -> bool {
         let mut held = self.iter();
         other.iter().all(|resource| {
+            let mut first_not_before = held.by_ref().map(|held| (held, held.pile_cmp(resource)));
             matches!(resource.value(), Value::Scalar(_))
-                && held
-                    .find(|held| held.pile_cmp(resource).is_ge())
-                    .is_some_and(|held| held.pile_cmp(resource).is_eq() && fits(held, resource))
+                && first_not_before
+                    .find(|(_, order)| order.is_ge())
+                    .is_some_and(|(held, order)| order.is_eq() && fits(held, resource))
         })
     }
 

@@ -27,12 +27,21 @@ static WELL_KNOWN: [Kind; 5] = Kind::WELL_KNOWN;
 /// assert_eq!(total.checked_sub(&used)?.get(&Kind::Mem), Scalar::whole(17));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(try_from = "Vec<(Kind, Scalar)>", into = "Vec<(Kind, Scalar)>")]
 pub struct Quantities {
     well_known: [i64; WELL_KNOWN.len()],
     // Sorted by kind, without zeros; normally empty, and then not allocated.
     others: Vec<(Kind, i64)>,
+}
+
+impl Clone for Quantities {
+    // Written out because hot paths copy: a copy of an empty list is a call, a new one is none.
+    #[inline]
+    fn clone(&self) -> Self {
+        let others = if self.others.is_empty() { Vec::new() } else { self.others.clone() };
+        Self { well_known: self.well_known, others }
+    }
 }
 
 impl Quantities {
@@ -158,9 +167,11 @@ impl Quantities {
 
     /// Whether there is at least as much of every kind as in `other`.
     #[must_use]
+    #[inline]
     pub fn contains(&self, other: &Self) -> bool {
-        let enough = |(held, wanted): (&i64, &i64)| held >= wanted;
-        self.well_known.iter().zip(&other.well_known).all(enough)
+        // All are compared, without a branch for each.
+        let enough = self.well_known.iter().zip(&other.well_known).map(|(held, wanted)| held >= wanted);
+        enough.fold(true, |all, enough| all & enough)
             && other.others.iter().all(|(kind, wanted)| self.milli(kind) >= *wanted)
     }
 
@@ -175,6 +186,23 @@ impl Quantities {
             larger.set(kind, stored(self.milli(kind).max(*milli)));
         }
         larger
+    }
+
+    /// Becomes the larger amount of each kind of two others; whether it was anything else before.
+    pub(crate) fn become_max(&mut self, one: &Self, other: &Self) -> bool {
+        if !(one.others.is_empty() && other.others.is_empty() && self.others.is_empty()) {
+            let larger = one.max(other);
+            let is_new = *self != larger;
+            *self = larger;
+            return is_new;
+        }
+        let mut is_new = false;
+        for ((held, one), other) in self.well_known.iter_mut().zip(&one.well_known).zip(&other.well_known) {
+            let larger = *one.max(other);
+            is_new |= *held != larger;
+            *held = larger;
+        }
+        is_new
     }
 
     /// The smaller amount of each kind.
@@ -369,6 +397,9 @@ mod tests {
             sum += &b;
             let left = a.checked_sub(&b);
             prop_assert_eq!(left.is_ok(), a.contains(&b));
+            let mut larger = b.clone();
+            prop_assert_eq!(larger.become_max(&a, &b), b != a.max(&b));
+            prop_assert_eq!(larger, a.max(&b));
             for kind in Kind::WELL_KNOWN.iter().chain(a.iter().map(|(kind, _)| kind)).chain(b.iter().map(|(kind, _)| kind)) {
                 let (x, y) = (a.get(kind), b.get(kind));
                 prop_assert_eq!(Some(sum.get(kind)), x.checked_add(y));

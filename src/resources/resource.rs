@@ -2,7 +2,7 @@
 
 use std::cmp::Ordering;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 
 use super::{
     Kind, Reservation, ReservationError, ReservationKind, ResourceError, Role, Scalar, Value, Volume,
@@ -10,16 +10,22 @@ use super::{
 };
 
 /// A value of a kind with its identity: reservations, volume, revocable, shared. Valid by construction.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Deserialize)]
 #[serde(try_from = "Unchecked")]
 pub struct Resource {
     kind: Kind,
+    // `None` for plain resources, which most of millions are: so they are small, and quick to copy and to compare.
+    marks: Option<Box<Marks>>,
+    pub(super) value: Value,
+}
+
+/// What makes a resource different from others of its kind; at least one of these does.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+struct Marks {
     reservations: Vec<Reservation>,
-    // Boxed, since few resources have one and there are millions of resources.
-    volume: Option<Box<Volume>>,
+    volume: Option<Volume>,
     revocable: bool,
     shared: bool,
-    pub(super) value: Value,
 }
 
 impl Resource {
@@ -33,7 +39,15 @@ impl Resource {
 
     /// As [`Resource::new`], where the caller knows that kind and value go together.
     pub(super) const fn plain(kind: Kind, value: Value) -> Self {
-        Self { kind, reservations: Vec::new(), volume: None, revocable: false, shared: false, value }
+        Self { kind, marks: None, value }
+    }
+
+    /// The same with other marks.
+    fn marked(mut self, change: impl FnOnce(&mut Marks)) -> Self {
+        let mut marks = self.marks.take().map_or_else(Marks::default, |marks| *marks);
+        change(&mut marks);
+        self.marks = (marks != Marks::default()).then(|| Box::new(marks));
+        self
     }
 
     /// What is measured.
@@ -51,25 +65,25 @@ impl Resource {
     /// The stack of reservations, from the bottom up.
     #[must_use]
     pub fn reservations(&self) -> &[Reservation] {
-        &self.reservations
+        self.marks.as_ref().map_or(&[], |marks| &marks.reservations)
     }
 
     /// The persistent volume on it.
     #[must_use]
     pub fn volume(&self) -> Option<&Volume> {
-        self.volume.as_deref()
+        self.marks.as_ref()?.volume.as_ref()
     }
 
     /// Whether it may be taken away again while in use.
     #[must_use]
-    pub const fn is_revocable(&self) -> bool {
-        self.revocable
+    pub fn is_revocable(&self) -> bool {
+        self.marks.as_ref().is_some_and(|marks| marks.revocable)
     }
 
     /// Whether several may hold it at once.
     #[must_use]
-    pub const fn is_shared(&self) -> bool {
-        self.shared
+    pub fn is_shared(&self) -> bool {
+        self.marks.as_ref().is_some_and(|marks| marks.shared)
     }
 
     /// Whether there is nothing in it.
@@ -81,7 +95,7 @@ impl Resource {
     /// The role that holds it: the topmost reservation's. `None` when unreserved.
     #[must_use]
     pub fn reserved_to(&self) -> Option<&Role> {
-        self.reservations.last().map(|reservation| &reservation.role)
+        self.reservations().last().map(|reservation| &reservation.role)
     }
 
     /// Whether `role` may have it: it is unreserved, or reserved to the role or to one above it.
@@ -94,25 +108,22 @@ impl Resource {
     ///
     /// # Errors
     /// When it carries a volume or is reserved dynamically.
-    pub fn into_revocable(mut self) -> Result<Self, ResourceError> {
-        self.revocable = true;
-        self.checked()
+    pub fn into_revocable(self) -> Result<Self, ResourceError> {
+        self.marked(|marks| marks.revocable = true).checked()
     }
 
     /// The same disk with a persistent volume on it; `shared` lets several tasks use it at once.
     ///
     /// # Errors
     /// When it isn't reserved, non-revocable disk.
-    pub fn with_volume(mut self, volume: Volume, shared: bool) -> Result<Self, ResourceError> {
-        self.volume = Some(Box::new(volume));
-        self.shared = shared;
-        self.checked()
+    pub fn with_volume(self, volume: Volume, shared: bool) -> Result<Self, ResourceError> {
+        self.marked(|marks| (marks.volume, marks.shared) = (Some(volume), shared)).checked()
     }
 
     /// The name of the volume that it is.
     #[must_use]
     pub fn volume_name(&self) -> Option<VolumeName> {
-        let (role, volume) = (self.reserved_to()?, self.volume.as_ref()?);
+        let (role, volume) = (self.reserved_to()?, self.volume()?);
         Some(VolumeName { role: role.clone(), id: volume.id.clone() })
     }
 
@@ -120,42 +131,37 @@ impl Resource {
     ///
     /// # Errors
     /// When there is none.
-    pub fn without_volume(mut self) -> Result<Self, VolumeError> {
-        if self.volume.is_none() {
+    pub fn without_volume(self) -> Result<Self, VolumeError> {
+        if self.volume().is_none() {
             return Err(VolumeError::NotAVolume { resource: Box::new(self) });
         }
-        (self.volume, self.shared) = (None, false);
-        Ok(self)
+        Ok(self.marked(|marks| (marks.volume, marks.shared) = (None, false)))
     }
 
     /// The same, with one more reservation on top.
     ///
     /// # Errors
     /// When the reservation does not refine the one below, or the resource can't be reserved at all.
-    pub fn push_reservation(mut self, reservation: Reservation) -> Result<Self, ReservationError> {
-        if self.volume.is_some() {
+    pub fn push_reservation(self, reservation: Reservation) -> Result<Self, ReservationError> {
+        if self.volume().is_some() {
             return Err(ReservationError::Volume { resource: Box::new(self) });
         }
-        self.check_reservation(&reservation, self.reservations.last())?;
-        self.reservations.push(reservation);
-        Ok(self)
+        self.check_reservation(&reservation, self.reservations().last())?;
+        Ok(self.marked(|marks| marks.reservations.push(reservation)))
     }
 
     /// The same, without the topmost reservation.
     ///
     /// # Errors
     /// When that is static, there is none, or there is a volume.
-    pub fn pop_reservation(mut self) -> Result<Self, ReservationError> {
-        if self.volume.is_some() {
+    pub fn pop_reservation(self) -> Result<Self, ReservationError> {
+        if self.volume().is_some() {
             return Err(ReservationError::Volume { resource: Box::new(self) });
         }
-        match self.reservations.last().map(|top| top.kind) {
+        match self.reservations().last().map(|top| top.kind) {
             None => Err(ReservationError::Unreserved { resource: Box::new(self) }),
             Some(ReservationKind::Static) => Err(ReservationError::Static { resource: Box::new(self) }),
-            Some(ReservationKind::Dynamic) => {
-                self.reservations.pop();
-                Ok(self)
-            }
+            Some(ReservationKind::Dynamic) => Ok(self.marked(|marks| drop(marks.reservations.pop()))),
         }
     }
 
@@ -167,37 +173,33 @@ impl Resource {
     /// Orders by everything that keeps two resources from adding up. Equal ones form a pile: a merged
     /// scalar, layers of ranges or sets, or copies of one volume (which neither merges nor splits).
     pub(super) fn pile_cmp(&self, other: &Self) -> Ordering {
-        self.kind
-            .cmp(&other.kind)
-            .then_with(|| self.reservations.cmp(&other.reservations))
-            .then_with(|| self.volume.cmp(&other.volume))
-            .then_with(|| self.revocable.cmp(&other.revocable))
-            .then_with(|| self.shared.cmp(&other.shared))
-            .then_with(|| match &self.volume {
+        self.kind.cmp(&other.kind).then_with(|| self.marks.cmp(&other.marks)).then_with(|| {
+            match self.volume() {
                 Some(_) => self.value.cmp(&other.value),
                 None => self.value.type_rank().cmp(&other.value.type_rank()),
-            })
+            }
+        })
     }
 
     fn checked(self) -> Result<Self, ResourceError> {
         self.check_value()?;
-        if let Some(volume) = &self.volume {
+        if let Some(volume) = self.volume() {
             let id = || volume.id.clone();
             volume.check()?;
             if self.kind != Kind::Disk {
-                return Err(ResourceError::VolumeNotOnDisk { kind: self.kind });
+                return Err(ResourceError::VolumeNotOnDisk { kind: self.kind.clone() });
             }
-            if self.reservations.is_empty() {
+            if self.reservations().is_empty() {
                 return Err(ResourceError::VolumeUnreserved { id: id() });
             }
-            if self.revocable {
+            if self.is_revocable() {
                 return Err(ResourceError::VolumeRevocable { id: id() });
             }
-        } else if self.shared {
+        } else if self.is_shared() {
             return Err(ResourceError::SharedWithoutVolume { kind: self.kind });
         }
-        let below = std::iter::once(None).chain(self.reservations.iter().map(Some));
-        for (reservation, below) in self.reservations.iter().zip(below) {
+        let below = std::iter::once(None).chain(self.reservations().iter().map(Some));
+        for (reservation, below) in self.reservations().iter().zip(below) {
             self.check_reservation(reservation, below)?;
         }
         Ok(self)
@@ -235,7 +237,7 @@ impl Resource {
         if wanted.role.is_any() {
             return Err(ReservationError::DefaultRole);
         }
-        if wanted.kind == ReservationKind::Dynamic && self.revocable {
+        if wanted.kind == ReservationKind::Dynamic && self.is_revocable() {
             return Err(ReservationError::Revocable { resource: resource() });
         }
         let Some(held) = below else { return Ok(()) };
@@ -250,12 +252,38 @@ impl Resource {
     }
 }
 
+/// A resource as it goes over the wire.
+#[derive(Serialize)]
+#[serde(rename = "Resource")]
+struct Sent<'a> {
+    kind: &'a Kind,
+    reservations: &'a [Reservation],
+    volume: Option<&'a Volume>,
+    revocable: bool,
+    shared: bool,
+    value: &'a Value,
+}
+
+impl Serialize for Resource {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let sent = Sent {
+            kind: &self.kind,
+            reservations: self.reservations(),
+            volume: self.volume(),
+            revocable: self.is_revocable(),
+            shared: self.is_shared(),
+            value: &self.value,
+        };
+        sent.serialize(serializer)
+    }
+}
+
 /// A resource as it comes from the wire.
 #[derive(Deserialize)]
 struct Unchecked {
     kind: Kind,
     reservations: Vec<Reservation>,
-    volume: Option<Box<Volume>>,
+    volume: Option<Volume>,
     revocable: bool,
     shared: bool,
     value: Value,
@@ -266,7 +294,8 @@ impl TryFrom<Unchecked> for Resource {
 
     fn try_from(unchecked: Unchecked) -> Result<Self, ResourceError> {
         let Unchecked { kind, reservations, volume, revocable, shared, value } = unchecked;
-        Self { kind, reservations, volume, revocable, shared, value }.checked()
+        let marks = Marks { reservations, volume, revocable, shared };
+        Self::plain(kind, value).marked(|none| *none = marks).checked()
     }
 }
 

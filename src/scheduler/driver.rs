@@ -23,8 +23,9 @@ pub struct Driver {
 }
 
 impl Driver {
-    pub(crate) fn new(now: Time, framework: Option<FrameworkId>) -> Self {
-        Driver { now, framework, calls: Vec::new(), timers: Vec::new(), records: Vec::new(), stop: false }
+    /// A driver that collects calls in `calls`, which is empty.
+    pub(crate) fn new(now: Time, framework: Option<FrameworkId>, calls: Vec<SchedulerCall>) -> Self {
+        Driver { now, framework, calls, timers: Vec::new(), records: Vec::new(), stop: false }
     }
 
     /// The time.

@@ -1,5 +1,6 @@
 //! Offers, as schedulers hold them: used once, in one place.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use super::TaskRequest;
@@ -194,26 +195,34 @@ impl Offer {
     /// Takes what tasks need, and their executors: whether those run on the agent already is not known here, so there has
     /// to be room for them.
     fn take<'a>(&mut self, tasks: impl Iterator<Item = &'a TaskInfo>) -> Result<(), OfferError> {
-        let mut wanted = Resources::new();
-        let mut executors = Vec::new();
+        let mut wanted: Cow<'_, Resources> = Cow::Owned(Resources::new());
+        let mut executors: Vec<&ExecutorInfo> = Vec::new();
         for task in tasks {
-            wanted += &task.resources;
+            if wanted.is_empty() {
+                wanted = Cow::Borrowed(&task.resources);
+            } else {
+                *wanted.to_mut() += &task.resources;
+            }
             if let Some(executor) = self.new_executor(&task.work)
-                && !executors.contains(&executor.id)
+                && !executors.iter().any(|known| known.id == executor.id)
             {
-                wanted += &executor.resources;
-                executors.push(executor.id.clone());
+                *wanted.to_mut() += &executor.resources;
+                executors.push(executor);
             }
         }
         self.remaining.try_subtract(&wanted)?;
-        self.executors.append(&mut executors);
+        self.executors.extend(executors.into_iter().map(|executor| executor.id.clone()));
         Ok(())
     }
 
-    /// The executor of a task, unless a task of this offer starts it already.
+    /// The executor of a task, if it takes anything, unless a task of this offer starts it already.
     fn new_executor<'a>(&self, work: &'a Work) -> Option<&'a ExecutorInfo> {
         match work {
-            Work::Custom { executor, .. } if !self.executors.contains(&executor.id) => Some(executor),
+            Work::Custom { executor, .. }
+                if !executor.resources.is_empty() && !self.executors.contains(&executor.id) =>
+            {
+                Some(executor)
+            }
             _ => None,
         }
     }
@@ -232,7 +241,8 @@ impl Offer {
         self.operations.iter().map(|operation| operation.tasks().len()).sum()
     }
 
-    pub(crate) fn is_used(&self) -> bool {
+    /// Whether anything is done with it: tasks are launched on it, or another operation is.
+    pub fn is_used(&self) -> bool {
         !self.operations.is_empty()
     }
 

@@ -163,6 +163,8 @@ pub struct SchedulerProcess<S> {
     timers: Timers<Timer>,
     /// Calls of the time without a subscription that still make sense afterwards.
     unsent: Vec<SchedulerCall>,
+    /// Empty; what the next driver collects calls in.
+    calls: Vec<SchedulerCall>,
 }
 
 impl<S: Scheduler> SchedulerProcess<S> {
@@ -183,6 +185,7 @@ impl<S: Scheduler> SchedulerProcess<S> {
             ended: Ended::default(),
             timers: Timers::default(),
             unsent: Vec::new(),
+            calls: Vec::new(),
         }
     }
 
@@ -334,21 +337,23 @@ impl<S: Scheduler> SchedulerProcess<S> {
     /// Shows new offers together with those that are held, and ends each in its way.
     fn offers(&mut self, now: Time, infos: Vec<OfferInfo>, out: &mut Vec<SchedulerOutput>) {
         let held = std::mem::take(&mut self.held).into_values();
-        let (mut offers, mut limits): (Vec<_>, Vec<_>) = held.map(|held| (held.offer, held.limit)).unzip();
-        limits.resize(offers.len() + infos.len(), now + MAX_HOLD);
+        let (mut offers, limits): (Vec<_>, Vec<_>) = held.map(|held| (held.offer, held.limit)).unzip();
+        // Of those that were held, and then of the new ones.
+        let limits = || limits.iter().copied().chain(std::iter::repeat(now + MAX_HOLD));
+        offers.reserve_exact(infos.len());
         offers.extend(infos.into_iter().map(Offer::new));
 
         self.call(now, out, |scheduler, driver| scheduler.resource_offers(driver, &mut offers));
 
         // Those of a set are used, held and declined together.
         let mut sets: BTreeMap<OfferSetId, SetUse> = BTreeMap::new();
-        for (offer, limit) in offers.iter().zip(&limits) {
+        for (offer, limit) in offers.iter().zip(limits()) {
             if let Some(set) = offer.set() {
-                sets.entry(set).or_default().note(offer, *limit);
+                sets.entry(set).or_default().note(offer, limit);
             }
         }
         let mut declined: BTreeMap<Duration, Vec<OfferId>> = BTreeMap::new();
-        for (offer, limit) in offers.into_iter().zip(limits) {
+        for (offer, limit) in offers.into_iter().zip(limits()) {
             self.timers.cancel(&Timer::Hold(offer.id()));
             let set = offer.set().and_then(|set| sets.get_mut(&set));
             let until = match &set {
@@ -470,7 +475,7 @@ impl<S: Scheduler> SchedulerProcess<S> {
         out: &mut Vec<SchedulerOutput>,
         callback: impl FnOnce(&mut S, &mut Driver) -> T,
     ) -> T {
-        let mut driver = Driver::new(now, self.framework.clone());
+        let mut driver = Driver::new(now, self.framework.clone(), std::mem::take(&mut self.calls));
         let answer = callback(&mut self.scheduler, &mut driver);
         if !driver.records.is_empty() {
             out.push(SchedulerOutput::Record(driver.records));
@@ -481,9 +486,10 @@ impl<S: Scheduler> SchedulerProcess<S> {
                 None => self.timers.cancel(&Timer::Scheduler(id)),
             }
         }
-        for call in driver.calls {
+        for call in driver.calls.drain(..) {
             self.send(call, out);
         }
+        self.calls = driver.calls;
         if driver.stop {
             out.push(SchedulerOutput::Stop);
         }

@@ -168,13 +168,13 @@ impl Reference {
         self.agents.retain(|agent| agent.id != *id);
         for held in self.allocated.iter().filter(|held| held.agent == *id) {
             if let Some(demand) = self.demands.get_mut(&(held.framework.clone(), held.role.clone())) {
-                demand.take_back(&held.resources.quantities());
+                demand.take_back(|| held.resources.quantities());
             }
         }
         self.allocated.retain(|allocation| allocation.agent != *id);
         for offer in self.out.extract_if(.., |offer| offer.agent == *id) {
             if let Some(demand) = self.demands.get_mut(&(offer.framework, offer.role)) {
-                demand.take_back(&offer.resources.quantities());
+                demand.take_back(|| offer.resources.quantities());
             }
         }
         self.refusals.retain(|refusal| refusal.agent != *id);
@@ -270,7 +270,7 @@ impl Reference {
 
     fn came_back(&mut self, now: Time, allocation: &Allocation, refuse: Option<Duration>) {
         if let Some(demand) = self.demands.get_mut(&(allocation.framework.clone(), allocation.role.clone())) {
-            demand.take_back(&allocation.resources.quantities());
+            demand.take_back(|| allocation.resources.quantities());
         }
         if let Some(refuse) = refuse {
             let Allocation { framework, role, agent, resources } = allocation.clone();

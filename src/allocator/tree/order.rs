@@ -18,6 +18,8 @@ pub(super) struct Order {
     rank: Option<Rank>,
     /// The rank may not be right any more.
     stale: bool,
+    /// The rank was not right when it was looked at last. That makes no difference as long as there is no competitor.
+    outdated: bool,
     /// The children where anyone wants offers, furthest below their fair share first.
     ranked: BTreeSet<Rank>,
     /// Those of them where a guarantee is not met.
@@ -100,9 +102,31 @@ impl RoleTree {
     /// Ranks those anew that changed.
     pub(super) fn rank_stale(&mut self) {
         while let Some(place) = self.stale.pop() {
-            if std::mem::take(&mut self.nodes[place].order.stale) {
+            if !std::mem::take(&mut self.nodes[place].order.stale) {
+                continue;
+            }
+            if self.is_alone(place) && self.guaranteed == 0 {
+                self.nodes[place].order.outdated = true;
+            } else {
                 self.rank_again(place);
             }
+        }
+    }
+
+    /// Whether a node is the only one of its siblings that wants offers, and is known to.
+    fn is_alone(&self, place: Place) -> bool {
+        let node = &self.nodes[place];
+        node.wanting > 0 && node.order.rank.is_some() && !self.has_competitors(place)
+    }
+
+    /// A node is about to get a competitor: if it has been the only one, its rank matters from now on.
+    fn update_only_one(&mut self, parent: Place) {
+        let ranked = &self.nodes[parent].order.ranked;
+        if ranked.len() == 1
+            && let Some(Rank { place, .. }) = ranked.first()
+            && self.nodes[*place].order.outdated
+        {
+            self.rank_again(*place);
         }
     }
 
@@ -122,8 +146,15 @@ impl RoleTree {
     pub(super) fn rank_again(&mut self, place: Place) {
         let node = &mut self.nodes[place];
         let (parent, is_needy) = (node.parent, node.charges.is_needy());
+        if node.wanting == 0 && node.order.rank.is_none() {
+            return;
+        }
         let rank = (node.wanting > 0).then(|| node.rank(place, &self.total, self.ties));
         let before = std::mem::replace(&mut node.order.rank, rank.clone());
+        node.order.outdated = false;
+        if before.is_none() {
+            self.update_only_one(parent);
+        }
         let siblings = &mut self.nodes[parent].order;
         if before != rank {
             if let Some(before) = &before {
