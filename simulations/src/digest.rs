@@ -45,9 +45,7 @@ impl Default for Digester {
 impl Digester {
     /// Adds numbers, in little-endian order whatever the machine.
     pub fn add<const N: usize>(&mut self, words: [u64; N]) {
-        for word in words {
-            self.0.write(&word.to_le_bytes());
-        }
+        self.0.write(words.map(u64::to_le_bytes).as_flattened());
     }
 
     /// The hash of what was added so far.

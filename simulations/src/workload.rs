@@ -58,14 +58,40 @@ pub struct Job {
     pub class: u32,
     /// How long each runs.
     pub lengths: Lengths,
-    /// How long each runs at most, as its owner says: what backfilling plans with.
-    pub limit: Option<Span>,
     /// Whether all tasks start together or none does.
     pub gang: bool,
+    /// On what terms it is served, if not on the usual ones, as most of millions of jobs are; see [`Job::with_terms`].
+    pub terms: Option<Box<Terms>>,
+}
+
+/// On what terms a job is served.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Terms {
+    /// How long each task runs at most, as its owner says: what backfilling plans with.
+    pub limit: Option<Span>,
     /// The higher, the earlier, where the queue's policy looks at it.
     pub priority: i32,
-    /// How long it takes to decide on it, where that is not as for all jobs of the framework.
+    /// How long it takes to decide on the job, where that is not as for all jobs of the framework.
     pub decision: Option<JobDecision>,
+}
+
+impl Job {
+    /// A job without a name, of one task of that class and length, that arrives then.
+    pub fn new(at: Time, class: u32, lengths: Lengths) -> Self {
+        Job { id: CompactString::default(), at, tasks: 1, class, lengths, gang: false, terms: None }
+    }
+
+    /// The same on these terms.
+    #[must_use]
+    pub fn with_terms(mut self, terms: Terms) -> Self {
+        self.terms = (terms != Terms::default()).then(|| Box::new(terms));
+        self
+    }
+
+    /// On what terms it is served.
+    pub fn terms(&self) -> Terms {
+        self.terms.as_deref().copied().unwrap_or_default()
+    }
 }
 
 /// A framework's jobs, in the order of their arrival.
@@ -95,17 +121,8 @@ impl Workload {
             });
             self.classes.len() - 1
         });
-        self.jobs.push(Job {
-            id: id.into(),
-            at,
-            tasks: 1,
-            class: class as u32,
-            lengths: length.map_or(Lengths::Forever, Lengths::Same),
-            limit: None,
-            gang: false,
-            priority: 0,
-            decision: None,
-        });
+        let lengths = length.map_or(Lengths::Forever, Lengths::Same);
+        self.jobs.push(Job { id: id.into(), ..Job::new(at, class as u32, lengths) });
         (self.jobs.len() - 1) as u32
     }
 
@@ -160,17 +177,14 @@ impl WorkloadBuilder {
     /// Adds a job as its trace has it; one whose run time the trace does not say runs for ever.
     pub fn push_traced(&mut self, job: &TraceJob) {
         let class = self.class_of(job);
-        self.push(Job {
+        let lengths = job.runtime.map_or(Lengths::Forever, Lengths::Same);
+        let made = Job {
             id: job.id.as_str().into(),
-            at: Time::from_nanos(job.submit.nanos()),
             tasks: job.tasks,
-            class,
-            lengths: job.runtime.map_or(Lengths::Forever, Lengths::Same),
-            limit: job.limit,
             gang: job.gang,
-            priority: 0,
-            decision: None,
-        });
+            ..Job::new(Time::from_nanos(job.submit.nanos()), class, lengths)
+        };
+        self.push(made.with_terms(Terms { limit: job.limit, ..Terms::default() }));
     }
 
     /// Whether any task asks for a part of a GPU.
@@ -186,6 +200,7 @@ impl WorkloadBuilder {
             class.amounts = class.resources.quantities();
         }
         self.workload.jobs.sort_by_key(|job| job.at);
+        self.workload.jobs.shrink_to_fit();
         self.workload
     }
 }

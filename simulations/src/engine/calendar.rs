@@ -24,34 +24,37 @@ pub enum Class {
 
 /// Something that happens at its time: in the order of time, then class, then of being caused.
 #[derive(Debug)]
-struct Entry<E, C> {
+struct Entry<E> {
     at: Time,
-    class: C,
-    number: u64,
+    /// The class, above the number of what was caused before. In one word, since a heap moves entries about.
+    turn: u64,
     event: E,
 }
 
-impl<E, C: Copy> Entry<E, C> {
-    fn key(&self) -> (Time, C, u64) {
-        (self.at, self.class, self.number)
+/// How many bits of a turn are below the class.
+const NUMBER_BITS: u32 = 56;
+
+impl<E> Entry<E> {
+    fn key(&self) -> (Time, u64) {
+        (self.at, self.turn)
     }
 }
 
-impl<E, C: Copy + Ord> PartialEq for Entry<E, C> {
+impl<E> PartialEq for Entry<E> {
     fn eq(&self, other: &Self) -> bool {
         self.key() == other.key()
     }
 }
 
-impl<E, C: Copy + Ord> Eq for Entry<E, C> {}
+impl<E> Eq for Entry<E> {}
 
-impl<E, C: Copy + Ord> PartialOrd for Entry<E, C> {
+impl<E> PartialOrd for Entry<E> {
     fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
         Some(self.cmp(other))
     }
 }
 
-impl<E, C: Copy + Ord> Ord for Entry<E, C> {
+impl<E> Ord for Entry<E> {
     fn cmp(&self, other: &Self) -> std::cmp::Ordering {
         self.key().cmp(&other.key())
     }
@@ -59,22 +62,23 @@ impl<E, C: Copy + Ord> Ord for Entry<E, C> {
 
 /// Events that are to happen, each of a class that orders those of one time.
 #[derive(Debug)]
-pub struct Calendar<E, C: Copy + Ord = Class> {
-    heap: BinaryHeap<Reverse<Entry<E, C>>>,
+pub struct Calendar<E> {
+    heap: BinaryHeap<Reverse<Entry<E>>>,
     caused: u64,
 }
 
-impl<E, C: Copy + Ord> Default for Calendar<E, C> {
+impl<E> Default for Calendar<E> {
     fn default() -> Self {
         Calendar { heap: BinaryHeap::new(), caused: 0 }
     }
 }
 
-impl<E, C: Copy + Ord> Calendar<E, C> {
+impl<E> Calendar<E> {
     /// Something is to happen.
-    pub fn push(&mut self, at: Time, class: C, event: E) {
+    pub fn push(&mut self, at: Time, class: Class, event: E) {
         self.caused += 1;
-        self.heap.push(Reverse(Entry { at, class, number: self.caused, event }));
+        let turn = (class as u64) << NUMBER_BITS | self.caused;
+        self.heap.push(Reverse(Entry { at, turn, event }));
     }
 
     /// When the next thing happens.

@@ -41,6 +41,7 @@ mod offers;
 mod placement;
 mod post;
 mod record;
+mod runs;
 mod seat;
 mod simulation;
 

@@ -1,8 +1,8 @@
 //! The cluster of fidelity `placement`: the production allocator, and machines that do nothing but hold tasks. Frameworks speak to it
 //! as to a master, and are told what a master would tell them; nothing else is said, and nothing takes time.
 //!
-//! What it leaves out: everything that is said between master and agents, acknowledgements, names that are checked, and what comes of
-//! connections that are lost. Where latencies are zero, schedules are those of fidelity `full`: both go through what happens at
+//! What it leaves out: everything that is said between master and agents, acknowledgements (so updates have no numbers), names that are
+//! checked, and what comes of connections that are lost. Where latencies are zero, schedules are those of fidelity `full`: both go through what happens at
 //! one time in the same order.
 
 use std::time::Duration;
@@ -18,6 +18,7 @@ use apportion::time::Time;
 use rustc_hash::FxHashMap;
 
 use super::agent::{RunId, status};
+use super::runs::ByRun;
 use crate::scenario::{AgentModel, RoleModel};
 
 /// What comes of a call, an end or an allocation.
@@ -34,6 +35,7 @@ pub(super) enum Effect {
 #[derive(Debug)]
 struct Machine {
     id: AgentId,
+    hostname: String,
     attributes: Attributes,
 }
 
@@ -41,6 +43,8 @@ struct Machine {
 #[derive(Debug)]
 struct Offer {
     allocation: Allocation,
+    /// The place of its machine.
+    machine: u32,
     mode: OfferMode,
 }
 
@@ -64,8 +68,9 @@ pub(super) struct PlacementCluster {
     offers: FxHashMap<OfferId, Offer>,
     last_offer: u64,
     last_set: u64,
-    running: FxHashMap<RunId, Box<Running>>,
-    by_task: FxHashMap<(u32, TaskId), RunId>,
+    running: ByRun<Box<Running>>,
+    /// Only once a framework has named a task: most never do.
+    by_task: Option<FxHashMap<(u32, TaskId), RunId>>,
     /// Used again for each allocation.
     scratch: Vec<Allocation>,
 }
@@ -81,8 +86,8 @@ impl PlacementCluster {
             offers: FxHashMap::default(),
             last_offer: 0,
             last_set: 0,
-            running: FxHashMap::default(),
-            by_task: FxHashMap::default(),
+            running: ByRun::default(),
+            by_task: None,
             scratch: Vec::new(),
         }
     }
@@ -96,7 +101,8 @@ impl PlacementCluster {
     pub(super) fn add_agent(&mut self, model: &AgentModel) {
         self.introduce(model);
         self.places.insert(model.id.clone(), self.machines.len() as u32);
-        self.machines.push(Machine { id: model.id.clone(), attributes: model.attributes.clone() });
+        let hostname = model.id.to_string();
+        self.machines.push(Machine { id: model.id.clone(), hostname, attributes: model.attributes.clone() });
     }
 
     /// A machine comes, for the first time or again, with nothing on it.
@@ -144,12 +150,13 @@ impl PlacementCluster {
             };
             self.last_offer += 1;
             let id = OfferId(self.last_offer);
-            let machine = &self.machines[*machine as usize];
+            let place = *machine;
+            let machine = &self.machines[place as usize];
             let offer = OfferInfo {
                 id,
                 role: allocation.role.clone(),
                 agent: machine.id.clone(),
-                hostname: machine.id.to_string(),
+                hostname: machine.hostname.clone(),
                 attributes: machine.attributes.clone(),
                 domain: None,
                 unavailability: None,
@@ -157,7 +164,7 @@ impl PlacementCluster {
                 mode,
                 set,
             };
-            self.offers.insert(id, Offer { allocation, mode });
+            self.offers.insert(id, Offer { allocation, machine: place, mode });
             match batches.iter_mut().rev().find(|(place, _)| place == framework) {
                 Some((_, batch)) => batch.push(offer),
                 None => batches.push((*framework, vec![offer])),
@@ -231,7 +238,7 @@ impl PlacementCluster {
             }
             return;
         };
-        let Some(agent) = self.places.get(&pooled.allocation.agent).copied() else { return };
+        let agent = pooled.machine;
         let Some((mut rest, conversions)) = apply(&pooled.allocation.resources, &operations) else {
             self.give_back(now, &pooled, Some(refuse));
             for task in operations.iter().flat_map(Operation::tasks) {
@@ -286,9 +293,7 @@ impl PlacementCluster {
     pub(super) fn runs_on(&self, machine: u32) -> Vec<RunId> {
         let id = &self.machines[machine as usize].id;
         let here = self.running.iter().filter(|(_, running)| running.allocation.agent == *id);
-        let mut runs: Vec<RunId> = here.map(|(run, _)| *run).collect();
-        runs.sort_unstable_by_key(|run| run.0);
-        runs
+        here.map(|(run, _)| run).collect()
     }
 
     /// A machine is gone, with all that is on it.
@@ -305,7 +310,7 @@ impl PlacementCluster {
             }
         }
         let mut lost: Vec<Box<Running>> =
-            self.runs_on(machine).into_iter().filter_map(|run| self.running.remove(&run)).collect();
+            self.runs_on(machine).into_iter().filter_map(|run| self.running.remove(run)).collect();
         self.allocator.remove_agent(&id);
         lost.sort_unstable_by(|a, b| {
             (&a.allocation.framework, &a.task).cmp(&(&b.allocation.framework, &b.task))
@@ -314,7 +319,7 @@ impl PlacementCluster {
             let Running { framework, task, .. } = *lost;
             let status = TaskStatus::new(task.clone(), TaskState::Lost, now)
                 .because(Reason::AgentGone, "its agent has left the cluster");
-            self.by_task.remove(&(framework, task));
+            self.forget_name(framework, task);
             out.push(Effect::Tell(framework, SchedulerEvent::Update(status)));
         }
     }
@@ -322,7 +327,7 @@ impl PlacementCluster {
     /// What a framework is told of a task that starts on a machine.
     pub(super) fn starting(&self, now: Time, machine: u32, task: &TaskId) -> SchedulerEvent {
         let agent = &self.machines[machine as usize].id;
-        SchedulerEvent::Update(status(task, agent, TaskState::Running, now))
+        SchedulerEvent::Update(unnumbered(status(task, agent, TaskState::Running, now)))
     }
 
     /// A task has started as this run.
@@ -333,29 +338,42 @@ impl PlacementCluster {
             agent: self.machines[agent as usize].id.clone(),
             resources: task.resources,
         };
-        self.by_task.insert((framework, task.id.clone()), run);
-        self.running.insert(run, Box::new(Running { framework, task: task.id, allocation }));
+        if let Some(by_task) = &mut self.by_task {
+            by_task.insert((framework, task.id.clone()), run);
+        }
+        self.running.push(run, Box::new(Running { framework, task: task.id, allocation }));
     }
 
     /// A run has ended.
     pub(super) fn ended(&mut self, now: Time, run: RunId, state: TaskState, out: &mut Vec<Effect>) {
-        let Some(ended) = self.running.remove(&run) else { return };
+        let Some(ended) = self.running.remove(run) else { return };
         let Running { framework, task, allocation } = *ended;
         self.allocator.recover(now, &allocation, None);
-        let key = (framework, task);
-        self.by_task.remove(&key);
-        let status = status(&key.1, &allocation.agent, state, now);
+        let status = unnumbered(status(&task, &allocation.agent, state, now));
+        self.forget_name(framework, task);
         out.push(Effect::Tell(framework, SchedulerEvent::Update(status)));
+    }
+
+    fn forget_name(&mut self, framework: u32, task: TaskId) {
+        if let Some(by_task) = &mut self.by_task {
+            by_task.remove(&(framework, task));
+        }
+    }
+
+    /// The runs that go on, by framework and name.
+    fn by_task(&mut self) -> &FxHashMap<(u32, TaskId), RunId> {
+        let named = |(run, running): (RunId, &Box<Running>)| ((running.framework, running.task.clone()), run);
+        self.by_task.get_or_insert_with(|| self.running.iter().map(named).collect())
     }
 
     /// Whether a run has not ended yet.
     pub(super) fn runs(&self, run: RunId) -> bool {
-        self.running.contains_key(&run)
+        self.running.get(run).is_some()
     }
 
     fn kill(&mut self, now: Time, framework: u32, task: TaskId, out: &mut Vec<Effect>) {
         let key = (framework, task);
-        match self.by_task.get(&key).copied() {
+        match self.by_task().get(&key).copied() {
             Some(run) => {
                 out.push(Effect::Stopped(run));
                 self.ended(now, run, TaskState::Killed, out);
@@ -366,8 +384,8 @@ impl PlacementCluster {
 
     /// The runs of a framework, by the names of their tasks.
     fn runs_of(&self, framework: u32) -> Vec<(TaskId, RunId)> {
-        let own = self.by_task.iter().filter(|((owner, _), _)| *owner == framework);
-        let mut runs: Vec<_> = own.map(|((_, task), run)| (task.clone(), *run)).collect();
+        let own = self.running.iter().filter(|(_, running)| running.framework == framework);
+        let mut runs: Vec<_> = own.map(|(run, running)| (running.task.clone(), run)).collect();
         runs.sort_unstable_by(|a, b| a.0.cmp(&b.0));
         runs
     }
@@ -386,8 +404,11 @@ impl PlacementCluster {
         };
         for task in asked {
             let key = (framework, task);
-            let status = match self.by_task.get(&key).and_then(|run| self.running.get(run)) {
-                Some(running) => status(&key.1, &running.allocation.agent, TaskState::Running, now),
+            let run = self.by_task().get(&key).copied();
+            let status = match run.and_then(|run| self.running.get(run)) {
+                Some(running) => {
+                    unnumbered(status(&key.1, &running.allocation.agent, TaskState::Running, now))
+                }
                 None => unknown(key.1, now),
             };
             out.push(Effect::Tell(framework, SchedulerEvent::Update(status)));
@@ -397,9 +418,9 @@ impl PlacementCluster {
     fn teardown(&mut self, now: Time, framework: u32, out: &mut Vec<Effect>) {
         for (_, run) in self.runs_of(framework) {
             out.push(Effect::Stopped(run));
-            if let Some(running) = self.running.remove(&run) {
-                self.by_task.remove(&(framework, running.task));
+            if let Some(running) = self.running.remove(run) {
                 self.allocator.recover(now, &running.allocation, None);
+                self.forget_name(framework, running.task);
             }
         }
         let id = &self.frameworks[framework as usize];
@@ -442,6 +463,11 @@ fn into_tasks(operation: Operation) -> Vec<TaskInfo> {
         | Operation::CreateVolumes { .. }
         | Operation::DestroyVolumes { .. } => Vec::new(),
     }
+}
+
+/// An update that nobody waits to be acknowledged.
+fn unnumbered(status: TaskStatus) -> TaskStatus {
+    TaskStatus { number: None, ..status }
 }
 
 /// What is said of a task that nobody knows.

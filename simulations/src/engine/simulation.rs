@@ -157,6 +157,8 @@ pub struct Simulation<'a> {
     open_ended: bool,
     /// When a task last started or ended, or a job arrived.
     active_at: Time,
+    /// What a framework says at once; used again, as the following are.
+    said: Vec<SchedulerCall>,
     outputs: Vec<Output>,
     deeds: Vec<Deed>,
     pub(super) effects: Vec<Effect>,
@@ -218,6 +220,7 @@ impl<'a> Simulation<'a> {
             },
             open_ended: false,
             active_at: Time::ZERO,
+            said: Vec::new(),
             outputs: Vec::new(),
             deeds: Vec::new(),
             effects: Vec::new(),
@@ -286,7 +289,7 @@ impl<'a> Simulation<'a> {
         let place = self.plug(model.id.clone(), party, model.decision)?;
         let seat = &mut self.seats[place as usize];
         seat.record.retries = model.player != Player::Queue;
-        seat.thinks |= model.workload.jobs.iter().any(|job| job.decision.is_some());
+        seat.thinks |= model.workload.jobs.iter().any(|job| job.terms().decision.is_some());
         let workload = model.workload.clone();
         let ends = workload.jobs.iter().filter(|job| job.lengths.of(0).is_some());
         self.to_end += ends.map(|job| u64::from(job.tasks)).sum::<u64>();
@@ -343,6 +346,8 @@ impl<'a> Simulation<'a> {
     /// When time does not go on.
     pub fn run(&mut self, until: Option<Span>, progress: &mut Progress<'_>) -> Result<Record, RunError> {
         let end = until.map_or(Time::MAX, |span| Time::ZERO + span.duration());
+        // Most tasks run once.
+        self.tasks.reserve_exact(self.to_end as usize);
         let ending = loop {
             if until.is_none() && self.to_end == 0 && !self.open_ended {
                 break Ending::AllDone;
@@ -444,7 +449,7 @@ impl<'a> Simulation<'a> {
             Event::Message(message) => self.deliver(*message),
             Event::Decided(framework) => {
                 self.note(5, framework, 0);
-                let mut said = Vec::new();
+                let mut said = std::mem::take(&mut self.said);
                 self.seats[framework as usize].decided(self.now, &mut said);
                 self.after_framework(framework, said);
             }
@@ -753,14 +758,14 @@ impl<'a> Simulation<'a> {
     }
 
     fn tell_framework(&mut self, framework: u32, input: SchedulerInput) {
-        let mut said = Vec::new();
+        let mut said = std::mem::take(&mut self.said);
         self.seats[framework as usize].tell(self.now, input, &mut said);
         self.after_framework(framework, said);
     }
 
-    fn after_framework(&mut self, framework: u32, said: Vec<SchedulerCall>) {
+    fn after_framework(&mut self, framework: u32, mut said: Vec<SchedulerCall>) {
         let connection = framework_connection(framework);
-        for call in said {
+        for call in said.drain(..) {
             self.note_answer(framework, &call);
             match (&self.core, call) {
                 (Core::Full { .. }, call) => {
@@ -772,6 +777,7 @@ impl<'a> Simulation<'a> {
                 (Core::Placement(_), call) => self.instant.push_back(Message::Call(framework, call)),
             }
         }
+        self.said = said;
         let seat = &mut self.seats[framework as usize];
         if let Some(until) = seat.deciding_until() {
             if !std::mem::replace(&mut seat.end_is_noted, true) {

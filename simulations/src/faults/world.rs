@@ -26,7 +26,7 @@ use super::plan::{Fault, Plan};
 use super::record::Record;
 use super::settling::Stage;
 use super::workload::Workload;
-use crate::engine::Calendar;
+use crate::engine::{Calendar, Class};
 use crate::random::Stream;
 
 /// The service framework's id.
@@ -162,7 +162,7 @@ pub(super) struct Chance {
 /// One run.
 pub(super) struct World {
     pub(super) now: Time,
-    calendar: Calendar<Event, ()>,
+    calendar: Calendar<Event>,
     pub(super) network: Network,
     pub(super) masters: Vec<MasterNode>,
     /// Which of them leads.
@@ -396,7 +396,7 @@ impl World {
     }
 
     pub(super) fn later(&mut self, at: Time, event: Event) {
-        self.calendar.push(at, (), event);
+        self.calendar.push(at, Class::Message, event);
     }
 
     pub(super) fn say(&mut self, line: impl FnOnce() -> String) {

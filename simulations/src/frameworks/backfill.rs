@@ -217,7 +217,11 @@ impl QueueFramework {
             class,
             count: if job.gang { self.waiting_tasks(entry.job) } else { 1 },
             each: self.requests[class as usize].class.amounts.clone(),
-            length: job.limit.or_else(|| job.lengths.of(index)).map_or(Duration::MAX, |span| span.duration()),
+            length: job
+                .terms()
+                .limit
+                .or_else(|| job.lengths.of(index))
+                .map_or(Duration::MAX, |span| span.duration()),
         })
     }
 

@@ -11,7 +11,7 @@ use apportion::protocol::{
 use apportion::resources::{Quantities, Role, Shape};
 use apportion::scheduler::{Ack, Alignment, Driver, Offer, Scheduler, Subscription, TaskRequest};
 use apportion::time::Time;
-use compact_str::format_compact;
+use compact_str::{CompactString, ToCompactString};
 use rustc_hash::FxHashMap;
 
 use super::backfill::{Planned, Reservation};
@@ -76,6 +76,8 @@ pub struct QueueFramework {
     jobs_left: u32,
     /// The job whose task was the last to be launched: going on with it is no new decision.
     going_on: Option<u32>,
+    /// By class, the first of the present offers that may fit.
+    firsts: FxHashMap<u32, usize>,
 }
 
 impl QueueFramework {
@@ -141,6 +143,7 @@ impl QueueFramework {
             has_launched: false,
             jobs_left: u32::MAX,
             going_on: None,
+            firsts: FxHashMap::default(),
         }
     }
 
@@ -176,11 +179,11 @@ impl QueueFramework {
             QueuePolicy::Fifo | QueuePolicy::Skip | QueuePolicy::Easy | QueuePolicy::Conservative => 0,
             QueuePolicy::Fair => self.shares.of(job, waiting.class),
             QueuePolicy::ShortestFirst => {
-                let declared = waiting.limit.or_else(|| waiting.lengths.of(0));
+                let declared = waiting.terms().limit.or_else(|| waiting.lengths.of(0));
                 declared.map_or(u64::MAX, crate::values::Span::nanos)
             }
             // The highest priority has the lowest key.
-            QueuePolicy::Priority => (i64::from(i32::MAX) - i64::from(waiting.priority)) as u64,
+            QueuePolicy::Priority => (i64::from(i32::MAX) - i64::from(waiting.terms().priority)) as u64,
         }
     }
 
@@ -211,10 +214,7 @@ impl QueueFramework {
         else {
             return false;
         };
-        let name = match self.attempts.get(&(job, index)) {
-            None => format_compact!("{job}.{index}"),
-            Some(attempt) => format_compact!("{job}.{index}.{attempt}"),
-        };
+        let name = task_name(job, index, self.attempts.get(&(job, index)).copied());
         let length = self.job(job).lengths.of(index);
         let work = TimerTask { job, index, length }.work(&self.executor);
         // Numbers and dots make a valid name, and the resources were found in this very offer.
@@ -239,7 +239,7 @@ impl QueueFramework {
         if self.going_on != Some(job) {
             self.note_decision(job);
         }
-        match self.job(job).decision {
+        match self.job(job).terms().decision {
             Some(own) => self.effort.own_ns += own.per_task.nanos(),
             None => self.effort.tasks += 1,
         }
@@ -255,7 +255,7 @@ impl QueueFramework {
     /// A job is decided on.
     fn note_decision(&mut self, job: u32) {
         self.jobs_left = self.jobs_left.saturating_sub(1);
-        match self.job(job).decision {
+        match self.job(job).terms().decision {
             Some(own) => self.effort.own_ns += own.per_job.nanos(),
             None => self.effort.jobs += 1,
         }
@@ -294,24 +294,27 @@ impl QueueFramework {
 
     /// First in, first out: stops at the first job that does not fit.
     fn serve_in_order(&mut self, shelf: &mut Shelf<'_>) {
-        let mut firsts = FxHashMap::default();
+        let mut firsts = std::mem::take(&mut self.firsts);
+        firsts.clear();
         while let Some((entry, class)) = self.line.head() {
             if !self.place(entry, class, shelf, firsts.entry(class).or_default()) {
                 break;
             }
         }
+        self.firsts = firsts;
     }
 
     /// Goes through all classes in order; leaves one alone as soon as a job of it does not fit. Another gang of the class may be
     /// smaller, so those are all tried.
     fn serve_what_fits(&mut self, shelf: &mut Shelf<'_>) {
-        let mut firsts = FxHashMap::default();
-        let mut turns: BinaryHeap<_> = self.line.heads().map(Reverse).collect();
-        while let Some(Reverse((entry, class))) = turns.pop() {
+        // Each with the first offer that may fit.
+        let mut turns: BinaryHeap<_> =
+            self.line.heads().map(|(entry, class)| Reverse((entry, class, 0))).collect();
+        while let Some(Reverse((entry, class, mut first))) = turns.pop() {
             let following = self.line.after(class, entry);
-            let placed = self.place(entry, class, shelf, firsts.entry(class).or_default());
+            let placed = self.place(entry, class, shelf, &mut first);
             if placed || self.job(entry.job).gang {
-                turns.extend(following.map(|next| Reverse((next, class))));
+                turns.extend(following.map(|next| Reverse((next, class, first))));
             }
         }
     }
@@ -405,7 +408,6 @@ impl Scheduler for QueueFramework {
         self.stated.spend();
         (self.has_launched, self.jobs_left) = (false, self.options.jobs_per_decision);
         let role = self.role.clone();
-        let whole: Vec<_> = offers.iter().map(|offer| offer.remaining().clone()).collect();
         if self.options.policy.is_planned() {
             // What a plan left over comes back at once, and is no news.
             if std::mem::take(&mut self.replan) || self.planned_at != Some(driver.now()) {
@@ -432,9 +434,9 @@ impl Scheduler for QueueFramework {
         // What it did not get to is still wanted.
         let keeps_all = gathers || self.has_launched && self.jobs_left == 0;
         let mut refused = false;
-        for (offer, whole) in offers.iter_mut().zip(whole) {
+        for offer in offers {
             // What is left of an offer is for whoever is next, which may be this framework again.
-            let is_refused = !keeps_all && *offer.remaining() == whole;
+            let is_refused = !keeps_all && !offer.is_used();
             offer.refuse_for(if is_refused { self.options.refuse.duration() } else { Duration::ZERO });
             refused |= is_refused;
         }
@@ -469,6 +471,17 @@ impl Scheduler for QueueFramework {
         }
         Ack::Now
     }
+}
+
+/// The name of a task, which tells its job, its index, and how often it was launched before, if it was.
+fn task_name(job: u32, index: u32, attempt: Option<u32>) -> CompactString {
+    // Put together by hand: it is made for each of millions of tasks.
+    let mut name = job.to_compact_string();
+    for number in [Some(index), attempt].into_iter().flatten() {
+        name.push('.');
+        name.push_str(&number.to_compact_string());
+    }
+    name
 }
 
 fn is_gang(job: &Job) -> bool {

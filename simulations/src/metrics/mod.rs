@@ -22,14 +22,16 @@
 //!
 //! Percentiles are interpolated between the two values around them (method 7 of Hyndman and Fan, as NumPy and R do).
 
+mod changes;
 mod fragmentation;
+mod jain;
 mod jobs;
 mod shares;
 mod spread;
 mod timeline;
 
 pub use fragmentation::Fragmentation;
-pub use jobs::{JobTimes, job_times};
+pub use jobs::{JobTimes, job_times, jobs_of};
 pub(crate) use shares::framework_shares;
 pub use spread::Spread;
 pub use timeline::{AgentSample, FrameworkUse, RoleSample, RoleUse, Timeline, Use};

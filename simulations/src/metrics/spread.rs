@@ -22,25 +22,24 @@ pub struct Spread {
 impl Spread {
     /// The spread of values in any order. None of them is NaN.
     pub fn of(mut values: Vec<f64>) -> Self {
-        values.sort_unstable_by(f64::total_cmp);
-        let Some(max) = values.last().copied() else { return Spread::default() };
+        let Some(max) = values.iter().copied().max_by(f64::total_cmp) else { return Spread::default() };
         Spread {
             count: values.len(),
             mean: values.iter().sum::<f64>() / values.len() as f64,
-            p50: percentile(&values, 0.5),
-            p90: percentile(&values, 0.9),
-            p99: percentile(&values, 0.99),
+            p50: percentile(&mut values, 0.5),
+            p90: percentile(&mut values, 0.9),
+            p99: percentile(&mut values, 0.99),
             max,
         }
     }
 }
 
-/// The value below which that part of the sorted values lies, interpolated. There is at least one value.
-fn percentile(sorted: &[f64], part: f64) -> f64 {
-    let place = part * (sorted.len() - 1) as f64;
-    let below = place.floor() as usize;
-    let above = (below + 1).min(sorted.len() - 1);
-    sorted[below] + (sorted[above] - sorted[below]) * (place - place.floor())
+/// The value below which that part of the values lies, interpolated. There is at least one value; they are put into another order.
+fn percentile(values: &mut [f64], part: f64) -> f64 {
+    let place = part * (values.len() - 1) as f64;
+    let (_, below, larger) = values.select_nth_unstable_by(place.floor() as usize, f64::total_cmp);
+    let above = larger.iter().copied().min_by(f64::total_cmp).unwrap_or(*below);
+    *below + (above - *below) * (place - place.floor())
 }
 
 #[cfg(test)]

@@ -5,8 +5,10 @@ use std::collections::BTreeMap;
 use apportion::resources::{Kind, Role};
 use apportion::time::Time;
 
+use super::changes::{Changes, What};
 use super::fragmentation::{Fragmentation, gpu_model};
-use crate::engine::{Outcome, Record};
+use super::jain::{JainIndex, JainShare};
+use crate::engine::Record;
 use crate::scenario::Model;
 use crate::values::Span;
 
@@ -98,35 +100,11 @@ impl Timeline {
     /// Goes through a run once. Series are made only when asked for.
     pub fn of(model: &Model, record: &Record, with_series: bool) -> Self {
         let mut walk = Walk::new(model, record, with_series);
-        for change in changes(model, record) {
-            walk.apply(&change);
+        for (at, change) in Changes::of(model, record) {
+            walk.apply(at, &change);
         }
         walk.finish()
     }
-}
-
-/// A change at a time. Their order is that of their declaration: of one time, ends come first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum What {
-    End { run: u32 },
-    Arrival { framework: u32, tasks: u32 },
-    Start { run: u32 },
-}
-
-fn changes(model: &Model, record: &Record) -> Vec<(Time, What)> {
-    let mut changes = Vec::with_capacity(record.tasks.len() * 2);
-    for (run, task) in (0..).zip(&record.tasks) {
-        changes.push((task.start, What::Start { run }));
-        if task.outcome != Outcome::Running {
-            changes.push((task.end, What::End { run }));
-        }
-    }
-    for (framework, (known, seen)) in (0..).zip(model.frameworks.iter().zip(&record.frameworks)) {
-        let arrived = known.workload.jobs.iter().take(seen.arrived);
-        changes.extend(arrived.map(|job| (job.at, What::Arrival { framework, tasks: job.tasks })));
-    }
-    changes.sort_unstable();
-    changes
 }
 
 /// A step function and its integral.
@@ -184,6 +162,8 @@ struct RoleState {
     /// Whether frameworks are in the role itself.
     has_frameworks: bool,
     changed: bool,
+    /// Its share by its weight, as Jain's index counts it.
+    counted: Option<JainShare>,
 }
 
 /// An agent while the walk goes on.
@@ -216,6 +196,7 @@ struct Walk<'a> {
     fragmented: f64,
     fragmentation: Ratio,
     jain: Ratio,
+    jain_index: JainIndex,
     /// For how long Jain's index was defined.
     jain_time: u64,
     now: u64,
@@ -323,6 +304,7 @@ impl<'a> Walk<'a> {
             fragmented: 0.0,
             fragmentation: Ratio::default(),
             jain: Ratio::default(),
+            jain_index: JainIndex::default(),
             jain_time: 0,
             now: 0,
             dirty_roles: Vec::new(),
@@ -335,7 +317,7 @@ impl<'a> Walk<'a> {
         walk
     }
 
-    fn apply(&mut self, (at, what): &(Time, What)) {
+    fn apply(&mut self, at: Time, what: &What) {
         self.advance(at.as_nanos());
         match what {
             What::Arrival { framework, tasks } => self.wait(*framework, i64::from(*tasks)),
@@ -346,7 +328,6 @@ impl<'a> Walk<'a> {
             }
             What::End { run } => {
                 let task = &self.record.tasks[*run as usize];
-                // A task that ends as it starts is told to end first; it uses nothing for any time.
                 self.use_by(*run, -1);
                 let by = self.record.frameworks.get(task.framework as usize);
                 if by.is_some_and(|by| by.runs_again(task.outcome)) {
@@ -416,6 +397,9 @@ impl<'a> Walk<'a> {
             let share =
                 shares.map(|(used, total)| used.value as f64 / (*total).max(1) as f64).fold(0.0, f64::max);
             state.share.set(self.now, share);
+            let is_active = state.has_frameworks && (state.running.value > 0 || state.waiting.value > 0);
+            let counts = is_active.then(|| JainShare::of(share / state.weight));
+            self.jain_index.replace(std::mem::replace(&mut state.counted, counts), counts);
         }
         for agent in std::mem::take(&mut self.dirty_agents) {
             let state = &mut self.agents[agent];
@@ -432,27 +416,9 @@ impl<'a> Walk<'a> {
         self.fragmentation.set(self.now, ratio);
         let before = self.jain.since;
         let was_defined = self.jain.value > 0.0;
-        self.jain.set(self.now, self.jain_now().unwrap_or(0.0));
+        self.jain.set(self.now, self.jain_index.get().unwrap_or(0.0));
         if was_defined {
             self.jain_time += self.jain.since - before;
-        }
-    }
-
-    /// Jain's index over the roles that run or wait for something; `None` when there is none.
-    fn jain_now(&self) -> Option<f64> {
-        let active = self
-            .roles
-            .iter()
-            .filter(|role| role.has_frameworks && (role.running.value > 0 || role.waiting.value > 0));
-        let (mut count, mut sum, mut squares) = (0.0, 0.0, 0.0);
-        for role in active {
-            let share = role.share.value / role.weight;
-            (count, sum, squares) = (count + 1.0, sum + share, squares + share * share);
-        }
-        match (count > 0.0, squares > 0.0) {
-            (false, _) => None,
-            (true, false) => Some(1.0),
-            (true, true) => Some(sum * sum / (count * squares)),
         }
     }
 

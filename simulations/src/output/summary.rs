@@ -9,7 +9,7 @@ use serde::Serialize;
 use crate::digest::Digest;
 use crate::engine::{Ending, Outcome, Record};
 use crate::gpus::label;
-use crate::metrics::{JobTimes, RoleUse, Spread, Timeline, Use};
+use crate::metrics::{JobTimes, RoleUse, Spread, Timeline, Use, jobs_of};
 use crate::scenario::{Model, Player};
 
 /// A run in numbers. [`metrics`](crate::metrics) says how each is defined.
@@ -147,13 +147,13 @@ impl Summary {
         let last_end =
             record.tasks.iter().filter(|task| task.outcome != Outcome::Running).map(|task| task.end).max();
         let frameworks = model.frameworks.iter().enumerate().map(|(place, known)| {
-            let own = || jobs.iter().filter(move |job| job.framework == place);
+            let own = || jobs_of(jobs, place).iter();
             let seen = &record.frameworks[place];
             let summary = FrameworkSummary {
                 role: known.role.to_string(),
                 played_by: known.player,
                 running_max: timeline.frameworks[place].running_max,
-                jobs_finished: own().filter(|job| job.ended.is_some() && job.failed == 0).count(),
+                jobs_finished: own().filter(|job| job.ended().is_some() && job.failed == 0).count(),
                 tasks_finished: counts[place].finished,
                 tasks_failed: counts[place].failed,
                 tasks_pending: counts[place].pending(),
@@ -180,8 +180,8 @@ impl Summary {
             wall_s,
             events_per_s: ratio(record.events as f64, wall_s),
             jobs_arrived: jobs.len(),
-            jobs_finished: jobs.iter().filter(|job| job.ended.is_some() && job.failed == 0).count(),
-            jobs_failed: jobs.iter().filter(|job| job.ended.is_some() && job.failed > 0).count(),
+            jobs_finished: jobs.iter().filter(|job| job.ended().is_some() && job.failed == 0).count(),
+            jobs_failed: jobs.iter().filter(|job| job.ended().is_some() && job.failed > 0).count(),
             tasks_finished: total(|count| count.finished),
             tasks_failed: total(|count| count.failed),
             tasks_pending: total(|count| count.pending()),
@@ -217,8 +217,8 @@ fn ratio(part: f64, whole: f64) -> f64 {
 fn counts(model: &Model, record: &Record, jobs: &[JobTimes]) -> Vec<Counts> {
     let mut counts = vec![Counts::default(); model.frameworks.len()];
     for job in jobs {
-        counts[job.framework].arrived +=
-            u64::from(model.frameworks[job.framework].workload.jobs[job.job].tasks);
+        counts[job.framework as usize].arrived +=
+            u64::from(model.frameworks[job.framework as usize].workload.jobs[job.job as usize].tasks);
     }
     for task in &record.tasks {
         let Some(count) = counts.get_mut(task.framework as usize) else { continue };

@@ -71,8 +71,8 @@ pub fn jobs(mut out: impl Write, model: &Model, jobs: &[JobTimes]) -> io::Result
         "framework,role,job_id,submit_s,tasks,finished,failed,first_start_s,last_start_s,end_s,wait_s,wait_all_s,jct_s,bounded_slowdown"
     )?;
     for times in jobs {
-        let framework = &model.frameworks[times.framework];
-        let job = &framework.workload.jobs[times.job];
+        let framework = &model.frameworks[times.framework as usize];
+        let job = &framework.workload.jobs[times.job as usize];
         writeln!(
             out,
             "{},{},{},{},{},{},{},{},{},{},{},{},{},{}",
@@ -83,12 +83,12 @@ pub fn jobs(mut out: impl Write, model: &Model, jobs: &[JobTimes]) -> io::Result
             job.tasks,
             times.finished,
             times.failed,
-            Maybe(times.first_start.map(at)),
-            Maybe(times.last_start.map(at)),
-            Maybe(times.ended.map(at)),
-            between(times.first_start, times.arrived),
-            between(times.last_start, times.arrived),
-            between(times.ended, times.arrived),
+            Maybe(times.first_start().map(at)),
+            Maybe(times.last_start().map(at)),
+            Maybe(times.ended().map(at)),
+            between(times.first_start(), times.arrived),
+            between(times.last_start(), times.arrived),
+            between(times.ended(), times.arrived),
             Maybe(times.slowdown()),
         )?;
     }

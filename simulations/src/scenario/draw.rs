@@ -27,7 +27,7 @@ use crate::gpus::{self, with_gpus};
 use crate::random::Stream;
 use crate::traces::{Format, GpuRequest, Malformed, TraceError, TraceFile, TraceJob};
 use crate::values::{Count, Length, Span};
-use crate::workload::{Job, Lengths, Workload, WorkloadBuilder};
+use crate::workload::{Job, Lengths, Terms, Workload, WorkloadBuilder};
 
 impl Scenario {
     /// Reads the traces and draws the random numbers.
@@ -271,18 +271,16 @@ impl Draw<'_> {
         let (resources, gpus) = parsed(self.whose, &job.resources)?;
         let default = || format_compact!("{}-{}", self.table.name, place + 1);
         let tasks = job.tasks.draw(&mut self.tasks);
-        let job = Job {
+        let class = self.builder.class(&resources, gpus, &[]);
+        let lengths = self.lengths(job.duration.as_ref(), tasks);
+        let made = Job {
             id: job.name.as_deref().map_or_else(default, CompactString::from),
-            at: Time::from_nanos(job.at.nanos()),
             tasks,
-            class: self.builder.class(&resources, gpus, &[]),
-            lengths: self.lengths(job.duration.as_ref(), tasks),
-            limit: job.limit,
             gang: job.gang,
-            priority: job.priority,
-            decision: job.decision,
+            ..Job::new(Time::from_nanos(job.at.nanos()), class, lengths)
         };
-        self.builder.push(job);
+        let (limit, priority, decision) = (job.limit, job.priority, job.decision);
+        self.builder.push(made.with_terms(Terms { limit, priority, decision }));
         Ok(())
     }
 
@@ -328,17 +326,14 @@ impl Draw<'_> {
         } else {
             Span::from_secs_f64(job.submit.secs() * workload.time_scale)
         };
-        self.builder.push(Job {
+        let made = Job {
             id: CompactString::from(job.id.as_str()),
-            at: Time::from_nanos(at.nanos()),
             tasks,
-            class,
-            lengths,
-            limit: job.limit,
             gang: workload.gang.unwrap_or(job.gang),
-            priority: 0,
-            decision: workload.decision,
-        });
+            ..Job::new(Time::from_nanos(at.nanos()), class, lengths)
+        };
+        let (limit, decision) = (job.limit, workload.decision);
+        self.builder.push(made.with_terms(Terms { limit, decision, ..Terms::default() }));
         Ok(())
     }
 
@@ -368,17 +363,13 @@ impl Draw<'_> {
             }
             let tasks = workload.tasks.as_ref().unwrap_or(&one).draw(&mut self.tasks);
             let lengths = self.lengths(workload.duration.as_ref(), tasks);
-            self.builder.push(Job {
+            let made = Job {
                 id: format_compact!("{}-{number}", self.name),
-                at: Time::from_nanos(at.nanos()),
                 tasks,
-                class,
-                lengths,
-                limit: None,
                 gang: workload.gang.unwrap_or(false),
-                priority: 0,
-                decision: workload.decision,
-            });
+                ..Job::new(Time::from_nanos(at.nanos()), class, lengths)
+            };
+            self.builder.push(made.with_terms(Terms { decision: workload.decision, ..Terms::default() }));
         }
         Ok(())
     }

@@ -141,18 +141,9 @@ fn workload(jobs: &[(u32, &str, u64, Option<u64>)], is_simulated: bool) -> Resul
     for (tasks, each, _, seconds) in jobs {
         let class = builder.class(&resources(each)?, GpuRequest { count: 0, milli: 1000 }, &[]);
         let seconds = seconds.filter(|_| is_simulated);
-        builder.push(Job {
-            id: "job".into(),
-            at: Time::ZERO,
-            tasks: *tasks,
-            class,
-            lengths: seconds
-                .map_or(Lengths::Forever, |seconds| Lengths::Same(Span::from_nanos(seconds * 1_000_000_000))),
-            limit: None,
-            gang: false,
-            priority: 0,
-            decision: None,
-        });
+        let lengths = seconds
+            .map_or(Lengths::Forever, |seconds| Lengths::Same(Span::from_nanos(seconds * 1_000_000_000)));
+        builder.push(Job { id: "job".into(), tasks: *tasks, ..Job::new(Time::ZERO, class, lengths) });
     }
     Ok(builder.finish(false))
 }

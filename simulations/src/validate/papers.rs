@@ -76,7 +76,7 @@ fn dynamic_sharing(checks: &mut Checks) -> Result<(), CaseError> {
 fn partitions(checks: &mut Checks) -> Result<(), CaseError> {
     let shared = run(include_str!("../../papers/mesos/shared.toml"))?;
     let sum = |run: &Run, name: &str| -> f64 {
-        let is_of = |framework: usize| run.model().frameworks[framework].id.as_str() == name;
+        let is_of = |framework: u32| run.model().frameworks[framework as usize].id.as_str() == name;
         run.jobs().iter().filter(|job| is_of(job.framework)).filter_map(|job| job.jct_s()).sum()
     };
     for (name, alone, published) in [

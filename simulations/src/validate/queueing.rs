@@ -260,7 +260,7 @@ fn thinkers(think: &str, hoard: bool) -> Result<Run, CaseError> {
 /// to play it, this one is the nearest, and it starts 27 % fewer jobs than Omega with 1 s, and locks 3 % of the cores with 100 ms, not 7. With queues that pass over
 /// what does not fit (`policy = "skip"`), 39 % of the cores are locked with 1 s, and most jobs run.
 fn thinking(checks: &mut Checks) -> Result<(), CaseError> {
-    let scheduled = |run: &Run| run.jobs().iter().filter(|job| job.first_start.is_some()).count();
+    let scheduled = |run: &Run| run.jobs().iter().filter(|job| job.first_start().is_some()).count();
     let locked = |run: &Run| -> f64 {
         let held: f64 = run.summary().frameworks.values().map(|of| of.held_cpus).sum();
         100.0 * held / (32.0 * W100k::MACHINES as f64)
@@ -393,8 +393,9 @@ fn backfilling(checks: &mut Checks) -> Result<(), CaseError> {
         let started = |(job, at): &(&'static str, [f64; 2])| {
             let at = at[usize::from(policy != "easy")];
             run.jobs().iter().any(|times| {
-                let start = times.first_start.map(|start| start.since(Time::ZERO).as_secs_f64());
-                workload.jobs[times.job].id == *job && start.is_some_and(|start| (start - at).abs() < 2e-6)
+                let start = times.first_start().map(|start| start.since(Time::ZERO).as_secs_f64());
+                workload.jobs[times.job as usize].id == *job
+                    && start.is_some_and(|start| (start - at).abs() < 2e-6)
             })
         };
         let same = published_starts().iter().filter(|known| started(known)).count();

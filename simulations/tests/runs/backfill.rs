@@ -23,7 +23,7 @@ fn starts(policy: &str) -> Vec<(String, u64)> {
     ));
     let jobs = &run.model().frameworks[0].workload.jobs;
     let start = |times: &apportion_simulations::metrics::JobTimes| {
-        (jobs[times.job].id.to_string(), times.first_start.unwrap().as_nanos() / 1_000_000_000)
+        (jobs[times.job as usize].id.to_string(), times.first_start().unwrap().as_nanos() / 1_000_000_000)
     };
     run.jobs().iter().map(start).collect()
 }
@@ -64,12 +64,12 @@ fn batsim(policy: &str, column: usize) -> Vec<String> {
     assert_eq!((run.summary().jobs_finished, expected.len()), (801, 801));
     let jobs = &run.model().frameworks[0].workload.jobs;
     let differs = |times: &&apportion_simulations::metrics::JobTimes| {
-        let start = times.first_start.unwrap().as_nanos() as f64 / 1e9;
-        (start - expected[jobs[times.job].id.as_str()]).abs() > 2e-6
+        let start = times.first_start().unwrap().as_nanos() as f64 / 1e9;
+        (start - expected[jobs[times.job as usize].id.as_str()]).abs() > 2e-6
     };
     let told = |times: &apportion_simulations::metrics::JobTimes| {
-        let id = &jobs[times.job].id;
-        format!("{id}: {} instead of {}", times.first_start.unwrap(), expected[id.as_str()])
+        let id = &jobs[times.job as usize].id;
+        format!("{id}: {} instead of {}", times.first_start().unwrap(), expected[id.as_str()])
     };
     run.jobs().iter().filter(differs).map(told).collect()
 }

@@ -89,7 +89,7 @@ fn starts(kind: &str, placement: &str) -> Vec<(usize, u64)> {
     );
     let run = run(&text);
     assert_eq!(run.summary().jobs_finished, 400);
-    run.jobs().iter().map(|job| (job.job, job.first_start.unwrap().as_nanos())).collect()
+    run.jobs().iter().map(|job| (job.job as usize, job.first_start().unwrap().as_nanos())).collect()
 }
 
 #[test]

@@ -28,8 +28,8 @@ fn starts(text: &str) -> Vec<(String, f64)> {
     assert_eq!(run.summary().jobs_finished, 3);
     let jobs = &run.model().frameworks[0].workload.jobs;
     let at =
-        |job: &apportion_simulations::metrics::JobTimes| job.first_start.unwrap().as_nanos() as f64 / 1e9;
-    run.jobs().iter().map(|times| (jobs[times.job].id.to_string(), at(times))).collect()
+        |job: &apportion_simulations::metrics::JobTimes| job.first_start().unwrap().as_nanos() as f64 / 1e9;
+    run.jobs().iter().map(|times| (jobs[times.job as usize].id.to_string(), at(times))).collect()
 }
 
 fn expected(starts: [(&str, f64); 3]) -> Vec<(String, f64)> {
@@ -112,7 +112,7 @@ fn a_gang_starts_together_or_waits() {
         "#;
     assert_eq!(starts(text), expected([("first", 0.0), ("gang", 10.0), ("last", 15.0)]));
     let run = run(text);
-    assert_eq!(run.jobs()[1].first_start, run.jobs()[1].last_start);
+    assert_eq!(run.jobs()[1].first_start(), run.jobs()[1].last_start());
 }
 
 #[test]

@@ -43,7 +43,8 @@ impl ServiceParty {
             kind: KIND.to_owned(),
             id: job_name(number),
             role: self.role.clone(),
-            priority: u8::try_from(job.priority.saturating_add(PRIORITY).clamp(0, 100)).unwrap_or_default(),
+            priority: u8::try_from(job.terms().priority.saturating_add(PRIORITY).clamp(0, 100))
+                .unwrap_or_default(),
             replicas: job.tasks,
             task: task_table(self.workload.class_of(job), number)?,
             check: CheckTables::default(),

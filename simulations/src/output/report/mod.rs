@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use crate::charts::{Bar, Chart, Figure, Series, escaped, gantt, page_style};
 use crate::engine::Outcome;
 use crate::gpus::label;
-use crate::metrics::{self, JobTimes, RoleSample, Timeline, seconds_of};
+use crate::metrics::{self, JobTimes, RoleSample, Timeline, jobs_of, seconds_of};
 use crate::run::Run;
 
 /// More roles or frameworks than that are too many lines for a chart: the first ones by name are drawn.
@@ -246,8 +246,7 @@ fn fragmentation(timeline: &Timeline) -> Chart<'static> {
 /// How many jobs have at most a value, by framework.
 fn cdf(run: &Run, name: &str, title: &str, x: &str, of: fn(&JobTimes) -> Option<f64>) -> Option<Figure> {
     let series = run.model().frameworks.iter().enumerate().take(LINES).map(|(place, framework)| {
-        let own = run.jobs().iter().filter(|job| job.framework == place);
-        let mut values: Vec<f64> = own.filter_map(of).collect();
+        let mut values: Vec<f64> = jobs_of(run.jobs(), place).iter().filter_map(of).collect();
         values.sort_unstable_by(f64::total_cmp);
         let step = values.len().div_ceil(CDF_POINTS).max(1);
         let last = values.len().saturating_sub(1);
