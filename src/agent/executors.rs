@@ -21,6 +21,9 @@ pub const EXECUTOR_IDLE_TIMEOUT: Duration = Duration::from_secs(5 * 60);
 /// How long an executor may take to end beyond the longest grace period of its tasks.
 pub const EXECUTOR_STOP_MARGIN: Duration = Duration::from_secs(5);
 
+/// How many bytes of its framework's messages wait for an executor that is not there; more are lost, as messages may be.
+pub const MESSAGE_BYTES_WAITING: usize = 1 << 20;
+
 /// Where an executor is in its life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Phase {
@@ -68,6 +71,20 @@ impl Executor {
     pub(super) fn task_ended(&mut self, now: Time) {
         self.live = self.live.saturating_sub(1);
         self.idle_since = now;
+    }
+
+    /// Whether something may wait for it: messages only as long as they are few.
+    fn has_room_for(&self, event: &ExecutorEvent) -> bool {
+        // What it takes to keep one, besides its data.
+        let size = |data: &[u8]| data.len() + std::mem::size_of::<ExecutorEvent>();
+        let waiting = self.waiting.iter().map(|event| match event {
+            ExecutorEvent::Message(data) => size(data),
+            _ => 0,
+        });
+        match event {
+            ExecutorEvent::Message(data) => waiting.sum::<usize>() + size(data) <= MESSAGE_BYTES_WAITING,
+            _ => true,
+        }
     }
 
     fn waiting_tasks(&self) -> Vec<TaskId> {
@@ -142,7 +159,12 @@ impl Agent {
         let Some(executor) = self.executor(key) else { return };
         match executor.phase {
             Phase::Registered(connection) => out.push(AgentOutput::ToExecutor { connection, event }),
-            Phase::Starting | Phase::Away | Phase::Ending(_) => executor.waiting.push(event),
+            Phase::Starting | Phase::Away | Phase::Ending(_) if executor.has_room_for(&event) => {
+                executor.waiting.push(event);
+            }
+            Phase::Starting | Phase::Away | Phase::Ending(_) => {
+                tracing::debug!(framework = %key.framework, executor = %key.executor, "a message is dropped");
+            }
         }
     }
 

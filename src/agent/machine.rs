@@ -275,7 +275,7 @@ impl Agent {
             AgentEvent::Launch { framework, role, tasks } => self.launch(now, framework, &role, tasks, out),
             AgentEvent::Kill { framework, task, stop } => self.kill(&framework, task, stop, out),
             AgentEvent::Acknowledge { framework, task, number } => {
-                self.acknowledged(&framework, &task, number)
+                self.acknowledged(&framework, &task, number, out);
             }
             AgentEvent::Message { framework, executor, data } => {
                 self.tell_executor(&ExecutorKey { framework, executor }, ExecutorEvent::Message(data), out);

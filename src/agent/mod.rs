@@ -2,7 +2,8 @@
 //!
 //! [`Agent`] is a state machine between the master and the executors. Tasks come down: an executor is started when the first task
 //! for it comes, and tasks wait until it has registered. Updates go up: the agent acknowledges an executor's updates at once and
-//! keeps each until the scheduler has acknowledged it, so that neither a lost connection nor a dead executor loses one.
+//! keeps each until the scheduler has acknowledged it, so that neither a lost connection nor a dead executor loses one. Of a task that
+//! tells more than its scheduler takes, it keeps [`UPDATES_UNDER_WAY`] and the newest.
 //!
 //! ```text
 //! master  -- AgentEvent -->  Agent  -- ExecutorEvent -->  executor
@@ -29,5 +30,8 @@ pub use checkpoint::{Checkpoint, Record};
 pub use encoding::RecordsError;
 #[cfg(feature = "runtime")]
 pub(crate) use encoding::encode as encode_records;
-pub use executors::{EXECUTOR_IDLE_TIMEOUT, EXECUTOR_REGISTRATION_TIMEOUT, EXECUTOR_STOP_MARGIN};
+pub use executors::{
+    EXECUTOR_IDLE_TIMEOUT, EXECUTOR_REGISTRATION_TIMEOUT, EXECUTOR_STOP_MARGIN, MESSAGE_BYTES_WAITING,
+};
 pub use machine::{Agent, AgentInput, AgentOutput};
+pub use tasks::UPDATES_UNDER_WAY;

@@ -209,3 +209,39 @@ fn what_waits_for_a_master_that_is_gone_is_told_by_the_next_registration_alone()
     assert!(matches!(&out[1], AgentOutput::ToMaster(AgentCall::Register { .. })), "{out:?}");
     assert_eq!(updates(&out), [(TaskState::Running, 1), (TaskState::Finished, 2)]);
 }
+
+#[test]
+fn of_a_flood_of_updates_so_many_are_under_way_and_the_last_one_always_arrives() {
+    let mut agent = Durable::with_task();
+    agent.acknowledge(1);
+    let window = UPDATES_UNDER_WAY as u32;
+    let flood = |agent: &mut Durable, numbers: std::ops::RangeInclusive<u32>| {
+        let mut out: Vec<_> = numbers.flat_map(|number| agent.update(TaskState::Running, number)).collect();
+        out.extend(agent.sync());
+        assert_eq!(told(out.clone()).len(), out.len() - updates(&out).len(), "each is safe here");
+        updates(&out).into_iter().map(|(_, number)| number).collect::<Vec<_>>()
+    };
+    let sent = flood(&mut agent, 2..=10 * window);
+    assert_eq!(sent, (2..2 + window).collect::<Vec<_>>());
+
+    // Its next life knows as much, and no more.
+    agent.crash();
+    let again = updates(&agent.step(AgentInput::MasterConnected));
+    let kept: Vec<u32> = again.into_iter().map(|(_, number)| number).collect();
+    assert_eq!(kept, [sent.clone(), vec![10 * window]].concat());
+    agent.register(SECOND, Vec::new());
+
+    // When the scheduler has taken one, the newest goes out; nothing else of the flood ever does.
+    let mut out = agent.acknowledge(2);
+    out.extend(agent.sync());
+    assert_eq!(updates(&out), [(TaskState::Running, 10 * window)]);
+    let number = UpdateNumber(10 * window + 1);
+    let end = TaskStatus { number: Some(number), ..status(TaskState::Finished, 0) };
+    let mut out =
+        agent.step(AgentInput::ExecutorCall { connection: SECOND, call: ExecutorCall::Update(end) });
+    out.extend(agent.sync());
+    assert_eq!(updates(&out), [(TaskState::Finished, number.0)], "an end waits for nothing");
+    agent.acknowledge(number.0);
+    agent.sync();
+    assert!(agent.checkpoint.records().iter().all(|record| !matches!(record, Record::Launched { .. })));
+}

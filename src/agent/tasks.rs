@@ -12,6 +12,10 @@ use crate::protocol::{
 use crate::resources::Role;
 use crate::time::Time;
 
+/// So many updates of a task are on their way to the scheduler at most. Of those beyond them only the newest is kept, and sent when the
+/// scheduler has acknowledged some: an executor that says more than its scheduler takes costs nobody else anything.
+pub const UPDATES_UNDER_WAY: usize = 32;
+
 /// A task that the agent has.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Task {
@@ -22,7 +26,7 @@ pub(super) struct Task {
     pub(super) status: TaskStatus,
     /// A kill that the executor is to hear of again after a reconnection.
     pub(super) kill: Option<Option<StopPolicy>>,
-    /// Updates that the scheduler has not acknowledged.
+    /// Updates that the scheduler has not acknowledged: those under way, and one that waits for them.
     pub(super) pending: VecDeque<TaskStatus>,
 }
 
@@ -40,10 +44,18 @@ impl Task {
         !self.status.state.is_terminal()
     }
 
-    /// Takes note of a numbered update.
+    /// Takes note of a numbered update. It takes the place of one that waits.
     pub(super) fn updated(&mut self, status: TaskStatus) {
+        if self.has_one_waiting() {
+            self.pending.pop_back();
+        }
         self.status = status.clone();
         self.pending.push_back(status);
+    }
+
+    /// Whether the newest update waits until fewer are under way. A last one is sent at once.
+    pub(super) fn has_one_waiting(&self) -> bool {
+        self.pending.len() > UPDATES_UNDER_WAY && self.is_live()
     }
 
     /// Takes note of what the scheduler has recorded. Returns whether that was news.
@@ -187,17 +199,28 @@ impl Agent {
         self.tell_executor(&key, ExecutorEvent::Kill { task: id, stop }, out);
     }
 
-    pub(super) fn acknowledged(&mut self, framework_id: &FrameworkId, id: &TaskId, number: UpdateNumber) {
+    pub(super) fn acknowledged(
+        &mut self,
+        framework_id: &FrameworkId,
+        id: &TaskId,
+        number: UpdateNumber,
+        out: &mut Vec<AgentOutput>,
+    ) {
         let Some(framework) = self.frameworks.get_mut(framework_id) else { return };
         let Some(task) = framework.tasks.get_mut(id) else { return };
+        let one_waited = task.has_one_waiting();
         if !task.acknowledged(number) {
             return;
         }
+        let next = task.pending.back().filter(|_| one_waited && !task.has_one_waiting()).cloned();
         let (framework_id, task_id) = (framework_id.clone(), id.clone());
         // When it is forgotten the update is told again, and acknowledged again.
         let record = Record::Acknowledged { framework: framework_id.clone(), task: task_id, number };
         self.records.note_in_passing(record);
-        if task.is_settled() {
+        let is_settled = task.is_settled();
+        if let Some(status) = next {
+            self.send_update(framework_id, status, out);
+        } else if is_settled && let Some(framework) = self.frameworks.get_mut(&framework_id) {
             framework.tasks.remove(id);
             self.forget_if_empty(&framework_id);
         }
@@ -222,13 +245,15 @@ impl Agent {
             return true;
         }
         status.agent = Some(self.id.clone());
+        let status = status.bounded();
         task.updated(status.clone());
+        let waits = task.has_one_waiting();
         if status.state.is_terminal()
             && let Some(executor) = framework.executors.get_mut(&key.executor)
         {
             executor.task_ended(now);
         }
-        self.forward(key.framework.clone(), status, out);
+        self.forward(key.framework.clone(), status, waits, out);
         true
     }
 
@@ -245,11 +270,24 @@ impl Agent {
         status.number = Some(number);
         status.agent = Some(self.id.clone());
         task.updated(status.clone());
-        self.forward(framework.clone(), status, out);
+        let waits = task.has_one_waiting();
+        self.forward(framework.clone(), status, waits, out);
     }
 
-    fn forward(&mut self, framework: FrameworkId, status: TaskStatus, out: &mut Vec<AgentOutput>) {
+    fn forward(
+        &mut self,
+        framework: FrameworkId,
+        status: TaskStatus,
+        waits: bool,
+        out: &mut Vec<AgentOutput>,
+    ) {
         self.records.note(Record::Updated { framework: framework.clone(), status: status.clone() });
+        if !waits {
+            self.send_update(framework, status, out);
+        }
+    }
+
+    fn send_update(&self, framework: FrameworkId, status: TaskStatus, out: &mut Vec<AgentOutput>) {
         if self.master_connected {
             let latest = status.state;
             out.push(AgentOutput::ToMaster(AgentCall::Update { framework, status, latest }));

@@ -236,3 +236,22 @@ fn readers_are_checked_by_the_rules_that_the_master_told() {
     assert_eq!(check(&scenario, task().id.as_str()), Ok(()));
     assert!(check(&scenario, "old").is_err(), "its role is not known any more");
 }
+
+#[test]
+fn so_many_messages_wait_for_an_executor_that_is_not_there() {
+    let mut scenario = Scenario::new();
+    scenario.launch();
+    let message = |data: Vec<u8>| {
+        let (framework, executor) = (framework(), ExecutorId::command());
+        AgentInput::Master(AgentEvent::Message { framework, executor, data })
+    };
+    for _ in 0..100_000 {
+        scenario.step(message(vec![7; 10_000]));
+    }
+    let heard = told(scenario.register(FIRST, Vec::new()));
+    assert!(heard.contains(&ExecutorEvent::Launch(vec![task()])), "tasks wait, whatever else does");
+    let bytes: usize =
+        heard.iter().map(|event| if let ExecutorEvent::Message(data) = event { data.len() } else { 0 }).sum();
+    assert!((MESSAGE_BYTES_WAITING / 2..=MESSAGE_BYTES_WAITING).contains(&bytes), "{bytes}");
+    assert_eq!(told(scenario.step(message(vec![1]))), [ExecutorEvent::Message(vec![1])]);
+}

@@ -31,7 +31,8 @@ impl<A> ExecutorDriver<A> {
         self.now
     }
 
-    /// Tells a task's new state. The driver numbers it and repeats it until it is safe.
+    /// Tells a task's new state. The driver numbers it and repeats it until it is safe. The scheduler may miss some of many: the last one
+    /// reaches it, always.
     pub fn update(&mut self, status: TaskStatus) {
         self.updates.push(status);
     }

@@ -218,6 +218,7 @@ impl<E: Executor> ExecutorProcess<E> {
         updates.last = Some(number);
         updates.ended = status.state.is_terminal();
         status.number = Some(number);
+        let status = status.bounded();
         updates.pending.push_back(status.clone());
         if self.connected {
             out.push(ExecutorOutput::Send(ExecutorCall::Update(status)));

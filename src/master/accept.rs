@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use rustc_hash::FxHashSet;
 
+use super::frameworks::{Framework, UNACKNOWLEDGED_ENDS};
 use super::machine::{Master, Output};
 use super::offers::Offer;
 use super::tasks::Task;
@@ -51,6 +52,8 @@ enum AcceptError {
     Volume(#[from] VolumeError),
     #[error("the offer does not hold what the volumes are made of, or are: {0}")]
     NoDisk(InsufficientResources),
+    #[error("the ends of more than {UNACKNOWLEDGED_ENDS} tasks wait for the framework's acknowledgement")]
+    Unacknowledged,
     #[error(transparent)]
     Denied(#[from] Denied),
     #[error(transparent)]
@@ -68,6 +71,7 @@ impl AcceptError {
             | AcceptError::PartialSet(_)
             | AcceptError::UnusedOffer { .. }
             | AcceptError::AgentNotConnected(_) => (TaskState::Dropped, Reason::InvalidOffer),
+            AcceptError::Unacknowledged => (TaskState::Dropped, Reason::Unacknowledged),
             _ => (TaskState::Error, Reason::Invalid),
         }
     }
@@ -109,6 +113,7 @@ impl Master {
         let refuse = refuse.min(MAX_REFUSE);
         let outcome = self.pool(framework, offers, refuse).and_then(|pooled| {
             self.refuse_parts(offers)?;
+            self.demand_acknowledgements(framework)?;
             let mut effects = self.validate(framework, &pooled, &operations, &mut FxHashSet::default())?;
             self.claim(now, framework, &pooled, &mut effects)?;
             Ok((pooled, effects))
@@ -147,7 +152,10 @@ impl Master {
         out: &mut Vec<Output>,
     ) {
         let refuse = refuse.min(MAX_REFUSE);
-        match self.validate_set(framework, set, &parts, refuse) {
+        let valid = self
+            .demand_acknowledgements(framework)
+            .and_then(|()| self.validate_set(framework, set, &parts, refuse));
+        match valid {
             Ok(valid) => {
                 for ((_, operations), (pooled, effects)) in parts.into_iter().zip(valid) {
                     self.carry_out(now, framework, &pooled, effects, operations, out);
@@ -184,6 +192,11 @@ impl Master {
             Ok((pooled, effects))
         });
         valid.collect()
+    }
+
+    fn demand_acknowledgements(&mut self, framework: &FrameworkId) -> Result<(), AcceptError> {
+        let owes = self.frameworks.get_mut(framework).is_some_and(Framework::owes_acknowledgements);
+        if owes { Err(AcceptError::Unacknowledged) } else { Ok(()) }
     }
 
     /// An offer of a set is not accepted without the others.

@@ -20,6 +20,10 @@ use crate::time::Time;
 /// How long a framework that only agents know of (the master started anew) is waited for.
 pub const RECOVERED_FRAMEWORK_TIMEOUT: Duration = Duration::from_secs(600);
 
+/// How many ends of a framework's tasks may wait for its acknowledgement. One that lets more wait launches nothing until it has caught up:
+/// master and agents keep each of them.
+pub const UNACKNOWLEDGED_ENDS: usize = 100_000;
+
 /// What the master knows of a framework.
 #[derive(Debug)]
 pub(super) struct Framework {
@@ -28,6 +32,8 @@ pub(super) struct Framework {
     /// It was torn down; it is kept until its tasks have ended.
     pub(super) ending: bool,
     pub(super) tasks: FxHashMap<TaskId, Task>,
+    /// How many of them had not ended when they were counted last.
+    pub(super) live_when_counted: usize,
     pub(super) completed: VecDeque<TaskSummary>,
     pub(super) offers: FxHashSet<OfferId>,
     pub(super) finished: u64,
@@ -41,11 +47,22 @@ impl Framework {
             connection: None,
             ending: false,
             tasks: FxHashMap::default(),
+            live_when_counted: 0,
             completed: VecDeque::new(),
             offers: FxHashSet::default(),
             finished: 0,
             failed: 0,
         }
+    }
+
+    /// Whether more ends wait for its acknowledgement than may. They are counted only when there are so many tasks that it may be so.
+    pub(super) fn owes_acknowledgements(&mut self) -> bool {
+        let is_possible = |live: usize, tasks: usize| tasks > live + UNACKNOWLEDGED_ENDS;
+        if !is_possible(self.live_when_counted, self.tasks.len()) {
+            return false;
+        }
+        self.live_when_counted = self.tasks.values().filter(|task| !task.state.is_terminal()).count();
+        is_possible(self.live_when_counted, self.tasks.len())
     }
 
     /// One of its tasks has ended.

@@ -63,8 +63,9 @@ mod tests;
 #[cfg(test)]
 mod volume_tests;
 
-pub use frameworks::RECOVERED_FRAMEWORK_TIMEOUT;
+pub use frameworks::{RECOVERED_FRAMEWORK_TIMEOUT, UNACKNOWLEDGED_ENDS};
 pub use machine::{Input, Master, Output};
+pub use operators::QUESTIONS_PENDING;
 pub use pings::{AGENT_PING_INTERVAL, AGENT_PING_LIMIT, PingInterval, PingIntervalError, PingOptions};
 pub use recovery::{RECOVERED_FRAMEWORK_GRACE, RECOVERY_PERCENT, RECOVERY_TIMEOUT};
 pub use tasks::COMPLETED_TASKS_KEPT;

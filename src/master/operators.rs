@@ -11,11 +11,49 @@ use crate::protocol::{
 use crate::store::{Change, Record};
 use crate::time::Time;
 
+/// How many questions of one operator's connection frameworks may have to answer at a time.
+pub const QUESTIONS_PENDING: usize = 1024;
+
 /// Questions that frameworks have not answered yet, under the request number that the master gave them.
 #[derive(Debug, Default)]
 pub(super) struct Relays {
     pending: FxHashMap<RequestId, Relay>,
+    /// How many of them are of each operator.
+    of_operator: FxHashMap<ConnectionId, usize>,
     last: u64,
+}
+
+impl Relays {
+    fn is_full(&self, operator: ConnectionId) -> bool {
+        self.of_operator.get(&operator).is_some_and(|pending| *pending >= QUESTIONS_PENDING)
+    }
+
+    /// Takes note of a question; returns its number.
+    fn add(&mut self, relay: Relay) -> RequestId {
+        self.last += 1;
+        *self.of_operator.entry(relay.operator).or_default() += 1;
+        self.pending.insert(RequestId(self.last), relay);
+        RequestId(self.last)
+    }
+
+    fn remove(&mut self, relayed: RequestId) -> Option<Relay> {
+        let relay = self.pending.remove(&relayed)?;
+        if let Some(pending) = self.of_operator.get_mut(&relay.operator) {
+            *pending -= 1;
+            if *pending == 0 {
+                self.of_operator.remove(&relay.operator);
+            }
+        }
+        Some(relay)
+    }
+
+    /// Those that are as asked, in the order of their numbers.
+    fn all(&self, is_one: impl Fn(&Relay) -> bool) -> Vec<RequestId> {
+        let ones = self.pending.iter().filter(|(_, relay)| is_one(relay)).map(|(relayed, _)| *relayed);
+        let mut ones: Vec<_> = ones.collect();
+        ones.sort();
+        ones
+    }
 }
 
 #[derive(Debug)]
@@ -121,13 +159,15 @@ impl Master {
         match connection {
             None => return Err(format!("there is no framework {framework}")),
             Some(None) => return Err(format!("framework {framework} is not connected")),
+            Some(Some(_)) if self.relays.is_full(operator) => {
+                return Err(format!(
+                    "{QUESTIONS_PENDING} questions of this connection wait for an answer already"
+                ));
+            }
             Some(Some(_)) => {}
         }
-        self.relays.last += 1;
-        let relayed = RequestId(self.relays.last);
-        let event = event(relayed);
-        self.tell(&framework, event, out);
-        self.relays.pending.insert(relayed, Relay { operator, request, framework, kind });
+        let relayed = self.relays.add(Relay { operator, request, framework: framework.clone(), kind });
+        self.tell(&framework, event(relayed), out);
         Ok(())
     }
 
@@ -146,7 +186,7 @@ impl Master {
         }
         answer(relay.operator, relay.request, OperatorEvent::Reply { data, last }, out);
         if last {
-            self.relays.pending.remove(&relayed);
+            self.relays.remove(relayed);
         }
     }
 
@@ -173,12 +213,16 @@ impl Master {
         if frameworks.is_empty() {
             return Some(OperatorEvent::Refused("no framework is connected".to_owned()));
         }
+        let mut refusal = None;
+        let mut is_asked = false;
         for framework in frameworks {
             let event = |request| SchedulerEvent::Explain { request, task: task.clone() };
-            // It is connected: it was filtered by that just now.
-            let _ = self.ask(connection, request, framework, RelayKind::Explain, event, out);
+            match self.ask(connection, request, framework, RelayKind::Explain, event, out) {
+                Ok(()) => is_asked = true,
+                Err(reason) => refusal = Some(OperatorEvent::Refused(reason)),
+            }
         }
-        None
+        refusal.filter(|_| !is_asked)
     }
 
     fn explain_launched(&self, id: &TaskId) -> Option<Explanation> {
@@ -210,17 +254,16 @@ impl Master {
             return;
         }
         let (operator, request) = (relay.operator, relay.request);
-        self.relays.pending.remove(&relayed);
-        let others_to_answer =
-            self.relays.pending.values().any(|relay| relay.operator == operator && relay.request == request);
+        self.relays.remove(relayed);
+        let others = self.relays.all(|relay| relay.operator == operator && relay.request == request);
         if explanation.task.is_some() {
-            self.relays.pending.retain(|_, relay| relay.operator != operator || relay.request != request);
+            others.into_iter().for_each(|other| drop(self.relays.remove(other)));
             if let Some((role, wanted)) = &explanation.wants {
                 let half = self.allocator.explain(now, framework, role, wanted);
                 explanation.obstacles.extend(half.obstacles);
             }
             answer(operator, request, OperatorEvent::Explained(explanation), out);
-        } else if !others_to_answer {
+        } else if others.is_empty() {
             answer(
                 operator,
                 request,
@@ -231,32 +274,17 @@ impl Master {
     }
 
     pub(super) fn operator_disconnected(&mut self, connection: ConnectionId, out: &mut Vec<Output>) {
-        let mut gone: Vec<(RequestId, FrameworkId)> = self
-            .relays
-            .pending
-            .iter()
-            .filter(|(_, relay)| relay.operator == connection)
-            .map(|(relayed, relay)| (*relayed, relay.framework.clone()))
-            .collect();
-        gone.sort();
-        for (relayed, framework) in gone {
-            self.relays.pending.remove(&relayed);
-            self.tell(&framework, SchedulerEvent::RequestCancelled(relayed), out);
+        for relayed in self.relays.all(|relay| relay.operator == connection) {
+            if let Some(relay) = self.relays.remove(relayed) {
+                self.tell(&relay.framework, SchedulerEvent::RequestCancelled(relayed), out);
+            }
         }
     }
 
     /// A framework that is gone answers nothing any more.
     pub(super) fn drop_relays_of(&mut self, framework: &FrameworkId, out: &mut Vec<Output>) {
-        let mut dropped: Vec<RequestId> = self
-            .relays
-            .pending
-            .iter()
-            .filter(|(_, relay)| relay.framework == *framework)
-            .map(|(relayed, _)| *relayed)
-            .collect();
-        dropped.sort();
-        for relayed in dropped {
-            if let Some(relay) = self.relays.pending.remove(&relayed) {
+        for relayed in self.relays.all(|relay| relay.framework == *framework) {
+            if let Some(relay) = self.relays.remove(relayed) {
                 let reason = format!("framework {framework} has disconnected");
                 answer(relay.operator, relay.request, OperatorEvent::Refused(reason), out);
             }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::{
     AGENT_PING_INTERVAL, AGENT_PING_LIMIT, AGENT_REMOVAL_BURST, AGENT_REMOVAL_INTERVAL, Input, Master,
-    Output, UNREACHABLE_AGENT_MAX_AGE,
+    Output, QUESTIONS_PENDING, UNACKNOWLEDGED_ENDS, UNREACHABLE_AGENT_MAX_AGE,
 };
 use crate::allocator::DrfAllocator;
 use crate::protocol::operator::OperatorRequest;
@@ -440,6 +440,50 @@ fn requests_are_relayed_and_answered_once_their_framework_is_gone() {
         output,
         Output::ToOperator { answer, .. } if matches!(answer.event, OperatorEvent::Refused(_))
     )));
+}
+
+#[test]
+fn a_connection_has_so_many_questions_answered_at_a_time() {
+    let (mut world, _) = World::with_offer();
+    world.connect(OPERATOR, IdentityKind::Operator, "me");
+    world.connect(ConnectionId(4), IdentityKind::Operator, "other");
+    let mut ask = |connection, number| {
+        let call = OperatorCall::Request { framework: "f1".parse().unwrap(), data: Vec::new() };
+        let request = OperatorRequest { request: RequestId(number), call };
+        let out = world.input(Input::Operator { connection, request });
+        (events(&out).len(), out)
+    };
+    for number in 0..QUESTIONS_PENDING as u64 {
+        assert_eq!(ask(OPERATOR, number).0, 1);
+    }
+    let (relayed, out) = ask(OPERATOR, 5000);
+    let [Output::ToOperator { answer, .. }] = &out[..] else { panic!("{out:?}") };
+    assert!(relayed == 0 && matches!(answer.event, OperatorEvent::Refused(_)), "{answer:?}");
+    assert_eq!(ask(ConnectionId(4), 0).0, 1, "others may ask");
+    world.call(FRAMEWORK, SchedulerCall::Reply { request: RequestId(1), data: Vec::new(), last: true });
+    let call = OperatorCall::Request { framework: "f1".parse().unwrap(), data: Vec::new() };
+    let request = OperatorRequest { request: RequestId(5001), call };
+    assert_eq!(events(&world.input(Input::Operator { connection: OPERATOR, request })).len(), 1);
+}
+
+#[test]
+fn who_acknowledges_no_ends_launches_nothing_more() {
+    let (mut world, offer) = World::with_offer();
+    let framework = world.master.frameworks.get_mut(&"f1".parse().unwrap()).expect("it has subscribed");
+    let ended = |number: usize| {
+        let info = task(&format!("ended-{number}"), 100, 32);
+        let status = status(info.id.as_str(), TaskState::Finished, 1);
+        (info.id.clone(), super::tasks::Task::new(info, role(), "a1".parse().unwrap(), status))
+    };
+    framework.tasks.extend((0..=UNACKNOWLEDGED_ENDS).map(ended));
+    let mut out = world.launch(&offer, vec![task("t1", 1000, 512)]);
+    assert_eq!(updates(&out), [(TaskState::Dropped, Some(Reason::Unacknowledged))]);
+
+    out.extend(world.pass(Duration::from_secs(6)));
+    let offer = offers(&mut out).pop().expect("it is offered again");
+    let (task_0, agent, number) = (task_id("ended-0"), "a1".parse().unwrap(), UpdateNumber(1));
+    world.call(FRAMEWORK, SchedulerCall::Acknowledge { task: task_0, agent, number });
+    assert!(!agent_events(&world.launch(&offer, vec![task("t2", 1000, 512)])).is_empty(), "it has caught up");
 }
 
 #[test]

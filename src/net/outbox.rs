@@ -20,6 +20,12 @@ pub(super) const DEFAULT_OUTBOX_MESSAGES: usize = 1 << 20;
 /// Bytes, encoded, that an outbox holds: all offers of a hundred thousand agents at once, with room to spare.
 const OUTBOX_BYTES: usize = 64 << 20;
 
+/// An outbox that holds this share of what it may, or less, is no hindrance.
+const LIGHT_SHARE: usize = 64;
+
+/// An outbox that holds more than this share of what it may should be given nothing that can wait elsewhere.
+const CROWDED_SHARE: usize = 4;
+
 /// How long messages that nobody waits for may wait for others to go with.
 const LINGER: Duration = Duration::from_millis(3);
 
@@ -187,6 +193,22 @@ impl<M> Outbox<M> {
     /// How many messages wait to be sent.
     pub fn len(&self) -> usize {
         self.0.0.queue.lock().messages.len()
+    }
+
+    /// Whether so little waits to be sent that whoever has more to say need not wait for it.
+    pub fn is_light(&self) -> bool {
+        self.holds_at_most(LIGHT_SHARE)
+    }
+
+    /// Whether so much waits to be sent that whoever has more to say should wait if they can.
+    pub fn is_crowded(&self) -> bool {
+        !self.holds_at_most(CROWDED_SHARE)
+    }
+
+    fn holds_at_most(&self, share: usize) -> bool {
+        let shared = &self.0.0;
+        let queue = shared.queue.lock();
+        queue.messages.len() <= shared.limit / share && queue.bytes <= OUTBOX_BYTES / share
     }
 
     /// Whether no message waits to be sent.

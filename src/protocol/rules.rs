@@ -173,7 +173,8 @@ impl Rule {
     }
 }
 
-/// Bounds how fast some may speak: who is faster is read more slowly. Each of their connections has this rate for itself.
+/// Bounds how fast some may speak: who is faster is read more slowly. Each principal has this rate for itself, whatever the number of its
+/// connections.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RateLimit {
@@ -245,7 +246,7 @@ impl Rules {
         Err(Denied { who: who.clone(), action, role: role.cloned() })
     }
 
-    /// How many calls per second someone may send on a connection; `None`: any number.
+    /// How many calls per second someone may send, on all connections together; `None`: any number.
     #[must_use]
     pub fn calls_per_s(&self, who: &Identity) -> Option<u32> {
         let is_about = |limit: &&RateLimit| limit.principals.iter().any(|principals| principals.include(who));

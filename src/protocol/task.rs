@@ -296,6 +296,8 @@ pub enum Reason {
     FrameworkGone,
     /// Somebody asked for the state.
     Reconciliation,
+    /// Its framework has to acknowledge the ends of other tasks first.
+    Unacknowledged,
 }
 
 /// How a process ended.
@@ -340,6 +342,10 @@ impl UpdateNumber {
     }
 }
 
+/// How many bytes the message and the data of an update may have together: an agent keeps updates of all of its tasks, and tells of them in
+/// one message when it registers.
+pub const MAX_STATUS_BYTES: usize = 64 << 10;
+
 /// What is known of a task at one moment.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct TaskStatus {
@@ -360,7 +366,7 @@ pub struct TaskStatus {
     pub ready: bool,
     /// When this came about, by the clock of who says it.
     pub at: Time,
-    /// From the executor to the scheduler, opaque to everyone between.
+    /// From the executor to the scheduler, opaque to everyone between. At most [`MAX_STATUS_BYTES`], with the message.
     pub data: Vec<u8>,
 }
 
@@ -387,11 +393,49 @@ impl TaskStatus {
         self
     }
 
+    /// The same status, cut to [`MAX_STATUS_BYTES`]: data that is too large is left out as a whole, which the message then says.
+    #[must_use]
+    pub fn bounded(mut self) -> Self {
+        if self.message.len() + self.data.len() <= MAX_STATUS_BYTES {
+            return self;
+        }
+        if self.data.len() > MAX_STATUS_BYTES / 2 {
+            let bytes = std::mem::take(&mut self.data).len();
+            let note = format!("its data of {bytes} bytes is left out, which is too much for an update");
+            self.message = if self.message.is_empty() { note } else { format!("{note}; {}", self.message) };
+        }
+        self.message.truncate(self.message.floor_char_boundary(MAX_STATUS_BYTES / 2));
+        self
+    }
+
     /// The process's end, when this tells of one.
     pub fn exit(&self) -> Option<Exit> {
         match self.reason {
             Some(Reason::Exited(exit)) => Some(exit),
             _ => None,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_update_has_a_largest_size() {
+        let status = TaskStatus::new("t1".parse().unwrap(), TaskState::Finished, Time::ZERO);
+        let fits = TaskStatus { data: vec![7; MAX_STATUS_BYTES], ..status.clone() };
+        assert_eq!(fits.clone().bounded(), fits);
+        let too_much =
+            TaskStatus { data: vec![7; MAX_STATUS_BYTES], message: "done".to_owned(), ..status.clone() };
+        let bounded = too_much.bounded();
+        assert_eq!(
+            bounded.message,
+            "its data of 65536 bytes is left out, which is too much for an update; done"
+        );
+        assert!(bounded.data.is_empty());
+        let long = TaskStatus { data: vec![7; 8], message: "é".repeat(MAX_STATUS_BYTES), ..status };
+        let bounded = long.bounded();
+        assert_eq!((bounded.message.len(), bounded.data.len()), (MAX_STATUS_BYTES / 2, 8));
     }
 }

@@ -201,11 +201,13 @@ impl<S: Scheduler> FrameworkRunner<S> {
             }
         }
         // Without a connection the process keeps what has to be said later.
-        let Some((outbox, _)) = master else { return };
+        let Some((outbox, link)) = master else { return };
         // An acknowledgement only ends a repetition that has not begun.
         let is_urgent = calls.iter().any(|call| !matches!(call, SchedulerCall::Acknowledge { .. }));
         if let Err(error) = calls.into_iter().try_for_each(|call| outbox.push_later(call)) {
-            return tracing::warn!(%error, "cannot send to the master");
+            tracing::warn!(%error, "cannot send to the master");
+            // What was not sent is made up for when the scheduler subscribes anew.
+            return link.close(CloseCode::Overflow, &error.to_string());
         }
         if is_urgent {
             outbox.flush();

@@ -1,9 +1,10 @@
 //! Drives a master: one thread owns the machine, a task per connection feeds it.
 //!
-//! Connections hand over what they read in batches and go on reading when the master has taken note of it, so a peer that
-//! floods waits for itself. Operators' questions about the cluster are answered from a published [`ClusterState`], which the
+//! Connections hand over what they read in batches and go on reading when the master has taken note of it, and written down what
+//! it must of it, so a peer that floods waits for itself. Operators' questions about the cluster are answered from a published [`ClusterState`], which the
 //! master's thread makes when somebody asked, once for all who did.
 
+use std::collections::VecDeque;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -18,7 +19,7 @@ use tokio::task::JoinSet;
 
 use super::doors::Door;
 use super::journal::Recorder;
-use super::pace::Pace;
+use super::pace::{Pace, Paces};
 use super::{Admission, Clock, JournalConfig, RuntimeError, Shutdown};
 use crate::allocator::Allocator;
 use crate::master::{Input, Master, Output, PingOptions};
@@ -91,7 +92,7 @@ pub(super) struct Entrance {
 /// What the master's thread is told.
 enum ToMachine {
     Connected { connection: ConnectionId, peer: Identity, outbox: PeerOutbox, link: Link },
-    Inputs { inputs: Vec<Input>, _permit: OwnedSemaphorePermit },
+    Inputs { inputs: Vec<Input>, permit: OwnedSemaphorePermit },
     Disconnected(ConnectionId),
     Publish,
     Stored(Result<u64, StoreError>),
@@ -109,6 +110,7 @@ struct Shared {
     machine: channel::Sender<ToMachine>,
     state: watch::Receiver<Arc<ClusterState>>,
     rules: watch::Receiver<Arc<Rules>>,
+    paces: Arc<Paces>,
     admission: Option<Arc<Admission>>,
     last_connection: AtomicU64,
     handshakes: Arc<Door<IpAddr>>,
@@ -180,6 +182,7 @@ impl MasterServer {
             publish,
             publish_rules,
             outputs: Vec::new(),
+            writing: VecDeque::new(),
         };
         let (report_failure, failure) = oneshot::channel();
         let thread = std::thread::Builder::new()
@@ -194,6 +197,7 @@ impl MasterServer {
         let shared = Arc::new(Shared {
             machine: machine.clone(),
             state,
+            paces: Paces::new(rules.clone()),
             rules,
             admission,
             last_connection: AtomicU64::new(0),
@@ -372,7 +376,7 @@ impl Intake<'_> {
         input: impl Fn(M) -> Input,
     ) -> Result<(), NetError> {
         let machine = &self.shared.machine;
-        let pace = Pace::new(self.peer.clone(), self.shared.rules.clone());
+        let pace = self.shared.paces.of(self.peer.clone());
         let sending = tokio::spawn(drive);
         let hello = ToMachine::Connected { connection: self.id, peer: self.peer, outbox, link: self.link };
         let outcome = if machine.send(hello).is_err() {
@@ -404,7 +408,7 @@ async fn feed<M: DeserializeOwned>(
         // The semaphore is never closed.
         let Ok(permit) = in_flight.clone().acquire_owned().await else { return Ok(()) };
         let inputs = batch.drain(..).map(&input).collect();
-        if machine.send(ToMachine::Inputs { inputs, _permit: permit }).is_err() {
+        if machine.send(ToMachine::Inputs { inputs, permit }).is_err() {
             return Ok(());
         }
     }
@@ -441,7 +445,7 @@ async fn answer_operator(
     outbox: &Outbox<OperatorAnswer>,
     shared: &Shared,
 ) -> Result<(), NetError> {
-    let mut pace = Pace::new(peer.clone(), shared.rules.clone());
+    let mut pace = shared.paces.of(peer.clone());
     let in_flight = Arc::new(Semaphore::new(BATCHES_IN_FLIGHT));
     let mut batch = Vec::new();
     loop {
@@ -488,7 +492,7 @@ async fn answer_operator(
             }
         }
         let Ok(permit) = in_flight.clone().acquire_owned().await else { return Ok(()) };
-        if shared.machine.send(ToMachine::Inputs { inputs, _permit: permit }).is_err() {
+        if shared.machine.send(ToMachine::Inputs { inputs, permit }).is_err() {
             return Ok(());
         }
     }
@@ -531,6 +535,8 @@ struct MachineDriver {
     publish: watch::Sender<Arc<ClusterState>>,
     publish_rules: watch::Sender<Arc<Rules>>,
     outputs: Vec<Output>,
+    /// Batches of connections that have the master write something, with the number of that write.
+    writing: VecDeque<(u64, OwnedSemaphorePermit)>,
 }
 
 impl MachineDriver {
@@ -596,12 +602,22 @@ impl MachineDriver {
                 self.peers.remove(&connection);
                 self.handle(now, Input::Disconnected { connection });
             }
-            ToMachine::Inputs { inputs, .. } => {
+            ToMachine::Inputs { inputs, permit } => {
+                let before = self.outputs.len();
                 for input in inputs {
                     self.handle(now, input);
                 }
+                let writes = self.outputs[before..].iter().filter_map(|output| match output {
+                    Output::Store { number, .. } => Some(*number),
+                    _ => None,
+                });
+                // Whoever has it write waits for that: otherwise a slow disk would let writes gather without end.
+                if let Some(number) = writes.max() {
+                    self.writing.push_back((number, permit));
+                }
             }
             ToMachine::Stored(Ok(number)) => {
+                while self.writing.pop_front_if(|(waits_for, _)| *waits_for <= number).is_some() {}
                 self.handle(now, Input::Stored { number });
             }
             ToMachine::Stored(Err(_)) | ToMachine::Publish | ToMachine::Stop => {}
@@ -630,6 +646,14 @@ impl MachineDriver {
         let mut to_flush = Vec::new();
         for output in self.outputs.drain(..) {
             let (connection, sent, is_urgent) = match output {
+                // Messages of a framework and its executors may be lost; neither an agent nor a scheduler is to lose its connection by them.
+                Output::ToAgent { connection, event: AgentEvent::Message { .. } }
+                | Output::ToScheduler { connection, event: SchedulerEvent::Message { .. } }
+                    if self.peers.get(&connection).is_some_and(|(outbox, _)| outbox.is_crowded()) =>
+                {
+                    tracing::debug!(%connection, "a message is dropped: others wait");
+                    continue;
+                }
                 Output::ToAgent { connection, event } => match self.peers.get(&connection) {
                     Some((PeerOutbox::Agent(outbox), _)) => {
                         // An acknowledgement only ends a repetition that has not begun.
@@ -676,6 +700,14 @@ impl MachineDriver {
 }
 
 impl PeerOutbox {
+    fn is_crowded(&self) -> bool {
+        match self {
+            PeerOutbox::Agent(outbox) => outbox.is_crowded(),
+            PeerOutbox::Scheduler(outbox) => outbox.is_crowded(),
+            PeerOutbox::Operator(outbox) => outbox.is_crowded(),
+        }
+    }
+
     fn flush(&self) {
         match self {
             PeerOutbox::Agent(outbox) => outbox.flush(),

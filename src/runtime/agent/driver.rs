@@ -4,10 +4,11 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
 use std::sync::Arc;
 
 use rustc_hash::FxHashMap;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 use tokio::task::JoinSet;
 
 use super::AgentConfig;
+use super::backlog::{self, Backlog};
 use super::checkpoints::Checkpoints;
 use super::executors::take_executors;
 use super::launcher::Launches;
@@ -43,6 +44,8 @@ pub(super) enum Event {
     ExecutorCalls {
         connection: ConnectionId,
         calls: Vec<ExecutorCall>,
+        /// To be kept until they are dealt with.
+        permit: OwnedSemaphorePermit,
     },
     ExecutorDisconnected(ConnectionId),
     ExecutorExited {
@@ -119,6 +122,7 @@ pub async fn run_agent(config: AgentConfig, mut shutdown: Shutdown) -> Result<()
         executors: FxHashMap::default(),
         launches,
         checkpoints,
+        backlog: Backlog::default(),
         was_connected: false,
         ended: false,
     };
@@ -152,6 +156,7 @@ struct Driver {
     launches: Launches,
     /// `None`: the agent keeps no records.
     checkpoints: Option<Checkpoints>,
+    backlog: Backlog,
     was_connected: bool,
     ended: bool,
 }
@@ -165,11 +170,19 @@ impl Driver {
     ) -> Result<(), RuntimeError> {
         let mut ending = false;
         while !self.ended {
-            let wait = self.machine.next_deadline().map(|deadline| self.clock.until(deadline));
+            let mut wait = self.machine.next_deadline().map(|deadline| self.clock.until(deadline));
+            let is_crowded = self.master.as_ref().is_some_and(|(outbox, _)| outbox.is_crowded());
+            if is_crowded || self.backlog.waits_for_the_way() {
+                wait = Some(wait.map_or(backlog::LOOK, |wait| wait.min(backlog::LOOK)));
+            }
             tokio::select! {
                 event = peer.next() => self.master_event(event)?,
-                Some(event) = inbox.recv() => self.event(event),
-                durable = progress(&mut self.checkpoints) => self.handle(AgentInput::Stored(durable?)),
+                Some(event) = inbox.recv(), if !is_crowded => self.event(event),
+                durable = progress(&mut self.checkpoints) => {
+                    let number = durable?;
+                    self.backlog.stored(number);
+                    self.handle(AgentInput::Stored(number));
+                }
                 () = sleep_or_forever(wait) => {}
                 () = shutdown.stopped(), if !ending => {
                     ending = true;
@@ -183,6 +196,9 @@ impl Driver {
                 self.handle(AgentInput::Tick);
             }
             self.carry_out();
+            if self.master.as_ref().is_none_or(|(outbox, _)| outbox.is_light()) {
+                self.backlog.release();
+            }
         }
         Ok(())
     }
@@ -219,8 +235,14 @@ impl Driver {
                 self.executors.insert(connection, (outbox, link));
                 self.handle(AgentInput::ExecutorConnected { connection, framework, executor });
             }
-            Event::ExecutorCalls { connection, calls } => {
+            Event::ExecutorCalls { connection, calls, permit } => {
+                let before = self.outputs.len();
                 calls.into_iter().for_each(|call| self.handle(AgentInput::ExecutorCall { connection, call }));
+                let writes = self.outputs[before..].iter().filter_map(|output| match output {
+                    AgentOutput::Store { number, .. } => Some(*number),
+                    _ => None,
+                });
+                self.backlog.add(writes.max().unwrap_or(0), permit);
             }
             Event::ExecutorDisconnected(connection) => {
                 self.executors.remove(&connection);

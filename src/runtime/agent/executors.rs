@@ -3,8 +3,9 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, mpsc};
 
+use super::backlog::BATCHES_OF_EXECUTOR;
 use super::driver::Event;
 use crate::net::{Accepted, CertificateAuthority, CloseCode, Connection, Endpoint, NetError, serve_renewals};
 use crate::protocol::{ConnectionId, ExecutorCall, ExecutorEvent, ExecutorId, FrameworkId, Identity};
@@ -58,13 +59,19 @@ async fn converse(
     let (outbox, sender, mut receiver) = connection.split::<ExecutorEvent, ExecutorCall>();
     let sending = tokio::spawn(sender.drive());
     let connected = Event::ExecutorConnected { connection: id, framework, executor, outbox, link };
+    let in_flight = Arc::new(Semaphore::new(BATCHES_OF_EXECUTOR));
     let mut outcome = Ok(());
     let mut is_heard = events.send(connected).await.is_ok();
     while is_heard {
         let mut calls = Vec::new();
         match receiver.recv_batch(&mut calls).await {
             Ok(0) => break,
-            Ok(_) => is_heard = events.send(Event::ExecutorCalls { connection: id, calls }).await.is_ok(),
+            Ok(_) => {
+                // The semaphore is never closed.
+                let Ok(permit) = in_flight.clone().acquire_owned().await else { break };
+                let calls = Event::ExecutorCalls { connection: id, calls, permit };
+                is_heard = events.send(calls).await.is_ok();
+            }
             Err(error) => {
                 outcome = Err(error);
                 break;

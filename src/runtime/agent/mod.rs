@@ -16,6 +16,7 @@
 //! Executors come to one on the loopback interface, with certificates that the agent makes for them: an executor can
 //! prove to its agent who it is, and to nobody else.
 
+mod backlog;
 mod checkpoints;
 mod config;
 mod driver;
