@@ -11,9 +11,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use apportion::protocol::Quota;
-use apportion::store::etcd::{Claim, Etcd, Tenure};
+use apportion::store::etcd::{Claim, Etcd, EtcdSecurity, Tenure};
 use apportion::store::{Change, Key, MemoryStore, Record, RedbStore, Store, StoreError};
-use etcd::EtcdCluster;
+use etcd::{EtcdCluster, TlsFiles};
 
 /// Long enough for etcd to elect another leader of its own.
 const LONG_LEASE: Duration = Duration::from_secs(20);
@@ -89,7 +89,7 @@ fn a_store_in_a_file_conforms() {
 }
 
 fn connect(location: &str) -> Etcd {
-    Etcd::connect(&location.parse().expect("a location")).expect("a client")
+    Etcd::connect(&location.parse().expect("a location"), None).expect("a client")
 }
 
 /// Leads as soon as nobody else does.
@@ -111,14 +111,34 @@ fn runtime() -> tokio::runtime::Runtime {
 #[test]
 fn a_store_in_etcd_conforms() {
     let Some(cluster) = EtcdCluster::start(1) else { return };
-    let (runtime, etcd) = (runtime(), connect(&cluster.location()));
-    let first = lead(&runtime, &etcd, LONG_LEASE);
+    conforms_in(&connect(&cluster.location()));
+}
+
+#[test]
+fn a_store_in_an_etcd_that_takes_those_alone_who_show_a_certificate_conforms() {
+    let Some((cluster, files)) = EtcdCluster::start_with_tls() else { return };
+    let secured = |TlsFiles { authority, certificate, key }: &TlsFiles| {
+        let security = EtcdSecurity::load(authority, certificate, key).expect("files");
+        Etcd::connect(&cluster.location().parse().expect("a location"), Some(&security)).expect("a client")
+    };
+    conforms_in(&secured(&files));
+    let folder = tempfile::tempdir().expect("a folder");
+    let strangers = TlsFiles { authority: files.authority, ..TlsFiles::make(folder.path()) };
+    for wrong in [connect(&cluster.location()), secured(&strangers)] {
+        let claim = runtime().block_on(wrong.claim("127.0.0.1:1", LONG_LEASE));
+        assert!(matches!(claim, Err(StoreError::Unreachable { .. })), "{claim:?}");
+    }
+}
+
+fn conforms_in(etcd: &Etcd) {
+    let runtime = runtime();
+    let first = lead(&runtime, etcd, LONG_LEASE);
     let store = first.store();
     let tenure = RefCell::new(Some(first));
     conforms(store, |_| {
         let before = tenure.take().expect("it leads");
         runtime.block_on(before.resign()).expect("etcd answers");
-        let next = lead(&runtime, &etcd, LONG_LEASE);
+        let next = lead(&runtime, etcd, LONG_LEASE);
         let store = next.store();
         tenure.replace(Some(next));
         store

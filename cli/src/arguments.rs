@@ -111,14 +111,14 @@ Beside the master: apportion agent")]
     Executor,
     /// Run the framework of batch jobs, until Ctrl-C
     #[command(after_help = "\
-Without --token it joins with the operator's authority, which works where operator.toml is. It keeps its credentials for the \
+Without a token it joins with the operator's authority, which works where operator.toml is. It keeps its credentials for the \
 next start. What it must not forget is in framework-NAME.redb where state is kept: after a crash or kill -9 the next start goes on with it.
 
 Example: apportion batch")]
     Batch(FrameworkArguments),
     /// Run the framework of services, until Ctrl-C
     #[command(after_help = "\
-Without --token it joins with the operator's authority, which works where operator.toml is. It keeps its credentials for the \
+Without a token it joins with the operator's authority, which works where operator.toml is. It keeps its credentials for the \
 next start. What it must not forget is in framework-NAME.redb where state is kept: after a crash or kill -9 the next start goes on with it.
 
 Example: apportion service --role web")]
@@ -302,6 +302,8 @@ pub(crate) struct MasterArguments {
     /// reads what is there can be anyone in the cluster
     #[arg(long, value_name = "LOCATION")]
     pub(crate) store: Option<EtcdLocation>,
+    #[command(flatten)]
+    pub(crate) etcd: EtcdArguments,
     /// Where others reach this master, if it listens on all of its machine's addresses
     #[arg(long, value_name = "ADDRESS", requires = "store")]
     pub(crate) advertise: Option<SocketAddr>,
@@ -333,6 +335,23 @@ pub(crate) struct MasterArguments {
     pub(crate) pings: PingArguments,
     #[command(flatten)]
     pub(crate) preemption: PreemptionArguments,
+}
+
+/// How a master speaks with etcd.
+#[derive(Debug, Args)]
+pub(crate) struct EtcdArguments {
+    /// Who signs the certificates of etcd's members, as `etcdctl --cacert`
+    #[arg(long = "etcd-ca", value_name = "FILE", requires_all = ["store", "certificate", "key"])]
+    pub(crate) authority: Option<PathBuf>,
+    /// The certificate that this master shows to etcd, as `etcdctl --cert`
+    #[arg(long = "etcd-cert", value_name = "FILE", requires = "authority")]
+    pub(crate) certificate: Option<PathBuf>,
+    /// The key of that certificate, as `etcdctl --key`
+    #[arg(long = "etcd-key", value_name = "FILE", requires = "authority")]
+    pub(crate) key: Option<PathBuf>,
+    /// Speak with etcd on other machines without TLS: everyone on the way can read the cluster's private key, and write whatever they like
+    #[arg(long = "etcd-plaintext", requires = "store", conflicts_with = "authority")]
+    pub(crate) plaintext: bool,
 }
 
 /// How long an agent may be silent.
@@ -455,7 +474,7 @@ pub(crate) struct AgentArguments {
     #[arg(long, value_name = "DURATION", default_value = "7d")]
     pub(crate) keep_sandboxes: Delay,
     /// Instead of this machine, be so many simulated agents, NAME-1 and so on, whose tasks are timers: to load a master
-    #[arg(long, value_name = "NUMBER", conflicts_with_all = ["token", "token_file", "credentials", "resources", "recovery_timeout"])]
+    #[arg(long, value_name = "NUMBER", conflicts_with_all = ["token_file", "credentials", "resources", "recovery_timeout"])]
     pub(crate) simulated_agents: Option<NonZeroU32>,
     #[command(flatten)]
     pub(crate) simulated: SimulatedArguments,
@@ -479,10 +498,8 @@ pub(crate) struct JoinArguments {
     /// Where the master is, or where the masters are [default: as in operator.toml]
     #[arg(long, value_name = "ADDRESS[,...]")]
     pub(crate) master: Option<Addresses>,
-    /// A token to join with, from `apportion token create`; others on this machine can read it, so prefer --token-file
-    #[arg(long, conflicts_with_all = ["credentials", "token_file"], requires = "master")]
-    pub(crate) token: Option<String>,
-    /// The file with a token to join with; - is standard input [default: the environment variable APPORTION_TOKEN, if there is one]
+    /// The file with a token to join with, from `apportion token create`; - is standard input [default: the environment variable
+    /// APPORTION_TOKEN, if there is one]
     #[arg(long, value_name = "FILE", conflicts_with = "credentials", requires = "master")]
     pub(crate) token_file: Option<PathBuf>,
     /// Credentials to use, instead of joining

@@ -122,9 +122,10 @@ fn tasks_run_on_and_offers_flow_when_the_leading_master_is_killed() {
     wait_until("the framework is back too", || {
         common::apportion(&state, &["run", &cluster.batch("after", 3, "true")]).status.success()
     });
-    let by_token =
-        ["agent", "--master", &cluster.addresses.join(","), "--token", token.trim(), "--name", "a3"];
-    let joined = Background::start(&cluster.folder.path().join("a3"), &by_token);
+    let by_token = ["agent", "--master", &cluster.addresses.join(","), "--name", "a3"];
+    let mut by_token = common::command(&cluster.folder.path().join("a3"), &by_token);
+    by_token.env("APPORTION_TOKEN", token.trim());
+    let joined = Background::spawn(by_token);
     wait_until("the token holds under another master", || {
         printed(&state, &["status"]).contains("3 connected of 3")
     });
@@ -170,4 +171,23 @@ fn nothing_is_lost_when_a_member_of_etcd_is_cut_off_or_its_leader_is_killed() {
     lasting.expect_undisturbed();
     batch.end("-INT");
     agents.into_iter().for_each(|agent| agent.end("-INT"));
+}
+
+#[test]
+fn a_master_speaks_with_etcd_by_tls_and_elsewhere_never_without_being_told_to() {
+    let Some((etcd, files)) = EtcdCluster::start_with_tls() else { return };
+    let folder = tempfile::tempdir().expect("a folder");
+    let (state, location) = (&folder.path().join("state"), etcd.location());
+    let [authority, certificate, key] =
+        [&files.authority, &files.certificate, &files.key].map(|file| file.to_string_lossy().into_owned());
+    let master = ["master", "--store", &location, "--listen", "127.0.0.1:0"];
+    let by_tls = ["--etcd-ca", &authority, "--etcd-cert", &certificate, "--etcd-key", &key];
+    let mut secured = Background::start(state, &[&master[..], &by_tls].concat());
+    secured.master();
+    wait_until("it leads", || common::apportion(state, &["weight", "web", "2"]).status.success());
+
+    let elsewhere = ["master", "--store", "etcd://192.0.2.1:2379/blue", "--listen", "127.0.0.1:0"];
+    let refused = common::apportion(&folder.path().join("other"), &elsewhere);
+    assert_eq!(refused.status.code(), Some(2), "{refused:?}");
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("--etcd-ca"), "{refused:?}");
 }

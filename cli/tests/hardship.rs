@@ -18,7 +18,7 @@ use common::{Background, apportion, printed, wait_until};
 use diary::Diary;
 use proxy::Network;
 
-/// Longer than connections live without a word.
+/// Longer than it takes to notice that nobody answers.
 const SILENCE: Duration = Duration::from_secs(12);
 
 /// Datagrams of a hundred that a bad network loses; as many it repeats, and as many it delays.
@@ -55,8 +55,11 @@ impl Cluster {
     /// An agent that finds the master at this address, and keeps its files in this folder.
     fn agent(&self, master: SocketAddr, work_dir: &Path) -> Background {
         let token = self.printed(&["token", "create", "agent"]);
+        let file = self.folder.path().join("token");
+        std::fs::write(&file, token).expect("it can be written");
+        let token = file.to_string_lossy();
         let (master, work_dir) = (master.to_string(), work_dir.to_string_lossy().into_owned());
-        let by_token = ["agent", "--master", &master, "--token", token.trim(), "--listen", "127.0.0.1:0"];
+        let by_token = ["agent", "--master", &master, "--token-file", &token, "--listen", "127.0.0.1:0"];
         let resources = ["--resources", "cpus:4;mem:4096", "--work-dir", &work_dir];
         let agent =
             Background::start(&self.folder.path().join("agent"), &[&by_token[..], &resources].concat());
@@ -97,14 +100,23 @@ fn a_bad_network_loses_nothing_and_runs_nothing_twice() {
 
 #[test]
 fn a_master_that_stands_still_is_waited_for() {
+    master_stands_still_for(SILENCE);
+}
+
+/// Longer than connections live without a word.
+#[test]
+#[ignore = "it takes minutes; the profile `slow` runs it"]
+fn a_master_is_waited_for_that_stands_still_for_a_minute() {
+    master_stands_still_for(Duration::from_secs(60));
+}
+
+fn master_stands_still_for(silence: Duration) {
     let cluster = Cluster::start();
     let _agent = cluster.agent(cluster.address, &cluster.folder.path().join("work"));
     let diary = cluster.submit_diary("still", 40, 1.0);
     wait_until("tasks run", || diary.has_begun());
     signal(&cluster.master, "-STOP");
-    // APPORTION_STANDSTILL_S=60 is the longer version of this.
-    let seconds = std::env::var("APPORTION_STANDSTILL_S").ok().and_then(|seconds| seconds.parse().ok());
-    sleep(seconds.map_or(SILENCE, Duration::from_secs));
+    sleep(silence);
     signal(&cluster.master, "-CONT");
     diary.complete(&cluster.state());
 }

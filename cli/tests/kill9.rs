@@ -1,6 +1,6 @@
 //! A cluster of real processes, any of which is killed at any moment and started again, under load.
 //!
-//! `APPORTION_KILLS_S=60` makes it last longer, `APPORTION_KILLS_SEED=7` repeats whom a run killed, and when.
+//! `APPORTION_KILLS_SEED=7` repeats whom a run killed, and when.
 
 mod common;
 mod tasks;
@@ -30,8 +30,7 @@ const ODD_TASKS: u32 = 5;
 /// So many tasks wait or run at least while there are kills.
 const LOAD: u64 = 400;
 
-/// For how long processes are killed, and how long their work may take to end after that.
-const KILLS: Duration = Duration::from_secs(20);
+/// How long their work may take to end when nobody is killed any more.
 const PATIENCE: Duration = Duration::from_secs(180);
 
 /// Random numbers from a seed, by SplitMix64.
@@ -330,6 +329,16 @@ fn cgroups() -> BTreeSet<PathBuf> {
 
 #[test]
 fn whatever_is_killed_nothing_is_lost_and_nothing_runs_twice() {
+    kill_for(Duration::from_secs(20));
+}
+
+#[test]
+#[ignore = "it takes minutes; the profile `slow` runs it"]
+fn whatever_is_killed_nothing_is_lost_for_a_minute() {
+    kill_for(Duration::from_secs(60));
+}
+
+fn kill_for(kills: Duration) {
     let seed = variable("APPORTION_KILLS_SEED").unwrap_or_else(|| {
         SystemTime::now().duration_since(UNIX_EPOCH).map_or(1, |since| since.as_millis() as u64)
     });
@@ -339,7 +348,6 @@ fn whatever_is_killed_nothing_is_lost_and_nothing_runs_twice() {
     cluster.submit_services();
 
     let begun = Instant::now();
-    let kills = variable("APPORTION_KILLS_S").map_or(KILLS, Duration::from_secs);
     while begun.elapsed() < kills {
         if cluster.load().is_some_and(|load| load < LOAD) {
             cluster.submit_jobs();

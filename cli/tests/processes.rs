@@ -93,9 +93,10 @@ fn the_same_cluster_from_processes_of_their_own() {
     let mut master = Background::start(state, &["master", "--listen", "127.0.0.1:0"]);
     let address = master.master().to_string();
     let token = printed(state, &["token", "create", "agent"]);
-    let by_token =
-        ["agent", "--master", &address, "--token", token.trim(), "--name", "far", "--attribute", "zone=b"];
-    let far = Background::start(elsewhere, &by_token);
+    let by_token = ["agent", "--master", &address, "--name", "far", "--attribute", "zone=b"];
+    let mut by_token = command(elsewhere, &by_token);
+    by_token.env("APPORTION_TOKEN", token.trim());
+    let far = Background::spawn(by_token);
     let near = Background::start(state, &["agent", "--name", "near", "--resources", "cpus:1;mem:256"]);
     let batch_framework = Background::start(state, &["batch"]);
     let ready = || {

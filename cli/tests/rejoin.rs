@@ -19,9 +19,12 @@ fn who_was_away_for_too_long_joins_again_under_its_name() {
     let address = master.master().to_string();
     let line = |token: Option<String>| {
         let own = ["agent", "--master", &address, "--name", "far", "--resources", "cpus:1;mem:64"];
-        let by_token = token.map(|token| ["--token".to_owned(), token.trim().to_owned()]);
         let mut line = common::command(elsewhere, &own);
-        line.args(by_token.into_iter().flatten());
+        if let Some(token) = token {
+            let file = folder.path().join("token");
+            std::fs::write(&file, token).expect("it can be written");
+            line.arg("--token-file").arg(file);
+        }
         line
     };
     let start = |token| Background::spawn(line(token));

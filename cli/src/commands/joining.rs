@@ -42,9 +42,9 @@ pub(super) async fn admitted(
     Ok((master, credentials))
 }
 
-/// The token that the command line gives, or says where it is.
+/// The token of which the command line says where it is.
 fn given_token(arguments: &JoinArguments) -> Result<Option<String>, Failure> {
-    let Some(file) = &arguments.token_file else { return Ok(arguments.token.clone()) };
+    let Some(file) = &arguments.token_file else { return Ok(None) };
     let token = match file.to_str() {
         Some("-") => std::io::read_to_string(std::io::stdin()),
         _ => std::fs::read_to_string(file),

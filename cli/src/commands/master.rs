@@ -12,10 +12,10 @@ use apportion::runtime::{
     RuntimeError, ShutdownHandle,
 };
 use apportion::store::RedbStore;
-use apportion::store::etcd::{Etcd, EtcdLocation};
+use apportion::store::etcd::{Etcd, EtcdLocation, EtcdSecurity};
 use serde_json::json;
 
-use crate::arguments::MasterArguments;
+use crate::arguments::{EtcdArguments, MasterArguments};
 use crate::context::{Context, state_folder};
 use crate::failure::Failure;
 use crate::output::{print, print_json};
@@ -89,7 +89,7 @@ async fn one_of_several(
         pings: arguments.pings.options(),
         ..CandidateConfig::new(arguments.listen, arguments.cluster_name.as_str())
     };
-    let etcd = Etcd::connect(location).map_err(RuntimeError::from)?;
+    let etcd = connect(location, &arguments.etcd)?;
     let candidate = Candidate::listen(config, etcd).await?;
     let operator = candidate.credentials(IdentityKind::Operator, "operator")?;
     let own = Addresses::from(candidate.address());
@@ -100,6 +100,22 @@ async fn one_of_several(
     tell(folder, all, &operator, json)?;
     let (stop, shutdown) = ShutdownHandle::new();
     Ok(signals.stop_on_request(stop, candidate.run(|| allocator(arguments), shutdown)).await?)
+}
+
+/// What etcd holds of a cluster is worth its private key: it goes over no network in the clear, unless that is wished.
+fn connect(location: &EtcdLocation, how: &EtcdArguments) -> Result<Etcd, Failure> {
+    let security = match how {
+        EtcdArguments {
+            authority: Some(authority), certificate: Some(certificate), key: Some(key), ..
+        } => Some(EtcdSecurity::load(authority, certificate, key).map_err(RuntimeError::from)?),
+        _ if location.is_local() || how.plaintext => None,
+        _ => {
+            let problem = "etcd on other machines is spoken with by TLS: give --etcd-ca, --etcd-cert and --etcd-key; or --etcd-plaintext, if \
+                           nobody else is on that network";
+            return Err(Failure::Usage(problem.to_owned()));
+        }
+    };
+    Ok(Etcd::connect(location, security.as_ref()).map_err(RuntimeError::from)?)
 }
 
 fn journal(arguments: &MasterArguments) -> Option<JournalConfig> {

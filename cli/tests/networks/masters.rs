@@ -35,7 +35,8 @@ impl Cluster {
             let state =
                 if number == 0 { cluster.state() } else { cluster.folder.path().join(format!("m{number}")) };
             let listen = format!("--listen {}", at(*host, MASTER_PORT));
-            let line = format!("master --store {location} {listen} --peers {peers} --lease 2");
+            let line =
+                format!("master --store {location} {listen} --peers {peers} --lease 2 --etcd-plaintext");
             let mut master = cluster.run(*host, &state, &line);
             master.first_line();
             cluster._processes.push(master);

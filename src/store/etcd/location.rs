@@ -1,6 +1,7 @@
 //! How an etcd cluster is named on a command line.
 
 use std::fmt;
+use std::net::IpAddr;
 use std::str::FromStr;
 
 /// How such a text begins.
@@ -24,6 +25,15 @@ impl EtcdLocation {
     /// Host and port of members.
     pub fn endpoints(&self) -> &[String] {
         &self.endpoints
+    }
+
+    /// Whether all members are on this machine, as far as their names tell.
+    pub fn is_local(&self) -> bool {
+        self.endpoints.iter().all(|endpoint| {
+            let host = endpoint.rsplit_once(':').map_or("", |(host, _)| host).trim_matches(['[', ']']);
+            host == "localhost"
+                || host.parse::<IpAddr>().is_ok_and(|address| address.to_canonical().is_loopback())
+        })
     }
 
     /// Under which the records are, with a slash before it and none after.
@@ -74,6 +84,13 @@ mod tests {
         assert_eq!(location.endpoints(), ["10.0.0.1:2379", "etcd2:2379"]);
         assert_eq!(location.prefix(), "/clusters/blue");
         assert_eq!(location.to_string(), text);
+        for (text, is_local) in [
+            ("etcd://127.0.0.1:1,[::1]:2,localhost:3/x", true),
+            ("etcd://127.0.0.1:1,10.0.0.1:2/x", false),
+            ("etcd://etcd1:2379/x", false),
+        ] {
+            assert_eq!(text.parse::<EtcdLocation>().unwrap().is_local(), is_local, "{text}");
+        }
         for wrong in ["redb://x", "etcd://host/blue", "etcd://:1/blue", "etcd://host:1", "etcd://host:1//"] {
             let error = wrong.parse::<EtcdLocation>().unwrap_err();
             assert!(error.to_string().contains("etcd://HOST:PORT"), "{wrong}: {error}");

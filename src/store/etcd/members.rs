@@ -10,6 +10,7 @@ use etcd_client::{Client, ConnectOptions, Error, GetOptions, GetResponse, Txn, T
 use tokio::runtime::Runtime;
 use tokio::time::{Instant, timeout};
 
+use super::EtcdSecurity;
 use crate::store::StoreError;
 
 /// So long a member may take to answer; then the next is asked.
@@ -49,7 +50,7 @@ impl fmt::Debug for Members {
 }
 
 impl Members {
-    pub(super) fn connect(endpoints: &[String]) -> Result<Self, StoreError> {
+    pub(super) fn connect(endpoints: &[String], security: Option<&EtcdSecurity>) -> Result<Self, StoreError> {
         let failed = |reason: String| StoreError::Failed { action: "connect with", reason };
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
@@ -60,14 +61,18 @@ impl Members {
         let thread = Thread(Some(runtime));
         let (reply, answer) = channel::bounded(1);
         let endpoints = endpoints.to_vec();
+        let security = security.map(EtcdSecurity::options);
         thread.spawn(async move {
             let mut clients = Vec::new();
             for endpoint in endpoints {
-                let options = ConnectOptions::new()
+                let mut options = ConnectOptions::new()
                     .with_connect_timeout(ATTEMPT)
                     .with_keep_alive(KEEP_ALIVE, KEEP_ALIVE)
                     .with_keep_alive_while_idle(true)
                     .with_require_leader(true);
+                if let Some(security) = &security {
+                    options = options.with_tls(security.clone());
+                }
                 clients.push(Client::connect([endpoint], Some(options)).await);
             }
             // Whoever asked waits.

@@ -12,6 +12,7 @@
 mod location;
 mod members;
 mod records;
+mod security;
 mod tenure;
 
 use std::time::Duration;
@@ -21,6 +22,7 @@ use etcd_client::{Compare, CompareOp, GetOptions, KeyValue, PutOptions, Txn, Txn
 pub use location::{EtcdLocation, EtcdLocationError};
 use members::Members;
 pub use records::EtcdStore;
+pub use security::EtcdSecurity;
 pub use tenure::Tenure;
 
 use super::{Record, StoreError};
@@ -49,12 +51,14 @@ pub enum Claim {
 }
 
 impl Etcd {
-    /// Begins to connect, which requests then wait for.
+    /// Begins to connect, which requests then wait for; without `security` nothing of it is encrypted, and nobody proves who they are:
+    /// for members on this machine, and networks that nobody else is on.
     ///
     /// # Errors
-    /// When an endpoint's address can't be used, or the system refuses threads.
-    pub fn connect(location: &EtcdLocation) -> Result<Self, StoreError> {
-        Ok(Etcd { members: Members::connect(location.endpoints())?, prefix: location.prefix().to_owned() })
+    /// When an endpoint's address or a certificate can't be used, or the system refuses threads.
+    pub fn connect(location: &EtcdLocation, security: Option<&EtcdSecurity>) -> Result<Self, StoreError> {
+        let members = Members::connect(location.endpoints(), security)?;
+        Ok(Etcd { members, prefix: location.prefix().to_owned() })
     }
 
     /// Keeps a record unless there is one under its key, whoever leads. Returns the one that there is.
