@@ -14,14 +14,15 @@ use std::process::ExitCode;
 use clap::Parser;
 use tracing_subscriber::EnvFilter;
 
-use arguments::{Arguments, Global};
+use arguments::{Arguments, Command, Global};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    log_to_stderr(&arguments.global);
+    let is_simulated = matches!(arguments.command, Command::Sim(_));
+    log_to_stderr(&arguments.global, is_simulated);
     match commands::execute(arguments) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
@@ -31,10 +32,15 @@ fn main() -> ExitCode {
     }
 }
 
+/// What a simulated cluster's machines warn of is what the simulation is about.
+const SIMULATED: &str = "warn,apportion::agent=error,apportion::executor=error,apportion::master=error,apportion::scheduler=error,\
+                         apportion_batch=error,apportion_service=error";
+
 /// `RUST_LOG` decides what is logged; without it, `-v` and `-q` do.
-fn log_to_stderr(global: &Global) {
+fn log_to_stderr(global: &Global, is_simulated: bool) {
     let level = match (global.quiet, global.verbose) {
         (true, _) => "error",
+        (false, 0) if is_simulated => SIMULATED,
         (false, 0) => "warn",
         (false, 1) => "info",
         (false, _) => "debug",

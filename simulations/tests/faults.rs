@@ -8,7 +8,10 @@ fn nothing_is_lost_or_given_twice() {
     assert!(tally.faults.len() > 10, "most kinds of faults struck: {:?}", tally.faults);
 }
 
-/// Seeds that found something wrong, and what that was, before masters took over from dead ones.
+/// The kinds that there were when the seeds below were found: before masters took over from dead ones.
+const EARLY_KINDS: usize = 19;
+
+/// Seeds that found something wrong, and what that was.
 #[test]
 fn seeds_that_failed_once_fail_no_more() {
     for (seed, _what) in [
@@ -33,7 +36,7 @@ fn seeds_that_failed_once_fail_no_more() {
         ),
         (35, "what had ended on an agent that came back still counted as allocated"),
     ] {
-        let trial = Trial::of(seed).among(FaultKind::ALL.split_last().expect("some").1);
+        let trial = Trial::of(seed).among(&FaultKind::ALL[..EARLY_KINDS]);
         assert_eq!(trial.run().violation, None, "seed {seed}");
     }
 }

@@ -79,6 +79,8 @@ impl World {
                 Some(node)
             }
             FaultKind::SlowDisk | FaultKind::WriteError | FaultKind::FullDisk => self.hurt_disk(fault, until),
+            FaultKind::FrameworkDisk => self.hurt_framework_disk(fault, until),
+            FaultKind::ExecutorStall => self.stall_executor(fault, until),
             FaultKind::ClockDrift => self.drift(fault),
             FaultKind::ChangedResources => {
                 let agent = self.some_agent(fault);
@@ -168,6 +170,24 @@ impl World {
         Some(node)
     }
 
+    fn hurt_framework_disk(&mut self, fault: Fault, until: Time) -> Option<Node> {
+        let node = self.some_framework(fault);
+        if let Node::Framework(place) = node {
+            // Which of the frameworks it is follows from what is odd about it.
+            match (fault.whom / 8).is_multiple_of(2) {
+                true => self.frameworks[place].disk.fail_next(),
+                false => self.frameworks[place].disk.slow_down(until),
+            }
+        }
+        Some(node)
+    }
+
+    fn stall_executor(&mut self, fault: Fault, until: Time) -> Option<Node> {
+        let executor = self.some_executor(fault)?;
+        self.stalled.insert(executor, until);
+        Some(executor)
+    }
+
     fn reboot(&mut self, fault: Fault) -> Option<Node> {
         let agent = self.some_agent(fault);
         if let Node::Agent(place) = agent {
@@ -236,6 +256,9 @@ impl World {
         }
         for agent in &mut self.agents {
             agent.disk.heal();
+        }
+        for framework in &mut self.frameworks {
+            framework.disk.heal();
         }
         for node in self.nodes() {
             self.set_rate(node, TRUE_RATE);

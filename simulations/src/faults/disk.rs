@@ -8,6 +8,46 @@ use apportion::time::Time;
 
 use crate::random::Stream;
 
+/// The disk of a framework, which waits for each write.
+#[derive(Debug, Default)]
+pub(super) struct RecordDisk {
+    slow_until: Time,
+    fails_next: bool,
+}
+
+/// What becomes of a write that is waited for.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Write {
+    Done,
+    Takes(Duration),
+    Fails,
+}
+
+impl RecordDisk {
+    pub(super) fn write(&mut self, now: Time, chance: &mut Stream) -> Write {
+        if std::mem::take(&mut self.fails_next) {
+            Write::Fails
+        } else if self.slow_until > now {
+            Write::Takes(Duration::from_secs_f64(2.0 * chance.exponential()))
+        } else {
+            Write::Done
+        }
+    }
+
+    pub(super) fn slow_down(&mut self, until: Time) {
+        self.slow_until = until;
+    }
+
+    pub(super) fn fail_next(&mut self) {
+        self.fails_next = true;
+    }
+
+    /// All is as it should be.
+    pub(super) fn heal(&mut self) {
+        *self = RecordDisk::default();
+    }
+}
+
 /// What writes add up to.
 pub(super) trait Kept {
     /// What is written.

@@ -1,21 +1,22 @@
 //! Frameworks in the world: the production schedulers, and the operator who asks things of them.
 
-use apportion::protocol::{FrameworkId, RequestId, SchedulerCall};
+use apportion::protocol::{FrameworkId, RequestId, SchedulerCall, TaskStatus};
 use apportion::scheduler::{
-    DamagedRecord, Planned, Records, SchedulerInput, SchedulerOutput, SchedulerProcess,
+    DamagedRecord, Planned, RecordChange, Records, SchedulerInput, SchedulerOutput, SchedulerProcess,
 };
 use apportion::time::Time;
 use apportion_batch::{BatchFramework, BatchReply, BatchRequest, BatchSpec};
 use apportion_service::{ServiceFramework, ServiceRequest, ServiceSpec};
 
 use super::clock::Clock;
+use super::disk::{RecordDisk, Write};
 use super::ledger::Rule;
 use super::network::End;
 use super::node::Node;
 use super::packet::{Packet, launched};
 use super::plan::Moment;
 use super::witness::Witness;
-use super::world::{BATCH, Link, SERVICE, START, World};
+use super::world::{BATCH, Event, Link, RESTART_DELAY, SERVICE, START, World};
 
 /// A framework's process.
 pub(super) struct FrameworkNode {
@@ -28,6 +29,19 @@ pub(super) struct FrameworkNode {
     pub(super) wake: Option<Time>,
     /// What it must not forget, in the runs in which frameworks keep records.
     pub(super) records: Records,
+    pub(super) disk: RecordDisk,
+    /// What it goes on with when its write has ended.
+    pub(super) writing: Option<Writing>,
+    /// What comes meanwhile.
+    pub(super) inbox: Vec<SchedulerInput>,
+}
+
+/// A step of a framework whose records are being written.
+pub(super) struct Writing {
+    out: Vec<SchedulerOutput>,
+    told: Vec<TaskStatus>,
+    /// The connection that it had when it took the step.
+    connection: Option<u64>,
 }
 
 /// The scheduler in it.
@@ -63,7 +77,7 @@ impl Process {
         }
     }
 
-    fn take_told(&self) -> Vec<apportion::protocol::TaskStatus> {
+    fn take_told(&self) -> Vec<TaskStatus> {
         match self {
             Process::Service(process) => process.scheduler().take_told(),
             Process::Batch(process) => process.scheduler().take_told(),
@@ -98,6 +112,7 @@ impl World {
         node.clock = clock;
         node.wake = None;
         node.link = Link::default();
+        node.inbox.clear();
         node.process = Some(if node.id.as_str() == SERVICE {
             let framework = ServiceFramework::new(SERVICE, role("web")).numbering_from(first);
             Process::Service(Box::new(SchedulerProcess::new(Witness::new(Planned::new(framework)))))
@@ -118,12 +133,15 @@ impl World {
         if let Err(damaged) = process.restore(now, &node.records, &mut out) {
             self.ledger.violate(Rule::ToldIsDurable, || damaged.to_string());
         }
-        self.carry_out_framework(place, out);
+        self.carry_out_framework(place, out, None);
     }
 
     pub(super) fn framework_input(&mut self, place: usize, input: SchedulerInput) {
         let node = &mut self.frameworks[place];
         let Some(process) = &mut node.process else { return };
+        if node.writing.is_some() {
+            return node.inbox.push(input);
+        }
         let mut out = Vec::new();
         process.handle(node.clock.read(self.now), input, &mut out);
         let told = process.take_told();
@@ -139,19 +157,63 @@ impl World {
             })
         });
         self.interrupt(crash, &mut out);
-        for status in told {
-            // One that dies with its answer to an update may not have recorded it.
-            self.ledger.told(&self.frameworks[place].id, &status, crash.is_none());
-            self.record.told(&self.frameworks[place].id, &status);
+        for status in &told {
+            self.ledger.told(&self.frameworks[place].id, status);
+            self.record.told(&self.frameworks[place].id, status);
         }
-        self.carry_out_framework(place, out);
+        let step = Writing { out, told, connection: self.frameworks[place].link.connection };
         match crash {
-            Some(fault) => self.strike(fault, Some(Node::Framework(place))),
-            None => self.wake_later(Node::Framework(place)),
+            Some(fault) => {
+                // One that dies with its answer to an update may not have recorded it.
+                self.carry_out_framework(place, step.out, step.connection);
+                self.strike(fault, Some(Node::Framework(place)));
+            }
+            None => self.write_records(place, step),
         }
     }
 
-    fn carry_out_framework(&mut self, place: usize, out: Vec<SchedulerOutput>) {
+    /// Goes on with a step when what it records is durable.
+    fn write_records(&mut self, place: usize, step: Writing) {
+        let has_records = |output: &SchedulerOutput| matches!(output, SchedulerOutput::Record(changes) if !changes.is_empty());
+        let node = &mut self.frameworks[place];
+        let write = match self.keeps_records && step.out.iter().any(has_records) {
+            true => node.disk.write(self.now, &mut self.chance.disks),
+            false => Write::Done,
+        };
+        match write {
+            Write::Done => self.finish_step(place, step),
+            Write::Takes(takes) => {
+                let (node, life) = (Node::Framework(place), node.life);
+                self.frameworks[place].writing = Some(step);
+                self.later(self.now + takes, Event::Written { node, life });
+            }
+            Write::Fails => {
+                node.writing = Some(step);
+                self.say(|| format!("{} can't write and ends", Node::Framework(place)));
+                self.framework_ends(place);
+                self.later(self.now + RESTART_DELAY, Event::Start(Node::Framework(place)));
+            }
+        }
+    }
+
+    fn finish_step(&mut self, place: usize, Writing { out, told, connection }: Writing) {
+        for status in &told {
+            self.ledger.recorded(&self.frameworks[place].id, status);
+        }
+        self.carry_out_framework(place, out, connection);
+        self.wake_later(Node::Framework(place));
+    }
+
+    /// A framework's write has ended: it goes on, and takes what has come meanwhile.
+    pub(super) fn framework_has_written(&mut self, place: usize) {
+        let Some(step) = self.frameworks[place].writing.take() else { return };
+        self.finish_step(place, step);
+        for input in std::mem::take(&mut self.frameworks[place].inbox) {
+            self.framework_input(place, input);
+        }
+    }
+
+    fn carry_out_framework(&mut self, place: usize, out: Vec<SchedulerOutput>, connection: Option<u64>) {
         for output in out {
             match output {
                 SchedulerOutput::Send(call) => {
@@ -160,7 +222,7 @@ impl World {
                             self.ledger.launched(&self.frameworks[place].id, &task.id);
                         }
                     }
-                    if let Some(connection) = self.frameworks[place].link.connection {
+                    if let Some(connection) = connection {
                         self.send(connection, End::Server, Packet::SchedulerCall(call));
                     }
                 }
@@ -171,8 +233,7 @@ impl World {
                     self.operator_hears(place, request, &data)
                 }
                 SchedulerOutput::Record(changes) if self.keeps_records => {
-                    let records = &mut self.frameworks[place].records;
-                    changes.into_iter().for_each(|change| change.apply(records));
+                    self.keep_records(place, changes);
                 }
                 SchedulerOutput::Record(_) | SchedulerOutput::Stop => {}
             }
@@ -188,6 +249,17 @@ impl World {
     /// A framework's process is gone, with all that it has not recorded.
     pub(super) fn framework_ends(&mut self, place: usize) {
         self.note_ended_jobs();
+        if let Some(Writing { out, .. }) = self.frameworks[place].writing.take() {
+            // Whether it was written nobody knows.
+            let is_written = self.chance.disks.below(2) == 0;
+            for output in out {
+                if let SchedulerOutput::Record(changes) = output
+                    && is_written
+                {
+                    self.keep_records(place, changes);
+                }
+            }
+        }
         let node = &mut self.frameworks[place];
         if let Some(process) = node.process.take() {
             node.link = Link::default();
@@ -198,9 +270,14 @@ impl World {
         }
     }
 
+    fn keep_records(&mut self, place: usize, changes: Vec<RecordChange>) {
+        let records = &mut self.frameworks[place].records;
+        changes.into_iter().for_each(|change| change.apply(records));
+    }
+
     /// The operator looks which jobs have ended.
     pub(super) fn note_ended_jobs(&mut self) {
-        for node in &self.frameworks {
+        for node in self.frameworks.iter().filter(|node| node.writing.is_none()) {
             let Some(Process::Batch(process)) = &node.process else { continue };
             let batch = process.scheduler().scheduler().reconciler();
             for job in &mut self.operator.jobs {

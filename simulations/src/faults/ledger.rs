@@ -204,8 +204,17 @@ impl Ledger {
         self.attempts.retain(|(whose, _), _| whose != framework);
     }
 
-    /// A framework's scheduler was told of a task, and has recorded that if it records anything.
-    pub(super) fn told(&mut self, framework: &FrameworkId, status: &TaskStatus, is_recorded: bool) {
+    /// A framework has recorded what it was told of a task, if it records anything.
+    pub(super) fn recorded(&mut self, framework: &FrameworkId, status: &TaskStatus) {
+        // One that was given up, and another one launched, does not count any more.
+        let index = (framework.clone(), without_attempt(&status.task));
+        if status.state == TaskState::Finished && self.attempts.get(&index) == Some(&status.task) {
+            self.done.insert(index);
+        }
+    }
+
+    /// A framework's scheduler was told of a task.
+    pub(super) fn told(&mut self, framework: &FrameworkId, status: &TaskStatus) {
         let key = (framework.clone(), status.task.clone());
         let heard = self.heard.entry(key.clone()).or_default();
         let before = (heard.number, heard.has_ended);
@@ -230,13 +239,6 @@ impl Ledger {
         }
         if !status.state.is_terminal() {
             return;
-        }
-        if status.state == TaskState::Finished && is_recorded {
-            // One that was given up, and another one launched, does not count any more.
-            let index = (key.0.clone(), without_attempt(&key.1));
-            if self.attempts.get(&index) == Some(&key.1) {
-                self.done.insert(index);
-            }
         }
         let Some(process) = self.processes.get(&key) else {
             if matches!(status.state, TaskState::Finished) {

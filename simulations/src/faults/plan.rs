@@ -52,11 +52,15 @@ pub enum FaultKind {
     AgentLeaves,
     /// The leading master's process dies, and another master leads when its lease has run out.
     Takeover,
+    /// The next write of a framework fails, which ends it; or its writes take seconds, while it does nothing else.
+    FrameworkDisk,
+    /// An executor does nothing for a while, and neither sees what its tasks do.
+    ExecutorStall,
 }
 
 impl FaultKind {
     /// All kinds.
-    pub const ALL: [FaultKind; 20] = [
+    pub const ALL: [FaultKind; 22] = [
         FaultKind::MasterCrash,
         FaultKind::LostLeadership,
         FaultKind::AgentCrash,
@@ -77,6 +81,8 @@ impl FaultKind {
         FaultKind::ChangedResources,
         FaultKind::AgentLeaves,
         FaultKind::Takeover,
+        FaultKind::FrameworkDisk,
+        FaultKind::ExecutorStall,
     ];
 
     /// The kind's name, as it is printed.
@@ -102,6 +108,8 @@ impl FaultKind {
             FaultKind::ChangedResources => "changed resources",
             FaultKind::AgentLeaves => "agent leaves",
             FaultKind::Takeover => "takeover",
+            FaultKind::FrameworkDisk => "framework disk",
+            FaultKind::ExecutorStall => "executor stall",
         }
     }
 }

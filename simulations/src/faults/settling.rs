@@ -95,8 +95,9 @@ impl World {
         let down = self.nodes().into_iter().find(|node| is_needed(node) && !self.is_up(*node));
         let masters = self.masters.iter().any(|master| master.disk.is_writing());
         let agents = self.agents.iter().any(|agent| agent.disk.is_writing());
+        let frameworks = self.frameworks.iter().any(|framework| framework.writing.is_some());
         down.map(|node| format!("{node} is down"))
-            .or((masters || agents).then(|| "something is being written".to_owned()))
+            .or((masters || agents || frameworks).then(|| "something is being written".to_owned()))
     }
 
     /// Whether the master knows what is true.

@@ -15,7 +15,7 @@ use apportion::time::Time;
 
 use super::agents::AgentNode;
 use super::clock::{Clock, TRUE_RATE};
-use super::disk::Disk;
+use super::disk::{Disk, RecordDisk};
 use super::executors::{ExecutorNode, TaskEvent};
 use super::frameworks::{FrameworkNode, Operator};
 use super::ledger::{Ledger, Rule};
@@ -234,6 +234,9 @@ impl World {
                 link: Link::default(),
                 wake: None,
                 records,
+                disk: RecordDisk::default(),
+                writing: None,
+                inbox: Vec::new(),
             })
         };
         let agents: Vec<_> = workload.agents.iter().enumerate().filter_map(agent).collect();
@@ -338,7 +341,8 @@ impl World {
             Event::Written { node, life } if self.life(node) == Some(life) => match node {
                 Node::Master(place) => self.master_has_written(place),
                 Node::Agent(place) => self.agent_has_written(place),
-                Node::Framework(_) | Node::Executor(_) => {}
+                Node::Framework(place) => self.framework_has_written(place),
+                Node::Executor(_) => {}
             },
             Event::ToldTooEarly { node, life, number } if self.life(node) == Some(life) => match node {
                 Node::Master(place) => self.master_input(place, Input::Stored { number }),
@@ -382,6 +386,7 @@ impl World {
             | Event::Written { node, .. }
             | Event::ToldTooEarly { node, .. } => Some(*node),
             Event::ExecutorExited { agent, .. } => Some(Node::Agent(*agent)),
+            Event::Task { executor, .. } => Some(Node::Executor(*executor)),
             _ => None,
         }
     }
