@@ -5,7 +5,7 @@ mod tasks;
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use common::{Background, command, printed, wait_until};
@@ -119,18 +119,42 @@ fn tasks_never_notice_that_their_agent_was_killed() {
     assert!(processes_with(&state.display().to_string()).is_empty(), "executors end with their agent");
 }
 
+/// The same command of the program in another file.
+fn in_file(program: &Path, command: &Command) -> Command {
+    let mut same = Command::new(program);
+    same.args(command.get_args());
+    for (name, value) in command.get_envs() {
+        match value {
+            Some(value) => same.env(name, value),
+            None => same.env_remove(name),
+        };
+    }
+    same
+}
+
+/// As an upgrade does it: the program's file is another one afterwards, and the old one is gone, from which executors run.
 #[test]
-fn an_agent_that_steps_aside_leaves_its_tasks_to_the_next() {
+fn an_agent_that_steps_aside_leaves_its_tasks_to_the_next_version() {
     let folder = tempfile::tempdir().expect("a folder");
     let state = &folder.path().join("state");
     let mut cluster = Cluster::start(state);
+    cluster.agent.take().expect("it runs").end("-INT");
+    let old = folder.path().join("apportion-of-before");
+    std::fs::copy(env!("CARGO_BIN_EXE_apportion"), &old).expect("it can be copied");
+    let line = [&["agent", "--name", "a1", "--resources", "cpus:4;mem:1024"][..], &RECOVERY].concat();
+    cluster.agent = Some(Background::spawn(in_file(&old, &command(state, &line))));
+    wait_until("the old version is there", || printed(state, &["status"]).contains("1 connected of 1"));
     printed(state, &["run", &job(folder.path(), TASKS), "--detach"]);
     wait_until("all have begun", || lines(folder.path(), "begun").len() == TASKS as usize);
+    let before = tasks_waiting_in(folder.path());
     cluster.agent.take().expect("it runs").end("-TERM");
+    std::fs::remove_file(&old).expect("it is there");
     cluster.start_agent();
     wait_until("it is back", || printed(state, &["status"]).contains("1 connected of 1"));
+    assert!(before.is_subset(&tasks_waiting_in(folder.path())), "they never noticed");
     std::fs::write(folder.path().join("go"), "").expect("it can be written");
     wait_until("all have ended", || lines(folder.path(), "ended").len() == TASKS as usize);
+    wait_until("that is told", || printed(state, &["tasks"]).matches("finished").count() == TASKS as usize);
     assert_eq!(lines(folder.path(), "begun").len(), TASKS as usize);
     cluster.end();
 }

@@ -13,14 +13,17 @@ use apportion::protocol::codec::{self, FrameDecoder, encode_frame};
 use apportion::protocol::operator::{OperatorAnswer, OperatorRequest};
 use apportion::protocol::{
     AgentCall, AgentEvent, ConnectionId, Epoch, ExecutorCall, ExecutorEvent, Identity, Limits, Pattern,
-    Rules, SchedulerCall, SchedulerEvent,
+    RequestId, Rules, SchedulerCall, SchedulerEvent,
 };
 use apportion::resources::{Quantities, Resources, Role, Scalar};
+use apportion::scheduler::{
+    Planned, RecordChange, Records, Scheduler, SchedulerInput, SchedulerOutput, SchedulerProcess,
+};
 use apportion::spec::{Delay, Document, Memory};
 use apportion::store::Record;
 use apportion::time::Time;
-use apportion_batch::{BatchReply, BatchRequest, BatchSpec};
-use apportion_service::{ServiceReply, ServiceRequest, ServiceSpec};
+use apportion_batch::{BatchFramework, BatchReply, BatchRequest, BatchSpec};
+use apportion_service::{ServiceFramework, ServiceReply, ServiceRequest, ServiceSpec};
 use apportion_simulations::scenario::Scenario;
 use apportion_simulations::script::Script;
 use apportion_simulations::traces::{Format, Malformed, TraceFile, table};
@@ -86,6 +89,7 @@ pub(crate) fn all() -> Vec<Decoder> {
         texts("rules", vec![samples::RULES.to_owned()], |text| {
             drop(Document::new("rules.toml", text).parse::<Rules>());
         }),
+        framework_records(),
         texts("framework-messages", framework_messages(), |text| {
             let bytes = text.as_bytes();
             drop((BatchRequest::decode(bytes), BatchReply::decode(bytes)));
@@ -155,8 +159,8 @@ fn checkpoints() -> Decoder {
         let mut checkpoint = Checkpoint::new("a1".parse().expect("a name"));
         checkpoint.read(bytes).is_ok().then_some(checkpoint)
     };
-    // A batch without a record.
-    of_bytes("checkpoints", vec![vec![0]], move |bytes| {
+    // A batch without a record, and one with each kind.
+    of_bytes("checkpoints", vec![vec![0], encoded(&samples::agent_records())], move |bytes| {
         read(bytes);
         let mut whole = b"apagent\x01".to_vec();
         whole.extend(u32::try_from(bytes.len()).expect("a small input").to_le_bytes());
@@ -252,6 +256,56 @@ fn files(folder: &Path) -> Vec<PathBuf> {
 fn framework_messages() -> Vec<String> {
     let json = |bytes: Vec<u8>| String::from_utf8(bytes).expect("JSON");
     vec![json(BatchRequest::List.encode()), json(ServiceRequest::List.encode())]
+}
+
+/// What frameworks keep: lines of keys and values.
+fn framework_records() -> Decoder {
+    let job = "schema = 1\nkind = \"batch\"\nid = \"/job\"\nrole = \"research\"\n[[step]]\nname = \"work\"\ncmd = [\"true\"]\ncount = 3\n\
+               [[step]]\nname = \"sum\"\ncmd = [\"true\"]\nneeds = [\"work\"]\nretry = { limit = 2 }\n";
+    let job = BatchSpec::parse(&Document::new("job", job)).expect("a spec");
+    let service = "schema = 1\nkind = \"service\"\nid = \"/web\"\nrole = \"web\"\nreplicas = 2\n[task]\ncmd = [\"web\"]\n";
+    let service = ServiceSpec::parse(&Document::new("service", service)).expect("a spec");
+    let samples = vec![
+        recorded(batch(), BatchRequest::Submit { spec: Box::new(job) }.encode()),
+        recorded(services(), ServiceRequest::Apply { spec: Box::new(service) }.encode()),
+    ];
+    texts("framework-records", samples, |text| drop(frameworks_restore(text)))
+}
+
+/// Whether the framework of jobs, and that of services, go on with what one of them kept.
+pub(crate) fn frameworks_restore(text: &str) -> [bool; 2] {
+    let each = text.lines().filter_map(|line| line.split_once(' '));
+    let records: Records = each.map(|(key, value)| (key.to_owned(), value.as_bytes().to_vec())).collect();
+    let (jobs, services) = (
+        batch().restore(Time::ZERO, &records, &mut Vec::new()),
+        services().restore(Time::ZERO, &records, &mut Vec::new()),
+    );
+    [jobs.is_ok(), services.is_ok()]
+}
+
+fn batch() -> SchedulerProcess<Planned<BatchFramework>> {
+    SchedulerProcess::new(Planned::new(BatchFramework::new("batch", Vec::new())))
+}
+
+fn services() -> SchedulerProcess<Planned<ServiceFramework>> {
+    SchedulerProcess::new(Planned::new(ServiceFramework::new("service", Vec::new())))
+}
+
+/// What a framework keeps of a request.
+fn recorded<S: Scheduler>(mut process: SchedulerProcess<S>, data: Vec<u8>) -> String {
+    let mut outputs = Vec::new();
+    process.restore(Time::ZERO, &Records::new(), &mut outputs).expect("there is nothing");
+    process.handle(Time::ZERO, SchedulerInput::LocalRequest { request: RequestId(1), data }, &mut outputs);
+    let mut lines = String::new();
+    for output in outputs {
+        let SchedulerOutput::Record(changes) = output else { continue };
+        for RecordChange { key, value } in changes {
+            let value = String::from_utf8(value.expect("nothing is dropped")).expect("a text");
+            lines += &format!("{key} {value}\n");
+        }
+    }
+    assert!(!lines.is_empty());
+    lines
 }
 
 /// Traces, one decoder for each of those here: what is read of one is written as a table that is read as the same.

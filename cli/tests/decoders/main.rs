@@ -2,10 +2,11 @@
 //!
 //! Each is fed damaged versions of good inputs: the messages of `samples`, and the project's own specs, scenarios, scripts and traces.
 //! `DECODER_CASES=1000000 cargo test --release -p apportion-cli --test decoders` goes on for longer; a failure prints the seed and the
-//! smallest input found. (`fuzz/` looks for inputs that lead to code that no other has led to.)
+//! smallest input found. `formats` sees that what is written stays what it was. (`fuzz/` looks for inputs that lead to code that no other has led to.)
 
 mod catalogue;
 mod damage;
+mod formats;
 mod samples;
 
 use apportion::net::JoinToken;

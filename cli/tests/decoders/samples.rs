@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use apportion::agent::Record as AgentRecord;
 use apportion::protocol::framework::Conflict;
 use apportion::protocol::operator::{
     AgentState, ClusterState, FrameworkState, OperatorAnswer, OperatorRequest, RoleState, TaskSummary,
@@ -358,5 +359,26 @@ pub(crate) fn records() -> Vec<Record> {
         Record::Authority { cluster: "apportion".to_owned(), pem: Secret("PEM".to_owned()) },
         Record::Token { digest: "ab".repeat(32), kind: IdentityKind::Agent, expires_at: 7, used: true },
         Record::Issued { identity: "spiffe://apportion/agent/a".parse().expect("an identity") },
+    ]
+}
+
+pub(crate) fn agent_records() -> Vec<AgentRecord> {
+    let (framework, role) = (framework(), role());
+    vec![
+        AgentRecord::ExecutorStarted {
+            framework: framework.clone(),
+            role: role.clone(),
+            executor: parsed("e1"),
+            info: Some(executor().into()),
+        },
+        AgentRecord::Launched {
+            framework: framework.clone(),
+            role,
+            at: Time::from_secs(7),
+            tasks: vec![task(), custom_task()],
+        },
+        AgentRecord::Updated { framework: framework.clone(), status: status() },
+        AgentRecord::Acknowledged { framework: framework.clone(), task: task_id(), number: UpdateNumber(3) },
+        AgentRecord::ExecutorEnded { framework, executor: parsed("e1") },
     ]
 }
