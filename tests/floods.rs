@@ -10,13 +10,15 @@ use apportion::agent::UPDATES_UNDER_WAY;
 use apportion::allocator::PreemptionOptions;
 use apportion::executor::{Executor, ExecutorDriver};
 use apportion::isolation::IsolationPreference;
+use apportion::net::{Accepted, CertificateAuthority, Endpoint, Settings};
 use apportion::protocol::{
-    AgentId, Command, CommandInfo, ExecutorId, ExecutorInfo, FrameworkInfo, StopPolicy, TaskId, TaskInfo,
-    TaskState, TaskStatus, Work,
+    AgentId, Command, CommandInfo, Epoch, ExecutorId, ExecutorInfo, FrameworkInfo, Identity, IdentityKind,
+    SchedulerCall, SchedulerEvent, StopPolicy, TaskId, TaskInfo, TaskState, TaskStatus, Work,
 };
 use apportion::resources::{Resources, Role};
 use apportion::runtime::{
-    ExecutorLauncher, InProgram, LocalCluster, LocalConfig, run_command_executor, run_executor,
+    ExecutorLauncher, FrameworkConfig, InProgram, LocalCluster, LocalConfig, ShutdownHandle,
+    run_command_executor, run_executor, run_scheduler,
 };
 use apportion::scheduler::{Ack, Driver, Offer, Scheduler, Subscription};
 use tokio::sync::mpsc;
@@ -211,15 +213,12 @@ async fn an_executor_that_floods_whose_scheduler_acknowledges_nothing_disturbs_n
     cluster.stop().await.expect("it ends in order");
 }
 
-/// Says more at once than its connection holds, when it subscribes for the first time.
-struct Speaker {
-    has_spoken: bool,
-    told: mpsc::UnboundedSender<Told>,
-}
+/// Says more at once than its connection holds when it subscribes.
+struct Speaker;
 
 impl Scheduler for Speaker {
     fn framework_info(&self) -> FrameworkInfo {
-        FrameworkInfo::new("speaker", Role::any()).with_failover_timeout(PATIENCE)
+        FrameworkInfo::new("speaker", Role::any())
     }
 
     fn resource_offers(&mut self, _: &mut Driver, _: &mut [Offer]) {}
@@ -228,23 +227,46 @@ impl Scheduler for Speaker {
         Ack::Now
     }
 
-    fn subscribed(&mut self, driver: &mut Driver, how: Subscription) {
-        if !std::mem::replace(&mut self.has_spoken, true) {
-            let nobody = || "nobody".parse().expect("a name");
-            (0..10).for_each(|_| driver.message(nobody(), ExecutorId::command(), vec![7; 10 << 20]));
-        }
-        // The test may be over.
-        let _ = self.told.send(Told::Subscribed(how));
+    fn subscribed(&mut self, driver: &mut Driver, _: Subscription) {
+        let nobody = || "nobody".parse().expect("a name");
+        (0..20).for_each(|_| driver.message(nobody(), ExecutorId::command(), vec![7; 10 << 20]));
     }
 }
 
+/// Takes a framework's subscription as a master does, and reads no further. Returns why the connection ended.
+async fn subscribe_and_fall_silent(server: &Endpoint) -> String {
+    let incoming = server.accept().await.expect("it is open");
+    let Ok(Accepted::Member(connection)) = incoming.establish().await else { panic!("a framework comes") };
+    let link = connection.link().clone();
+    let (events, sender, mut calls) = connection.split::<SchedulerEvent, SchedulerCall>();
+    tokio::spawn(sender.drive());
+    let mut heard = Vec::new();
+    calls.recv_batch(&mut heard).await.expect("it subscribes");
+    assert!(matches!(heard[..], [SchedulerCall::Subscribe { .. }]), "{heard:?}");
+    let framework = "speaker".parse().expect("a name");
+    events
+        .push(SchedulerEvent::Subscribed { framework, epoch: Epoch::FIRST, resumed: false })
+        .expect("it is connected");
+    link.closed().await.to_string()
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_scheduler_that_says_too_much_at_once_subscribes_anew_and_misses_nothing() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let mut cluster = cluster(folder.path());
-    let (tell, mut told) = mpsc::unbounded_channel();
-    cluster.run_framework("speaker", Speaker { has_spoken: false, told: tell }).expect("a framework");
-    assert_eq!(next(&mut told).await, Told::Subscribed(Subscription::New));
-    assert_eq!(next(&mut told).await, Told::Subscribed(Subscription::Resumed));
-    cluster.stop().await.expect("it ends in order");
+async fn a_scheduler_that_says_more_than_its_master_takes_subscribes_anew() {
+    let authority = CertificateAuthority::create("test").expect("an authority");
+    let issue = |kind, name| {
+        authority.issue(&Identity::new("test", kind, name).expect("a name")).expect("credentials")
+    };
+    let server = Endpoint::server(LOOPBACK, &issue(IdentityKind::Master, "master"), Settings::default());
+    let server = server.expect("a socket");
+    let config = FrameworkConfig {
+        master: server.local_address().into(),
+        credentials: issue(IdentityKind::Framework, "speaker"),
+    };
+    let (_stop, shutdown) = ShutdownHandle::new();
+    tokio::spawn(run_scheduler(Speaker, config, shutdown));
+    for _ in 0..2 {
+        let ended = tokio::time::timeout(PATIENCE, subscribe_and_fall_silent(&server)).await;
+        let reason = ended.expect("it does not go on with less than it said");
+        assert!(reason.contains("takes them too slowly"), "{reason}");
+    }
 }

@@ -7,12 +7,16 @@ use std::time::{Duration, Instant};
 use apportion::allocator::DrfAllocator;
 use apportion::master::PingOptions;
 use apportion::net::{Connection, Endpoint, Expect, Settings};
+use apportion::protocol::operator::{OperatorAnswer, OperatorRequest};
 use apportion::protocol::{
-    FrameworkInfo, IdentityKind, OperatorCall, OperatorEvent, SchedulerCall, SchedulerEvent, TaskId,
+    Epoch, FrameworkInfo, IdentityKind, OperatorCall, OperatorEvent, RequestId, SchedulerCall,
+    SchedulerEvent, TaskId,
 };
 use apportion::resources::Role;
 use apportion::runtime::doors::MOST_CONNECTIONS_OF_PRINCIPAL;
 use apportion::runtime::{Admission, MasterConfig, MasterServer, OperatorClient, ShutdownHandle};
+use apportion::store::{Change, MemoryStore, Record, Store, StoreError};
+use parking_lot::{Condvar, Mutex};
 use tokio::task::JoinSet;
 
 /// Nothing here takes long; a test that hangs says so.
@@ -30,6 +34,10 @@ struct Cluster {
 
 impl Cluster {
     fn start() -> Self {
+        Cluster::with_store(MemoryStore::default())
+    }
+
+    fn with_store(store: impl Store + 'static) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let admission = Arc::new(Admission::open(folder.path(), "test").unwrap());
         let credentials = admission.credentials(IdentityKind::Master, "master").unwrap();
@@ -41,7 +49,8 @@ impl Cluster {
             pings: PingOptions::default(),
         };
         let (stop, shutdown) = ShutdownHandle::new();
-        let master = MasterServer::start(config, DrfAllocator::default(), shutdown).unwrap();
+        let allocator = DrfAllocator::default();
+        let master = MasterServer::start_with_store(config, allocator, store, shutdown).unwrap();
         Cluster { _folder: folder, admission, master, _stop: stop }
     }
 
@@ -54,7 +63,12 @@ impl Cluster {
     async fn serves(&self, name: &str) {
         let operator = self.admission.credentials(IdentityKind::Operator, name).unwrap();
         let asked = async {
-            let client = OperatorClient::connect(self.master.address(), &operator).await.unwrap();
+            // On a machine that has a lot to do, a try may take too long.
+            let client = loop {
+                if let Ok(client) = OperatorClient::connect(self.master.address(), &operator).await {
+                    break client;
+                }
+            };
             let answer = client.call(OperatorCall::GetState).await.unwrap();
             assert!(matches!(answer, OperatorEvent::State(_)), "{answer:?}");
         };
@@ -130,4 +144,73 @@ async fn a_framework_that_never_reads_loses_its_connection_alone() {
     let reason = closed.expect("the master gives it up");
     assert!(reason.to_string().contains("takes them too slowly"), "{reason}");
     cluster.serves("afterwards").await;
+}
+
+/// A disk that takes nothing before it is told to.
+#[derive(Clone, Default)]
+struct Stuck {
+    records: Arc<Mutex<MemoryStore>>,
+    is_free: Arc<(Mutex<bool>, Condvar)>,
+}
+
+impl Stuck {
+    fn free(&self) {
+        *self.is_free.0.lock() = true;
+        self.is_free.1.notify_all();
+    }
+}
+
+impl Store for Stuck {
+    fn begin_term(&mut self) -> Result<Epoch, StoreError> {
+        self.records.lock().begin_term()
+    }
+
+    fn load(&mut self) -> Result<Vec<Record>, StoreError> {
+        self.records.lock().load()
+    }
+
+    fn commit(&mut self, changes: &[Change]) -> Result<(), StoreError> {
+        self.is_free.1.wait_while(&mut self.is_free.0.lock(), |is_free| !*is_free);
+        self.records.lock().commit(changes)
+    }
+}
+
+/// The bytes of a call that has the master write as much, and how many of them it may take that it can't write.
+const WRITE_BYTES: usize = 256 << 10;
+const WRITES_TAKEN: usize = 1000;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_has_the_master_write_more_than_its_disk_takes_waits_for_the_disk() {
+    let disk = Stuck::default();
+    let cluster = Cluster::with_store(disk.clone());
+    let endpoint = cluster.endpoint(IdentityKind::Operator, "flooder");
+    let connection =
+        endpoint.connect(cluster.master.address(), &Expect::Kind(IdentityKind::Master)).await.unwrap();
+    let (calls, sender, mut answers) = connection.split::<OperatorRequest, OperatorAnswer>();
+    tokio::spawn(sender.drive());
+    let hostnames = Some(["h".repeat(WRITE_BYTES)].into());
+    let call = OperatorCall::SetAllowList { hostnames };
+    let mut pushed = 0;
+    // It is held up when it has sent nothing for a while, though it has something to send.
+    let mut last_sent = (0, Instant::now());
+    while last_sent.1.elapsed() < Duration::from_secs(1) {
+        let request = OperatorRequest { request: RequestId(pushed as u64), call: call.clone() };
+        match calls.push(request) {
+            Ok(()) => pushed += 1,
+            Err(_) => tokio::time::sleep(Duration::from_millis(5)).await,
+        }
+        let sent = pushed - calls.len();
+        assert!(sent < WRITES_TAKEN, "the master takes what it can't write");
+        if sent != last_sent.0 {
+            last_sent = (sent, Instant::now());
+        }
+    }
+    cluster.serves("meanwhile").await;
+    disk.free();
+    let mut answered = Vec::new();
+    while answered.len() < pushed {
+        let more = tokio::time::timeout(PATIENCE, answers.recv_batch(&mut answered)).await;
+        assert_ne!(more.expect("it goes on").unwrap(), 0);
+    }
+    assert!(answered.iter().all(|answer| answer.event == OperatorEvent::Done));
 }

@@ -236,6 +236,20 @@ Not after all: apportion maintenance node7 --cancel")]
         #[arg(long, conflicts_with_all = ["begins_in", "lasts"])]
         cancel: bool,
     },
+    /// Say that an agent is gone for good: frameworks start its tasks elsewhere at once
+    #[command(after_help = "\
+Say so only of a machine that does not run any more, or tasks run twice for a while: should the agent come back, it is made to end \
+what it has, and turned away. Agents that can't be reached are waited for otherwise.
+
+Example: apportion gone node7
+It is there again: apportion gone node7 --back")]
+    Gone {
+        /// The agent
+        agent: AgentId,
+        /// It may come back
+        #[arg(long)]
+        back: bool,
+    },
     /// Offer only what is on some machines
     #[command(after_help = "\
 Tasks that run elsewhere go on.

@@ -207,3 +207,27 @@ fn executors_that_nobody_takes_over_end_with_their_tasks() {
     wait_until("they are lost", || printed(state, &["tasks"]).contains("lost"));
     cluster.end();
 }
+
+#[test]
+fn an_agent_that_is_said_to_be_gone_is_replaced_and_turned_away_until_it_may_come_back() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let state = &folder.path().join("state");
+    let mut cluster = Cluster::start(state);
+    printed(state, &["run", &job(folder.path(), 2), "--detach"]);
+    wait_until("all have begun", || lines(folder.path(), "begun").len() == 2);
+    cluster.kill_agent();
+    printed(state, &["gone", "a1"]);
+    wait_until("its tasks are over", || printed(state, &["tasks"]).matches("gone").count() >= 2);
+    assert!(printed(state, &["status"]).contains("0 connected of 0"));
+
+    // It was alive, after all.
+    cluster.start_agent();
+    let mark = format!("{}/go", folder.path().display());
+    wait_until("it ends what it has", || processes_with(&mark).is_empty());
+    assert!(printed(state, &["status"]).contains("0 connected of 0"));
+    printed(state, &["gone", "a1", "--back"]);
+    wait_until("their successors run on it", || lines(folder.path(), "begun").len() == 4);
+    std::fs::write(folder.path().join("go"), "").expect("it can be written");
+    wait_until("they end", || lines(folder.path(), "ended").len() == 2);
+    cluster.end();
+}

@@ -59,6 +59,9 @@ impl Master {
         call: AgentCall,
         out: &mut Vec<Output>,
     ) {
+        if self.gone.contains(&agent) {
+            return self.hear_of_gone(connection, call, out);
+        }
         if let AgentCall::Register { info, tasks, executors } = call {
             return self.register(now, connection, agent, info, (tasks, executors), out);
         }

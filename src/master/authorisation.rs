@@ -60,7 +60,9 @@ impl Master {
             | OperatorCall::SetRules { .. }
             | OperatorCall::Teardown { .. }
             | OperatorCall::CreateToken { .. }
-            | OperatorCall::FreeName { .. } => permit(Action::Operate, None),
+            | OperatorCall::FreeName { .. }
+            | OperatorCall::MarkGone { .. }
+            | OperatorCall::TakeBack { .. } => permit(Action::Operate, None),
         }
     }
 

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::agents::Agent;
 use super::frameworks::Framework;
+use super::gone::GoneAgents;
 use super::maintenance::Maintenance;
 use super::offers::OfferTable;
 use super::operators::Relays;
@@ -155,6 +156,7 @@ pub struct Master {
     pub(super) peers: FxHashMap<ConnectionId, Peer>,
     pub(super) agents: FxHashMap<AgentId, Agent>,
     pub(super) unreachable: UnreachableAgents,
+    pub(super) gone: GoneAgents,
     pub(super) removal_pace: RemovalPace,
     pub(super) frameworks: FxHashMap<FrameworkId, Framework>,
     pub(super) registry: Registry,
@@ -186,6 +188,7 @@ impl Master {
             peers: FxHashMap::default(),
             agents: FxHashMap::default(),
             unreachable: UnreachableAgents::default(),
+            gone: GoneAgents::default(),
             removal_pace: RemovalPace::default(),
             frameworks: FxHashMap::default(),
             registry: Registry::default(),

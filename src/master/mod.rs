@@ -34,6 +34,7 @@ mod accept;
 mod agents;
 mod authorisation;
 mod frameworks;
+mod gone;
 pub mod journal;
 mod machine;
 mod maintenance;

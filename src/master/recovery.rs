@@ -56,6 +56,7 @@ impl Master {
                     self.plan_maintenance(now, agent, unavailability);
                 }
                 Record::Rules { rules } => self.rules = Arc::new(rules),
+                Record::Gone { agent, since } => self.gone.restore(agent, since),
                 Record::AllowList { hostnames } => self.allow_only(Some(hostnames)),
                 // For those who let newcomers in.
                 Record::Authority { .. } | Record::Token { .. } | Record::Issued { .. } => {}

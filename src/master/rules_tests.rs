@@ -7,11 +7,12 @@ use std::time::Duration;
 use super::tests::{AGENT, FRAMEWORK, OPERATOR, World, agent_events, events, offers, role, task, updates};
 use super::{Input, Output};
 use crate::protocol::operator::{ClusterState, OperatorRequest};
+use crate::protocol::rules::Rule;
 use crate::protocol::{
-    AgentCall, AgentEvent, AgentInfo, AttributeConstraint, Capabilities, DemandGroup, FaultDomain,
-    FrameworkInfo, IdentityKind, InverseOfferInfo, OfferConstraints, OfferInfo, Operation, OperatorCall,
-    OperatorEvent, Predicate, Quota, Reason, RequestId, Rules, SchedulerCall, SchedulerEvent, Selector,
-    TaskState, Unavailability, Weight, Work,
+    Action, AgentCall, AgentEvent, AgentInfo, AttributeConstraint, Capabilities, DemandGroup, FaultDomain,
+    FrameworkInfo, IdentityKind, InverseOfferInfo, OfferConstraints, OfferInfo, OfferMode, Operation,
+    OperatorCall, OperatorEvent, Predicate, Quota, Reason, RequestId, Rules, SchedulerCall, SchedulerEvent,
+    Selector, TaskState, Unavailability, Weight, Work,
 };
 use crate::resources::{Reservation, Resources};
 use crate::spec::Document;
@@ -307,6 +308,44 @@ fn a_task_of_another_role_may_not_be_killed() {
     others.allow[2].roles = Some(vec!["research".parse().unwrap()]);
     world.ask(OperatorCall::SetRules { rules: others });
     assert!(matches!(world.ask(kill()).0, OperatorEvent::Refused(_)));
+}
+
+#[test]
+fn each_call_needs_its_action_and_no_other() {
+    let (framework, agent) = (|| "f1".parse().unwrap(), || "a1".parse().unwrap());
+    let (task, kind) = ("t1".parse().unwrap(), IdentityKind::Agent);
+    let quota = Quota::default();
+    let calls = [
+        (OperatorCall::GetState, Action::View),
+        (OperatorCall::GetRules, Action::View),
+        (OperatorCall::Explain { task: "t1".to_owned() }, Action::View),
+        (OperatorCall::ExplainWaiting { framework: None, role: None }, Action::View),
+        (OperatorCall::Request { framework: framework(), data: Vec::new() }, Action::Submit),
+        (OperatorCall::Kill { framework: None, task }, Action::Kill),
+        (OperatorCall::SetWeight { role: role(), weight: Weight::ONE }, Action::SetWeight),
+        (OperatorCall::SetQuota { role: role(), quota, force: true }, Action::SetQuota),
+        (OperatorCall::SetOfferMode { role: role(), mode: OfferMode::Optimistic }, Action::Operate),
+        (OperatorCall::SetMaintenance { agent: agent(), unavailability: None }, Action::Operate),
+        (OperatorCall::SetAllowList { hostnames: None }, Action::Operate),
+        (OperatorCall::SetRules { rules: Rules::default() }, Action::Operate),
+        (OperatorCall::Teardown { framework: framework() }, Action::Operate),
+        (OperatorCall::CreateToken { kind }, Action::Operate),
+        (OperatorCall::FreeName { kind, name: "a1".to_owned() }, Action::Operate),
+        (OperatorCall::MarkGone { agent: agent() }, Action::Operate),
+        (OperatorCall::TakeBack { agent: agent() }, Action::Operate),
+    ];
+    for (call, action) in calls {
+        let is_permitted = |actions: Vec<Action>| {
+            let mut world = World::with_operator();
+            let rule = Rule { principals: vec!["operator/*".parse().unwrap()], actions, roles: None };
+            world.master.rules = Arc::new(Rules { allow: vec![rule], limit: Vec::new() });
+            let answer = world.ask(call.clone()).0;
+            !matches!(&answer, OperatorEvent::Refused(why) if why.contains("may not"))
+        };
+        assert!(is_permitted(vec![action]), "{call:?}");
+        let others = Action::ALL.into_iter().filter(|other| *other != action);
+        assert!(!is_permitted(others.collect()), "{call:?}");
+    }
 }
 
 #[test]

@@ -241,6 +241,9 @@ impl Master {
             // It may well have it: also one that was launched by a master before this one, and that it has gone back to.
             Some(agent) if agent.connection.is_none() || !agent.is_settled => return None,
             Some(_) => (TaskState::Gone, "its agent does not have it"),
+            None if agent.as_ref().is_some_and(|agent| self.gone.contains(agent)) => {
+                (TaskState::Gone, "its agent is gone for good")
+            }
             None => (TaskState::Unknown, "nobody knows this task"),
         };
         let status = TaskStatus::new(task, state, now).because(Reason::Reconciliation, message);

@@ -158,6 +158,16 @@ pub enum OperatorCall {
         /// Its name.
         name: String,
     },
+    /// An agent is gone for good: its tasks are over, and it is turned away should it come back. Answered by [`OperatorEvent::Done`].
+    MarkGone {
+        /// Which.
+        agent: AgentId,
+    },
+    /// An agent that was said to be gone may come back. Answered by [`OperatorEvent::Done`].
+    TakeBack {
+        /// Which.
+        agent: AgentId,
+    },
 }
 
 /// What the master answers an operator.

@@ -41,6 +41,8 @@ pub enum Key {
     Token(String),
     /// An identity that was given to a newcomer.
     Issued(Identity),
+    /// An agent that is gone for good.
+    Gone(AgentId),
 }
 
 impl fmt::Display for Key {
@@ -56,6 +58,7 @@ impl fmt::Display for Key {
             Key::Rules => write!(f, "rules"),
             Key::Authority => write!(f, "authority"),
             Key::Token(digest) => write!(f, "token/{digest}"),
+            Key::Gone(id) => write!(f, "gone/{id}"),
             Key::Issued(identity) => write!(f, "issued/{}/{}", identity.kind(), identity.name()),
         }
     }
@@ -145,6 +148,13 @@ pub enum Record {
         /// Who.
         identity: Identity,
     },
+    /// An agent that is gone for good, as an operator said.
+    Gone {
+        /// Which.
+        agent: AgentId,
+        /// Since when.
+        since: Time,
+    },
 }
 
 /// A text that `Debug` hides.
@@ -173,6 +183,7 @@ impl Record {
             Record::Authority { .. } => Key::Authority,
             Record::Token { digest, .. } => Key::Token(digest.clone()),
             Record::Issued { identity } => Key::Issued(identity.clone()),
+            Record::Gone { agent, .. } => Key::Gone(agent.clone()),
         }
     }
 

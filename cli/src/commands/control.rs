@@ -1,4 +1,4 @@
-//! `apportion kill`, `weight`, `quota`, `offers`, `maintenance`, `allow`, `rules` and `token create`: what changes the cluster.
+//! `apportion kill`, `weight`, `quota`, `offers`, `maintenance`, `gone`, `allow`, `rules` and `token create`: what changes the cluster.
 
 use std::collections::BTreeSet;
 
@@ -78,6 +78,15 @@ pub(crate) async fn maintenance(
         duration: lasts.map(Delay::duration),
     });
     done(context.ask(OperatorCall::SetMaintenance { agent, unavailability }).await?, &told, json)
+}
+
+/// Says that an agent is gone for good, or takes that back.
+pub(crate) async fn gone(context: &Context, agent: AgentId, back: bool, json: bool) -> Result<(), Failure> {
+    let (told, call) = match back {
+        false => (format!("agent {agent} is gone"), OperatorCall::MarkGone { agent }),
+        true => (format!("agent {agent} may come back"), OperatorCall::TakeBack { agent }),
+    };
+    done(context.ask(call).await?, &told, json)
 }
 
 /// Sets the machines of which alone something is offered; `None`: all.

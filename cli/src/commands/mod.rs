@@ -73,6 +73,7 @@ pub(crate) fn execute(Arguments { global, command }: Arguments) -> Result<(), Fa
             let window = (!cancel).then_some((begins_in, lasts));
             wait_for(control::maintenance(&context()?, agent, window, json))
         }
+        Command::Gone { agent, back } => wait_for(control::gone(&context()?, agent, back, json)),
         Command::Allow { hostnames, all } => {
             let hostnames = (!all).then(|| hostnames.into_iter().collect());
             wait_for(control::allow(&context()?, hostnames, json))

@@ -269,7 +269,9 @@ fn framework_records() -> Decoder {
         recorded(batch(), BatchRequest::Submit { spec: Box::new(job) }.encode()),
         recorded(services(), ServiceRequest::Apply { spec: Box::new(service) }.encode()),
     ];
-    texts("framework-records", samples, |text| drop(frameworks_restore(text)))
+    texts("framework-records", samples, |text| {
+        frameworks_restore(text);
+    })
 }
 
 /// Whether the framework of jobs, and that of services, go on with what one of them kept.

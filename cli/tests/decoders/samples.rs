@@ -270,6 +270,8 @@ pub(crate) fn operator_requests() -> Vec<OperatorRequest> {
         OperatorCall::Teardown { framework: framework() },
         OperatorCall::CreateToken { kind: IdentityKind::Agent },
         OperatorCall::FreeName { kind: IdentityKind::Agent, name: "a1".to_owned() },
+        OperatorCall::MarkGone { agent: agent() },
+        OperatorCall::TakeBack { agent: agent() },
     ];
     calls.into_iter().map(|call| OperatorRequest { request: RequestId(1), call }).collect()
 }
@@ -359,6 +361,7 @@ pub(crate) fn records() -> Vec<Record> {
         Record::Authority { cluster: "apportion".to_owned(), pem: Secret("PEM".to_owned()) },
         Record::Token { digest: "ab".repeat(32), kind: IdentityKind::Agent, expires_at: 7, used: true },
         Record::Issued { identity: "spiffe://apportion/agent/a".parse().expect("an identity") },
+        Record::Gone { agent: agent(), since: Time::from_secs(7) },
     ]
 }
 
