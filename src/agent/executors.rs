@@ -258,6 +258,7 @@ impl Agent {
             self.connections.remove(&old);
             self.refuse(old, "the executor has registered on another connection", out);
         }
+        tracing::info!(framework = %key.framework, executor = %key.executor, "executor registers");
         out.push(AgentOutput::ToExecutor { connection, event: ExecutorEvent::Registered });
         for status in unacknowledged {
             self.take_update(now, connection, key, status, out);

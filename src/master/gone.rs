@@ -51,7 +51,7 @@ impl Master {
         self.registry.note(Change::Put(Record::Gone { agent: id.clone(), since: now }));
         self.gone.0.insert(id.clone(), now);
         while let Some(oldest) = self.gone.overdue(now) {
-            self.take_back(&oldest);
+            self.forget_gone(&oldest);
         }
         self.cancel_maintenance(now, id);
         let tasks = self.forget_agent(now, id, out);
@@ -67,13 +67,23 @@ impl Master {
         Ok(())
     }
 
-    /// An agent may come back that was said to be gone. Whether it was.
-    pub(super) fn take_back(&mut self, id: &AgentId) -> bool {
-        let was_gone = self.gone.0.remove(id).is_some();
-        if was_gone {
+    /// An agent may come back that was said to be gone.
+    pub(super) fn take_back(&mut self, id: &AgentId, out: &mut Vec<Output>) -> Result<(), String> {
+        if !self.gone.contains(id) {
+            return Err(format!("nobody has said that agent {id} is gone"));
+        }
+        self.forget_gone(id);
+        // One that is there, and was heard by nobody, registers when it has connected anew.
+        for connection in self.connections_of(id) {
+            self.refuse(connection, "the agent may come back", out);
+        }
+        Ok(())
+    }
+
+    fn forget_gone(&mut self, id: &AgentId) {
+        if self.gone.0.remove(id).is_some() {
             self.registry.note(Change::Delete(Key::Gone(id.clone())));
         }
-        was_gone
     }
 
     /// An agent speaks that was said to be gone: it is to end what it has, and then to leave.
@@ -167,7 +177,13 @@ mod tests {
         let out = world.agent_registers(AGENT, Vec::new());
         assert!(matches!(&out[..], [Output::Disconnect { reason, .. }] if reason == TURNED_AWAY), "{out:?}");
 
-        assert_eq!(world.ask(OperatorCall::TakeBack { agent: agent() }).0, OperatorEvent::Done);
+        world.connect(AGENT, IdentityKind::Agent, "a1");
+        let (answer, out) = world.ask(OperatorCall::TakeBack { agent: agent() });
+        assert_eq!(answer, OperatorEvent::Done);
+        assert!(
+            matches!(&out[..], [Output::Disconnect { connection: AGENT, .. }]),
+            "it has to register: {out:?}"
+        );
         world.agent_registers(AGENT, Vec::new());
         assert_eq!(world.state().agents.len(), 1);
     }

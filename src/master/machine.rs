@@ -272,6 +272,15 @@ impl Master {
         [self.timers.next_deadline(), allocation].into_iter().flatten().min()
     }
 
+    /// The connections of an agent, also before it has registered there.
+    pub(super) fn connections_of(&self, id: &AgentId) -> Vec<ConnectionId> {
+        let is_its = |peer: &Peer| matches!(&peer.party, Party::Agent(agent) if agent == id);
+        let mut its: Vec<_> =
+            self.peers.iter().filter(|(_, peer)| is_its(peer)).map(|(connection, _)| *connection).collect();
+        its.sort();
+        its
+    }
+
     fn party(&self, connection: ConnectionId) -> Option<&Party> {
         self.peers.get(&connection).map(|peer| &peer.party)
     }

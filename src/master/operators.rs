@@ -131,10 +131,10 @@ impl Master {
                 let done = self.mark_gone(now, &agent, out);
                 done.map_or_else(OperatorEvent::Refused, |()| OperatorEvent::Done)
             }
-            OperatorCall::TakeBack { agent } => match self.take_back(&agent) {
-                true => OperatorEvent::Done,
-                false => OperatorEvent::Refused(format!("nobody has said that agent {agent} is gone")),
-            },
+            OperatorCall::TakeBack { agent } => {
+                let done = self.take_back(&agent, out);
+                done.map_or_else(OperatorEvent::Refused, |()| OperatorEvent::Done)
+            }
             OperatorCall::SetAllowList { hostnames } => {
                 self.set_allow_list(now, hostnames, out);
                 OperatorEvent::Done

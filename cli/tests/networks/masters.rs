@@ -1,5 +1,6 @@
 //! Several masters and members of etcd, of which some are cut off.
 
+use std::cell::RefCell;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
@@ -86,8 +87,19 @@ impl Cluster {
         wait_until("offers flow", || apportion(&self.state(), &["run", &job]).status.success());
     }
 
+    /// The roles that are told whenever a master leads; on a machine that has a lot to do the lead changes by itself now and then.
+    fn roles(&self) -> String {
+        let told = RefCell::default();
+        wait_until("a master tells the roles", || {
+            let roles = apportion(&self.state(), &["roles"]);
+            told.replace(String::from_utf8_lossy(&roles.stdout).into_owned());
+            roles.status.success()
+        });
+        told.into_inner()
+    }
+
     fn expect_weights(&self, weights: &[&str]) {
-        let roles = printed(&self.state(), &["roles"]);
+        let roles = self.roles();
         for weight in weights {
             assert!(roles.contains(weight), "{weight} is not in\n{roles}");
         }
@@ -123,10 +135,7 @@ fn work_goes_on_whichever_host_of_a_master_and_its_etcd_is_cut_off() {
     }
     cluster.wait_for_agents();
     cluster.expect_weights(&["1.5", "2.5", "3.5"]);
-    assert!(
-        !printed(&cluster.state(), &["roles"]).contains("9.5"),
-        "what a master alone was told is nowhere"
-    );
+    assert!(!cluster.roles().contains("9.5"), "what a master alone was told is nowhere");
     lasting.expect_undisturbed();
 }
 

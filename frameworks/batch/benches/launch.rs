@@ -8,24 +8,17 @@
 #[path = "../../../benches/support/posix_spawn.rs"]
 mod posix_spawn;
 
-use std::error::Error;
-use std::net::SocketAddr;
-use std::path::Path;
+#[path = "support/cluster.rs"]
+mod cluster;
+
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use apportion::allocator::PreemptionOptions;
-use apportion::isolation::IsolationPreference;
-use apportion::net::Credentials;
-use apportion::protocol::{FrameworkId, IdentityKind, OperatorCall, OperatorEvent};
-use apportion::resources::Resources;
-use apportion::runtime::{
-    ExecutorConfig, ExecutorLauncher, ExecutorProgram, LocalCluster, LocalConfig, OperatorClient,
-    run_command_executor,
-};
+use apportion::protocol::IdentityKind;
+use apportion::runtime::LocalCluster;
 use apportion::scheduler::Planned;
-use apportion::spec::Document;
-use apportion_batch::{BatchFramework, BatchReply, BatchRequest, BatchSpec, RunState};
+use apportion_batch::BatchFramework;
+use cluster::{Client, Failed, config, median, rate, tasks_asked_for, was_executor};
 
 /// As in the command.
 #[global_allocator]
@@ -34,27 +27,17 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 const ROUNDS: usize = 5;
 const THREADS: usize = 2;
 
-/// Thousandths of a core that each task asks for: forty run at a time on two cores.
-const TASK_CPUS: &str = "0.05";
-
-type Failed = Box<dyn Error>;
-
 fn main() -> Result<(), Failed> {
-    let mut arguments = std::env::args().skip(1);
-    let first = arguments.next();
-    if first.as_deref() == Some("executor") {
-        // As in the command.
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        return Ok(runtime.block_on(run_command_executor(ExecutorConfig::from_env()?))?);
+    if was_executor()? {
+        return Ok(());
     }
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    // cargo passes flags such as `--bench`.
-    let tasks = first.into_iter().chain(arguments).find_map(|text| text.parse().ok()).unwrap_or(10_000);
+    let tasks = tasks_asked_for();
     let folder = tempfile::tempdir()?;
     let (mut raw, mut ours, mut small, mut single) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     let mut peers: [Vec<f64>; 2] = Default::default();
     runtime.block_on(async {
-        let mut cluster = LocalCluster::start(config(folder.path())?)?;
+        let mut cluster = LocalCluster::start(config(folder.path(), None)?)?;
         cluster.run_framework("batch", Planned::new(BatchFramework::new("batch", Vec::new())))?;
         cluster.ready().await?;
         let operator = cluster.credentials(IdentityKind::Operator, "bench")?;
@@ -102,70 +85,6 @@ fn main() -> Result<(), Failed> {
     Ok(())
 }
 
-fn config(folder: &Path) -> Result<LocalConfig, Failed> {
-    let program = std::env::current_exe()?;
-    Ok(LocalConfig {
-        agents: vec![Resources::cpus_mem(2000, 4096)],
-        listen: SocketAddr::from(([127, 0, 0, 1], 0)),
-        state_dir: folder.to_owned(),
-        isolation: IsolationPreference::Auto,
-        recovery_timeout: None,
-        launcher: ExecutorLauncher::Processes(ExecutorProgram {
-            program,
-            arguments: vec!["executor".to_owned()],
-        }),
-        preemption: PreemptionOptions::default(),
-    })
-}
-
-/// An operator of the cluster.
-struct Client {
-    operator: OperatorClient,
-    framework: FrameworkId,
-}
-
-impl Client {
-    async fn connect(cluster: &LocalCluster, operator: &Credentials) -> Result<Self, Failed> {
-        let operator = OperatorClient::connect(cluster.address(), operator).await?;
-        Ok(Client { operator, framework: FrameworkId::new("batch")? })
-    }
-
-    /// How long an array job of so many tasks takes.
-    async fn run(&self, tasks: u32) -> Result<Duration, Failed> {
-        let text = format!(
-            "schema = 1\nkind = 'batch'\nid = '/bench'\nrole = 'bench'\n\
-             [[step]]\nname = 's'\ncount = {tasks}\ncpus = {TASK_CPUS}\nmemory = '32MiB'\ncmd = ['/bin/true']"
-        );
-        let spec = Box::new(BatchSpec::parse(&Document::new("bench.toml", text))?);
-        let start = Instant::now();
-        let BatchReply::Accepted { run } = self.ask(&BatchRequest::Submit { spec }).await? else {
-            return Err("the job was not accepted".into());
-        };
-        let data = BatchRequest::Follow { run }.encode();
-        let mut answers =
-            self.operator.open(OperatorCall::Request { framework: self.framework.clone(), data })?;
-        while let Some(OperatorEvent::Reply { data, .. }) = answers.next().await? {
-            if let BatchReply::Finished(result) = BatchReply::decode(&data)? {
-                let took = start.elapsed();
-                return if result.state == RunState::Succeeded {
-                    Ok(took)
-                } else {
-                    Err("the job failed".into())
-                };
-            }
-        }
-        Err("the framework stopped telling before the end".into())
-    }
-
-    async fn ask(&self, request: &BatchRequest) -> Result<BatchReply, Failed> {
-        let call = OperatorCall::Request { framework: self.framework.clone(), data: request.encode() };
-        match self.operator.call(call).await? {
-            OperatorEvent::Reply { data, .. } => Ok(BatchReply::decode(&data)?),
-            other => Err(format!("{other:?}").into()),
-        }
-    }
-}
-
 fn posix_spawns(tasks: u32) -> Duration {
     let start = Instant::now();
     std::thread::scope(|scope| {
@@ -183,14 +102,4 @@ fn hyperqueue(tasks: u32) -> Vec<f64> {
     let Some(output) = output.ok().filter(|output| output.status.success()) else { return Vec::new() };
     let text = String::from_utf8_lossy(&output.stdout);
     text.lines().filter_map(|line| line.split_whitespace().nth(1)?.parse().ok()).collect()
-}
-
-fn rate(tasks: u32, took: Duration) -> f64 {
-    f64::from(tasks) / took.as_secs_f64()
-}
-
-/// Sorts, too.
-fn median(values: &mut [f64]) -> f64 {
-    values.sort_by(f64::total_cmp);
-    values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
 }
