@@ -11,8 +11,8 @@ use super::executors::Executor;
 use super::tasks::Task;
 use crate::protocol::epoch::NewestEpoch;
 use crate::protocol::{
-    Action, AgentCall, AgentEvent, AgentId, AgentInfo, ConnectionId, Deposed, ExecutorCall, ExecutorEvent,
-    ExecutorId, ExecutorInfo, FrameworkId, Identity, Rules, TaskId,
+    Action, AgentCall, AgentEvent, AgentId, AgentInfo, ConnectionId, Deposed, Epoch, ExecutorCall,
+    ExecutorEvent, ExecutorId, ExecutorInfo, FrameworkId, Identity, Rules, TaskId,
 };
 use crate::resources::VolumeName;
 use crate::store::Gate;
@@ -222,6 +222,9 @@ impl Agent {
         let start = out.len();
         match input {
             AgentInput::Stored(number) => return self.records.release(number, out),
+            AgentInput::Master(AgentEvent::Registered { agent, epoch }) if self.master_connected => {
+                return self.registered_in(&agent, epoch, out);
+            }
             AgentInput::MasterConnected => {
                 self.master_connected = true;
                 out.push(AgentOutput::ToMaster(AgentCall::Register {
@@ -234,13 +237,7 @@ impl Agent {
                 }
                 self.resend_updates(out);
             }
-            AgentInput::MasterDisconnected => {
-                self.master_connected = false;
-                // The next registration makes up for it.
-                self.records.retain(|output| {
-                    !matches!(output, AgentOutput::ToMaster(_) | AgentOutput::RefuseMaster(_))
-                });
-            }
+            AgentInput::MasterDisconnected => self.master_is_gone(),
             AgentInput::Master(event) if self.master_connected => self.master_event(now, event, out),
             // Of a master that was refused.
             AgentInput::Master(_) => {}
@@ -262,16 +259,29 @@ impl Agent {
         self.records.gate(start, out, |number, records| AgentOutput::Store { number, records });
     }
 
+    /// The master has taken the agent's registration. One that has a successor is refused at once: nothing that waits to be durable is
+    /// said thereby.
+    fn registered_in(&mut self, agent: &AgentId, epoch: Epoch, out: &mut Vec<AgentOutput>) {
+        match self.newest_epoch.admit(epoch) {
+            Ok(()) => tracing::info!(%agent, %epoch, "registered with the master"),
+            Err(deposed) => {
+                self.master_is_gone();
+                out.push(AgentOutput::RefuseMaster(deposed));
+            }
+        }
+    }
+
+    /// What waits to be told is not told to this master any more; the next registration makes up for it.
+    fn master_is_gone(&mut self) {
+        self.master_connected = false;
+        self.records.retain(|output| !matches!(output, AgentOutput::ToMaster(_)));
+    }
+
     fn master_event(&mut self, now: Time, event: AgentEvent, out: &mut Vec<AgentOutput>) {
         match event {
             AgentEvent::SetRules(rules) => self.rules = Some(rules),
-            AgentEvent::Registered { agent, epoch } => match self.newest_epoch.admit(epoch) {
-                Ok(()) => tracing::info!(%agent, %epoch, "registered with the master"),
-                Err(deposed) => {
-                    self.master_connected = false;
-                    out.push(AgentOutput::RefuseMaster(deposed));
-                }
-            },
+            // Heard before all else.
+            AgentEvent::Registered { .. } => {}
             AgentEvent::Launch { framework, role, tasks } => self.launch(now, framework, &role, tasks, out),
             AgentEvent::Kill { framework, task, stop } => self.kill(&framework, task, stop, out),
             AgentEvent::Acknowledge { framework, task, number } => {

@@ -3,7 +3,7 @@
 use super::tests::{FIRST, SECOND, framework, status, task, told, updates};
 use super::*;
 use crate::protocol::{
-    AgentCall, AgentEvent, AgentInfo, ConnectionId, ExecutorCall, ExecutorEvent, ExecutorId, Reason,
+    AgentCall, AgentEvent, AgentInfo, ConnectionId, Epoch, ExecutorCall, ExecutorEvent, ExecutorId, Reason,
     TaskState, TaskStatus, UpdateNumber,
 };
 use crate::resources::Resources;
@@ -244,4 +244,18 @@ fn of_a_flood_of_updates_so_many_are_under_way_and_the_last_one_always_arrives()
     agent.acknowledge(number.0);
     agent.sync();
     assert!(agent.checkpoint.records().iter().all(|record| !matches!(record, Record::Launched { .. })));
+}
+
+#[test]
+fn a_deposed_master_is_refused_at_once_however_slow_the_disk_is() {
+    let mut agent = Durable::with_task();
+    let registered =
+        |epoch| AgentInput::Master(AgentEvent::Registered { agent: "a1".parse().unwrap(), epoch });
+    agent.step(registered(Epoch(2)));
+    agent.step(AgentInput::MasterDisconnected);
+    agent.step(AgentInput::MasterConnected);
+    agent.update(TaskState::Finished, 2);
+    let out = agent.step(registered(Epoch(1)));
+    assert!(matches!(&out[..], [AgentOutput::RefuseMaster(_)]), "{out:?}");
+    assert_eq!(updates(&agent.sync()), [], "it is told nothing more");
 }

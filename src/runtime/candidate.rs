@@ -1,6 +1,6 @@
 //! One of several masters: stands by, leads when it is elected, and stands by again when it is deposed.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,6 +10,7 @@ use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
 
 use super::admission::{authority_of, keep_fresh_by, new_authority};
+use super::doors::{Door, Stay};
 use super::master::{Entrance, Term, restored};
 use super::{Admission, Clock, JournalConfig, MasterServer, RuntimeError, Shutdown, ShutdownHandle};
 use crate::allocator::Allocator;
@@ -249,8 +250,14 @@ async fn turn_away(
     leader: watch::Receiver<Option<SocketAddr>>,
 ) {
     let told = Arc::new(Mutex::default());
+    let handshakes = Door::of_handshakes();
     while let Some(incoming) = endpoint.accept().await {
-        tokio::spawn(name_leader(incoming, address, leader.clone(), told.clone()));
+        match handshakes.enter(incoming.remote_address().ip()) {
+            Ok(handshake) => {
+                tokio::spawn(name_leader(incoming, handshake, address, leader.clone(), told.clone()));
+            }
+            Err(_) => incoming.refuse(),
+        }
     }
 }
 
@@ -259,11 +266,14 @@ type Told = Mutex<FxHashMap<Identity, SocketAddr>>;
 
 async fn name_leader(
     incoming: Incoming,
+    handshake: Stay<IpAddr>,
     address: SocketAddr,
     mut leader: watch::Receiver<Option<SocketAddr>>,
     told: Arc<Told>,
 ) {
-    let visitor = match incoming.hear_out().await {
+    let heard = incoming.hear_out().await;
+    drop(handshake);
+    let visitor = match heard {
         Ok(visitor) => visitor,
         Err(error) => return tracing::debug!(%error, "a peer could not be turned away"),
     };

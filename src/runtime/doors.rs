@@ -1,4 +1,4 @@
-//! How many connections a master takes: so many that it can serve, and of no one so many that others would feel it.
+//! How many connections a master takes, and an agent: so many that it can serve, and of no one so many that others would feel it.
 
 use std::hash::Hash;
 use std::net::IpAddr;
@@ -39,10 +39,10 @@ struct Inside<K> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum DoorError {
     /// There are too many in all.
-    #[error("the master has its limit of {most} connections")]
+    #[error("there is the limit of {most} connections already")]
     Full { most: usize },
     /// There are too many of this one.
-    #[error("you have the limit of {most} connections with the master")]
+    #[error("you have the limit of {most} connections already")]
     FullOfOne { most: usize },
 }
 

@@ -14,6 +14,7 @@ use crate::net::bulk::{BulkReader, BulkWriter};
 use crate::net::{Accepted, CloseCode, Connection, Endpoint, NetError};
 use crate::protocol::logs::{LogAnswer, ReadLog};
 use crate::protocol::{Identity, IdentityKind};
+use crate::runtime::doors::Door;
 
 /// How often a followed file is looked at for more.
 const POLL: Duration = Duration::from_millis(100);
@@ -23,12 +24,22 @@ const PIECE_BYTES: usize = 64 << 10;
 
 /// Takes operators' connections until the agent has ended.
 pub(super) async fn take_operators(endpoint: Endpoint, work_dir: WorkDir, events: mpsc::Sender<Event>) {
+    let (handshakes, members) = (Door::of_handshakes(), Door::of_members());
     while let Some(incoming) = endpoint.accept().await {
-        let (work_dir, events) = (work_dir.clone(), events.clone());
+        let from = incoming.remote_address();
+        let Ok(handshake) = handshakes.enter(from.ip()) else {
+            incoming.refuse();
+            continue;
+        };
+        let (work_dir, events, members) = (work_dir.clone(), events.clone(), members.clone());
         tokio::spawn(async move {
-            let from = incoming.remote_address();
-            match incoming.establish().await {
-                Ok(Accepted::Member(connection)) => converse(&connection, work_dir, events).await,
+            let established = incoming.establish().await;
+            drop(handshake);
+            match established {
+                Ok(Accepted::Member(connection)) => match members.enter(connection.peer().clone()) {
+                    Ok(_stay) => converse(&connection, work_dir, events).await,
+                    Err(full) => connection.link().close(CloseCode::Overflow, &full.to_string()),
+                },
                 Ok(Accepted::Newcomer(_)) => {}
                 Err(error) => tracing::debug!(%from, %error, "an operator's connection ended"),
             }
