@@ -11,8 +11,10 @@ fn nothing_is_lost_or_given_twice() {
 /// The kinds that there were when the seeds below were found: before masters took over from dead ones.
 const EARLY_KINDS: usize = 19;
 
-/// The kinds that there were when the others were found: with the disks of frameworks, and executors that stand still.
+/// The same of later seeds: with the disks of frameworks, and executors that stand still.
 const LATER_KINDS: usize = 22;
+const LATER_SEEDS: &[(u64, &str)] =
+    &[(31935, "that a deposed master is refused waited for the agent's disk")];
 
 /// Seeds that found something wrong, and what that was.
 #[test]
@@ -42,8 +44,8 @@ fn seeds_that_failed_once_fail_no_more() {
         let trial = Trial::of(seed).among(&FaultKind::ALL[..EARLY_KINDS]);
         assert_eq!(trial.run().violation, None, "seed {seed}");
     }
-    for (seed, _what) in [(31935, "that a deposed master is refused waited for the agent's disk")] {
-        let trial = Trial::of(seed).among(&FaultKind::ALL[..LATER_KINDS]);
+    for (seed, _what) in LATER_SEEDS {
+        let trial = Trial::of(*seed).among(&FaultKind::ALL[..LATER_KINDS]);
         assert_eq!(trial.run().violation, None, "seed {seed}");
     }
 }

@@ -9,6 +9,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
+use tokio::time::Instant;
 
 use super::RuntimeError;
 use super::addresses::{self, Addresses, is_final};
@@ -227,14 +228,17 @@ where
         };
         match found {
             Ok((address, connection)) => {
-                delay = RECONNECT_FIRST;
-                let link = connection.link().clone();
+                let (link, begun) = (connection.link().clone(), Instant::now());
                 let ended = tokio::select! {
                     ended = converse(connection, search.departure(address, &link), &events) => ended,
                     () = keep_fresh(&search.credentials, || renew(&link, &search.credentials)) => {
                         ControlFlow::Continue(None)
                     }
                 };
+                // A peer that ends each connection at once, or is refused each time, is not tried as often as possible.
+                if begun.elapsed() > RECONNECT_MAX {
+                    delay = RECONNECT_FIRST;
+                }
                 match ended {
                     ControlFlow::Break(()) => break,
                     ControlFlow::Continue(next) => successor = next,

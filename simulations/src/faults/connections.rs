@@ -10,7 +10,7 @@ use apportion::scheduler::SchedulerInput;
 use super::network::{End, IDLE_TIMEOUT};
 use super::node::Node;
 use super::packet::Packet;
-use super::world::{Event, LATENESS, Link, World};
+use super::world::{Event, LATENESS, World};
 
 impl World {
     /// Where a client connects to.
@@ -36,7 +36,7 @@ impl World {
             link.failures += 1;
             return self.connect_soon(client);
         };
-        *link = Link { connection: Some(connection), failures: 0 };
+        link.connected(now, connection);
         self.say(|| format!("{client} connects (connection {connection})"));
         self.send(connection, End::Server, Packet::Opened);
         match client {
@@ -89,8 +89,9 @@ impl World {
                 self.agent_input(place, AgentInput::ExecutorDisconnected { connection });
             }
             (client, _) => {
+                let now = self.now;
                 if let Some(link) = self.link(client) {
-                    link.connection = None;
+                    link.disconnected(now);
                 }
                 match client {
                     Node::Agent(place) => self.agent_input(place, AgentInput::MasterDisconnected),

@@ -140,10 +140,23 @@ pub(super) enum Event {
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Link {
     pub(super) connection: Option<u64>,
+    /// When that came about.
+    pub(super) since: Time,
     pub(super) failures: u32,
 }
 
 impl Link {
+    /// There is a connection.
+    pub(super) fn connected(&mut self, now: Time, connection: u64) {
+        (self.connection, self.since) = (Some(connection), now);
+    }
+
+    /// There is none any more. One that has lasted for a while was no failure.
+    pub(super) fn disconnected(&mut self, now: Time) {
+        let lasted = now.since(self.since) > Duration::from_secs(1);
+        self.failures = if self.connection.take().is_some() && lasted { 0 } else { self.failures + 1 };
+    }
+
     /// How long to wait before the next try, as the runtime does.
     pub(super) fn next_backoff(&self) -> Duration {
         (Duration::from_millis(50) * (1 << self.failures.min(7))).min(Duration::from_secs(5))
