@@ -64,7 +64,7 @@ fn measure(executors: usize, tasks: usize) -> (Vec<Duration>, Vec<Duration>) {
         let spec = folder.path().join(format!("{name}.toml"));
         let text = format!(
             "schema = 1\nkind = \"batch\"\nid = \"/{name}\"\nrole = \"{name}\"\n[[step]]\nname = \"work\"\ncount = {tasks}\n\
-             cmd = [\"sleep\", \"3600\"]\ncpus = 0.01\nmemory = \"1MiB\"\n"
+             cmd = [\"sleep\", \"3600\"]\ncpus = 0.01\nmemory = \"16MiB\"\n"
         );
         std::fs::write(&spec, text).expect("it can be written");
         let spec = spec.to_string_lossy();

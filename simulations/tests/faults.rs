@@ -13,8 +13,10 @@ const EARLY_KINDS: usize = 19;
 
 /// The same of later seeds: with the disks of frameworks, and executors that stand still.
 const LATER_KINDS: usize = 22;
-const LATER_SEEDS: &[(u64, &str)] =
-    &[(31935, "that a deposed master is refused waited for the agent's disk")];
+const LATER_SEEDS: &[(u64, &str)] = &[
+    (31935, "that a deposed master is refused waited for the agent's disk"),
+    (41387, "what was dropped in one write with what had kept it was said to be lost"),
+];
 
 /// Seeds that found something wrong, and what that was.
 #[test]

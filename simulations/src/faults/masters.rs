@@ -197,8 +197,19 @@ impl World {
     }
 
     fn check_told(&mut self, place: usize, key: &Key) {
-        let records = self.masters[place].disk.durable.load();
-        if !records.is_ok_and(|records| records.iter().any(|record| record.key() == *key)) {
+        let node = &mut self.masters[place];
+        let records = node.disk.durable.load();
+        let is_kept = records.is_ok_and(|records| records.iter().any(|record| record.key() == *key));
+        // What the same write has dropped again was true when it was said.
+        let is_known = node.machine.as_ref().is_some_and(|machine| {
+            let state = machine.cluster_state(node.clock.read(self.now));
+            match key {
+                Key::Agent(agent) => state.agents.iter().any(|known| known.id == *agent),
+                Key::Framework(framework) => state.frameworks.iter().any(|known| known.id == *framework),
+                _ => true,
+            }
+        });
+        if !is_kept && is_known {
             self.ledger.violate(Rule::ToldIsDurable, || {
                 format!("master-{} tells that it has {key}, but a crash would undo that", place + 1)
             });
