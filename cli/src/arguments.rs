@@ -10,6 +10,7 @@ use apportion::master::{AGENT_PING_LIMIT, PingInterval, PingIntervalError, PingO
 use apportion::protocol::{AgentId, FrameworkId, IdentityKind, Limits, OfferMode, TaskId, Weight};
 use apportion::resources::{Quantities, Resources, Role, Scalar};
 use apportion::runtime::Addresses;
+use apportion::scheduler::Placement;
 use apportion::spec::{Delay, Memory, UnitError};
 use apportion::store::etcd::{DEFAULT_LEASE, EtcdLocation};
 use apportion_simulations::output::PlotFormat;
@@ -469,6 +470,10 @@ pub(crate) struct FrameworkArguments {
     /// The framework's name [default: that of the command]
     #[arg(long)]
     pub(crate) name: Option<String>,
+    /// Where tasks go among the machines that they fit: first-fit, best-fit, worst-fit, random, dot-product, gpu-packing,
+    /// gpu-clustering or fgd
+    #[arg(long, value_name = "POLICY", default_value_t)]
+    pub(crate) placement: Placement,
     #[command(flatten)]
     pub(crate) join: JoinArguments,
 }

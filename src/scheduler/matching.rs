@@ -71,6 +71,9 @@ impl Matcher {
 
     /// Launches what can be launched, oldest first. A class is left alone for this round as soon as no offer fits it.
     pub(super) fn launch(&mut self, queue: &mut Queue, offers: &mut [Offer]) -> Vec<Launched> {
+        for score in &mut self.scores {
+            score.offered(offers);
+        }
         let mut launched = Vec::new();
         let mut turns: BinaryHeap<_> =
             queue.heads().map(|(class, arrival)| Reverse((arrival, class))).collect();
@@ -202,6 +205,9 @@ impl Matcher {
         for filter in &mut self.filters {
             filter.launched(&request, offer);
         }
+        for score in &mut self.scores {
+            score.launched(&request, offer);
+        }
         // The resources were found in this very offer, so this fails only if `Offer::find` is wrong.
         if let Err(error) = offer.launch(request.into_task(resources)) {
             tracing::error!(offer = %offer.id(), %error, "a task was matched to an offer that it does not fit");
@@ -213,6 +219,9 @@ impl Matcher {
         self.excluded.remove(task);
         for filter in &mut self.filters {
             filter.ended(task);
+        }
+        for score in &mut self.scores {
+            score.ended(task);
         }
     }
 

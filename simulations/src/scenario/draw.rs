@@ -21,7 +21,7 @@ use super::{
     Kind, LatencyModel, Model, ModelError, Player, RoleModel, Scenario, Until, WorkloadTable,
 };
 use crate::digest::Digest;
-use crate::frameworks::production::{can_be_specified, can_place};
+use crate::frameworks::production::can_be_specified;
 use crate::frameworks::{QueueOptions, QueuePolicy};
 use crate::gpus::{self, with_gpus};
 use crate::random::Stream;
@@ -202,9 +202,7 @@ impl Machine {
 
 fn framework(table: &FrameworkTable, workload: Arc<Workload>) -> Result<FrameworkModel, ModelError> {
     let whose = format!("framework '{}'", table.name);
-    let is_specified = !table.is_of_queue()
-        && can_place(table.placement)
-        && can_be_specified(&workload, table.kind == Kind::Batch);
+    let is_specified = !table.is_of_queue() && can_be_specified(&workload, table.kind == Kind::Batch);
     Ok(FrameworkModel {
         player: match table.kind {
             Kind::Batch if is_specified => Player::Batch,

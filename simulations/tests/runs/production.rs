@@ -57,12 +57,15 @@ fn what_specs_can_not_say_is_played_by_the_queue() {
         ("", "resources = 'cpus:0.5;mem:1;gpus:1'"),
         ("placement = 'best-fit'", "resources = 'cpus:1'"),
         ("", "resources = 'cpus:1', tasks = 2, gang = true"),
+        ("placement = 'fgd'", "resources = 'cpus:1;gpus:1'"),
+        ("placement = 'gpu-packing'", "resources = 'cpus:1;gpus:1'"),
+        ("placement = 'gpu-clustering'", "resources = 'cpus:1;gpus:1'"),
     ] {
         assert_eq!(batch(keys, job), Player::Batch, "{keys} {job}");
     }
     for (keys, job) in [
         ("policy = 'easy'", "resources = 'cpus:1'"),
-        ("placement = 'fgd'", "resources = 'cpus:1'"),
+        ("placement = 'fgd'", "resources = 'cpus:1;gpus:0.5'"),
         ("", "resources = 'cpus:1;licences:1'"),
         ("", "resources = 'cpus:1;mem:0.5'"),
     ] {
