@@ -654,7 +654,7 @@ pub(crate) struct ReplayArguments {
 pub(crate) struct WhatIfArguments {
     #[command(flatten)]
     pub(crate) journal: JournalArguments,
-    /// Go on from this time after the master's start [default: from the start]
+    /// Go on from this time after the master's start [default: just before the first task was launched]
     #[arg(long, value_name = "DURATION")]
     pub(crate) from: Option<Span>,
     /// What is to be otherwise, such as roles.web.weight=2; may be repeated
