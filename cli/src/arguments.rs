@@ -727,6 +727,10 @@ pub(crate) struct SimRunArguments {
     /// Write summary, manifest, tables and a report into this folder
     #[arg(long, value_name = "FOLDER")]
     pub(crate) out: Option<PathBuf>,
+    /// The length of the intervals of roles.csv, agents.csv and the report's charts, such as 10s [default: that of the scenario, or
+    /// about a two-hundredth of the run]
+    #[arg(long, value_name = "DURATION", requires = "out")]
+    pub(crate) interval: Option<Span>,
     /// Write events.jsonl too: what happened to jobs and tasks, a line each
     #[arg(long, requires = "out")]
     pub(crate) events: bool,
