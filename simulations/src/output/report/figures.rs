@@ -87,6 +87,14 @@ impl Lines {
         Lines { series, note: None }
     }
 
+    /// The top of an axis of shares: the whole, unless all of them are small or nothing.
+    fn top_of_shares(&self) -> Option<f64> {
+        const SMALL: f64 = 0.4;
+        let points = self.series.iter().flat_map(|series| &series.points);
+        let highest = points.map(|point| point.1).fold(0.0, f64::max);
+        (highest == 0.0 || highest > SMALL).then_some(1.0)
+    }
+
     /// The largest, in the order in which they are given.
     fn largest(mut series: Vec<Series>) -> Self {
         let count = series.len();
@@ -146,7 +154,8 @@ fn utilisation(timeline: &Timeline) -> Chart<'static> {
 
 fn shares(timeline: &Timeline) -> Chart<'static> {
     let lines = by_role(timeline, |sample| sample.dominant_share);
-    over_time("share-by-role", "Dominant share by role", "share of the cluster", Some(1.0), lines)
+    let top = lines.top_of_shares();
+    over_time("share-by-role", "Dominant share by role", "share of the cluster", top, lines)
 }
 
 fn framework_shares(run: &Run, timeline: &Timeline) -> Chart<'static> {
@@ -157,7 +166,8 @@ fn framework_shares(run: &Run, timeline: &Timeline) -> Chart<'static> {
         Series { name: framework.id.to_string(), points: steps(timeline, values) }
     });
     let lines = Lines::largest(series.collect());
-    over_time("share-by-framework", "Dominant share by framework", "share of the cluster", Some(1.0), lines)
+    let top = lines.top_of_shares();
+    over_time("share-by-framework", "Dominant share by framework", "share of the cluster", top, lines)
 }
 
 fn waiting(timeline: &Timeline) -> Chart<'static> {
@@ -191,7 +201,8 @@ fn fragmentation(timeline: &Timeline) -> Chart<'static> {
     let values = timeline.fragmentation_series.iter().enumerate();
     let points = steps(timeline, values.map(|(place, value)| (place as f64 * length, *value)));
     let lines = Lines::all(vec![Series { name: "fragmentation".to_owned(), points }]);
-    over_time("fragmentation", "Fragmentation", "share of what is idle", Some(1.0), lines)
+    let top = lines.top_of_shares();
+    over_time("fragmentation", "Fragmentation", "share of what is idle", top, lines)
 }
 
 /// How many jobs have at most a value, by framework: those with the most jobs.
@@ -211,7 +222,9 @@ fn cdf(run: &Run, name: &str, title: &str, x: &str, of: fn(&JobTimes) -> Option<
         let positive = &own[own.partition_point(|value| *value <= 0.0)..];
         positive.get(positive.len() / 2).is_some_and(|median| largest > HEAVY_TAIL * median)
     });
-    let right = if largest > 0.0 { largest } else { 1.0 };
+    let least = values.iter().filter_map(|(_, own)| own.first().copied()).fold(largest, f64::min);
+    // One value has to its right what an axis of it has.
+    let right = if largest > least { largest } else { least + 1.0 };
     let series = values.iter().map(|(place, own)| Series {
         name: run.model().frameworks[*place].id.to_string(),
         points: distribution(own, right),
@@ -336,6 +349,12 @@ mod tests {
         assert_eq!(names, ["44", "45", "46", "47", "48", "49", "94", "95", "96", "97", "98", "99"]);
         assert_eq!(lines.note.as_deref(), Some("the 12 largest of 100"));
         assert!(Lines::largest((0..3).map(series).collect()).note.is_none());
+    }
+
+    #[test]
+    fn small_shares_fill_their_chart() {
+        let lines = |share: f64| Lines::all(vec![Series { name: String::new(), points: vec![(0.0, share)] }]);
+        assert_eq!([0.0, 0.05, 0.7].map(|share| lines(share).top_of_shares()), [Some(1.0), None, Some(1.0)]);
     }
 
     #[test]
