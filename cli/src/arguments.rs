@@ -672,7 +672,8 @@ pub(crate) struct WhatIfArguments {
 pub(crate) struct SweepArguments {
     /// The scenario, as TOML or JSON
     pub(crate) scenario: PathBuf,
-    /// What to set to what: path=value,value or path=first..last; may be repeated
+    /// What to set to what: path=value,value or path=first..last; may be repeated. A path leads into the scenario: keys, and of lists
+    /// places from 0 or names
     #[arg(long = "set", value_name = "PATH=VALUES", required = true)]
     pub(crate) axes: Vec<Axis>,
     /// Keep runs and write tables in this folder
