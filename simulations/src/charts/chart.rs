@@ -248,6 +248,9 @@ pub(crate) fn estimates(name: &str, title: &str, x: &str, rows: &[Estimated]) ->
 
 /// A mean with as many decimals as make four digits, and its interval alike.
 fn told(row: &Estimated) -> String {
+    if row.mean == 0.0 && !(row.ci95.is_finite() && row.ci95 > 0.0) {
+        return "0".to_owned();
+    }
     let digits = libm::floor(libm::log10(row.mean.abs().max(1e-3)));
     let decimals = (3.0 - digits).clamp(0.0, 6.0) as usize;
     if row.ci95.is_finite() {
