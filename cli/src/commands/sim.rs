@@ -89,14 +89,14 @@ fn horizon(model: &Model) -> u64 {
     model.until.map_or(last, Span::nanos).div_ceil(SECOND)
 }
 
-/// A bar over the seconds of virtual time, or where these are not known a sign that something goes on.
+/// A bar of one line over the seconds of virtual time, or where these are not known a sign that something goes on.
 fn bar(quiet: bool, horizon: u64) -> ProgressBar {
     if quiet || !std::io::stderr().is_terminal() {
         return ProgressBar::hidden();
     }
     let (bar, template) = match horizon {
-        0 => (ProgressBar::new_spinner(), "{spinner} {elapsed} {msg}"),
-        horizon => (ProgressBar::new(horizon), "[{bar:30}] {elapsed} {msg}"),
+        0 => (ProgressBar::new_spinner(), "{spinner} {wide_msg}"),
+        horizon => (ProgressBar::new(horizon), "[{bar:16}] {wide_msg}"),
     };
     // The templates are constants that parse; the default style is as good as an error here.
     bar.with_style(ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar()))
