@@ -10,6 +10,7 @@ use apportion::master::{AGENT_PING_LIMIT, PingInterval, PingIntervalError, PingO
 use apportion::protocol::{AgentId, FrameworkId, IdentityKind, Limits, OfferMode, TaskId, Weight};
 use apportion::resources::{Quantities, Resources, Role, Scalar};
 use apportion::runtime::Addresses;
+use apportion::scheduler::Placement;
 use apportion::spec::{Delay, Memory, UnitError};
 use apportion::store::etcd::{DEFAULT_LEASE, EtcdLocation};
 use apportion_simulations::output::PlotFormat;
@@ -502,6 +503,10 @@ pub(crate) struct FrameworkArguments {
     /// The framework's name [default: that of the command]
     #[arg(long)]
     pub(crate) name: Option<String>,
+    /// Where tasks go among the machines that they fit: first-fit, best-fit, worst-fit, random, dot-product, gpu-packing,
+    /// gpu-clustering or fgd
+    #[arg(long, value_name = "POLICY", default_value_t)]
+    pub(crate) placement: Placement,
     #[command(flatten)]
     pub(crate) join: JoinArguments,
 }
@@ -680,7 +685,7 @@ pub(crate) struct ReplayArguments {
 pub(crate) struct WhatIfArguments {
     #[command(flatten)]
     pub(crate) journal: JournalArguments,
-    /// Go on from this time after the master's start [default: from the start]
+    /// Go on from this time after the master's start [default: just before the first task was launched]
     #[arg(long, value_name = "DURATION")]
     pub(crate) from: Option<Span>,
     /// What is to be otherwise, such as roles.web.weight=2; may be repeated
@@ -698,7 +703,8 @@ pub(crate) struct WhatIfArguments {
 pub(crate) struct SweepArguments {
     /// The scenario, as TOML or JSON
     pub(crate) scenario: PathBuf,
-    /// What to set to what: path=value,value or path=first..last; may be repeated
+    /// What to set to what: path=value,value or path=first..last; may be repeated. A path leads into the scenario: keys, and of lists
+    /// places from 0 or names
     #[arg(long = "set", value_name = "PATH=VALUES", required = true)]
     pub(crate) axes: Vec<Axis>,
     /// Keep runs and write tables in this folder
@@ -753,6 +759,10 @@ pub(crate) struct SimRunArguments {
     /// Write summary, manifest, tables and a report into this folder
     #[arg(long, value_name = "FOLDER")]
     pub(crate) out: Option<PathBuf>,
+    /// The length of the intervals of roles.csv, agents.csv and the report's charts, such as 10s [default: that of the scenario, or
+    /// about a two-hundredth of the run]
+    #[arg(long, value_name = "DURATION", requires = "out")]
+    pub(crate) interval: Option<Span>,
     /// Write events.jsonl too: what happened to jobs and tasks, a line each
     #[arg(long, requires = "out")]
     pub(crate) events: bool,

@@ -38,8 +38,9 @@ fn the_example_scenario_gives_the_papers_shares() {
 
 #[test]
 fn the_example_specs_are_right_and_can_be_explained() {
-    let specs = ["examples/trace-stats/batch.toml", "examples/trace-stats/service.toml"];
-    let output = apportion(&["spec", "check", specs[0], specs[1]]);
+    let specs =
+        ["examples/trace-stats/batch.toml", "examples/trace-stats/service.toml", "examples/sweep/batch.toml"];
+    let output = apportion(&[&["spec", "check"][..], &specs].concat());
     assert!(output.status.success(), "{}", stderr(&output));
     for spec in specs {
         let output = apportion(&["spec", "explain", spec]);

@@ -76,6 +76,13 @@ fn a_journal_replays_to_the_same_decisions_and_on() {
     let middle = middle.expect("there was an agent");
     let wait = |of: &str| middle[of]["wait_s"]["max"].as_f64().expect("a number");
     assert!(wait("as_it_was") > 0.5 && wait("what_if") < 0.1, "{middle:#}");
+    // Unless it is told when, it goes on from when there was an agent, and all tasks were to come.
+    let whole = json(state, &["sim", "whatif", &journal, "--set", "agents.0.count=4", "--json"]);
+    assert_eq!(whole["as_it_was"]["tasks_finished"], 4, "{whole:#}");
+    assert!(
+        whole["what_if"]["wait_s"]["max"].as_f64() < whole["as_it_was"]["wait_s"]["max"].as_f64(),
+        "{whole:#}"
+    );
     let scenario = json(
         state,
         &["sim", "whatif", &journal, "--scenario", "--from", &format!("{}ms", (end * 500.0) as u64)],

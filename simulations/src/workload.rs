@@ -126,6 +126,16 @@ impl Workload {
         (self.jobs.len() - 1) as u32
     }
 
+    /// What tasks of each class take, and how many of them there are.
+    pub fn tasks_by_class(&self) -> Vec<(&Quantities, u64)> {
+        let mut counts: Vec<(&Quantities, u64)> =
+            self.classes.iter().map(|class| (&class.amounts, 0)).collect();
+        for job in &self.jobs {
+            counts[job.class as usize].1 += u64::from(job.tasks);
+        }
+        counts
+    }
+
     /// How many tasks all jobs have together.
     pub fn tasks(&self) -> u64 {
         self.jobs.iter().map(|job| u64::from(job.tasks)).sum()

@@ -21,6 +21,8 @@ pub(super) struct Matcher {
     filters: Vec<Box<dyn Filter + Send>>,
     scores: Vec<Box<dyn Score + Send>>,
     excluded: FxHashMap<TaskId, BTreeMap<String, BTreeSet<AgentId>>>,
+    /// A task had better go on an offer that no further task goes on, so that it waits until the rest of it is offered again.
+    puts_off: bool,
 }
 
 /// A task that was launched.
@@ -37,6 +39,8 @@ enum Choice {
     Offer(usize, Resources),
     /// It fits, but a rule forbids it; others of its class may be allowed.
     Excluded,
+    /// It had better go on an offer that is used up for now, as all others of its class.
+    Later,
     /// Neither it nor any other of its class fits anywhere.
     Full,
 }
@@ -56,6 +60,11 @@ impl Matcher {
         self.per_offer.is_some_and(|limit| offer.launched() >= limit.get() as usize)
     }
 
+    /// Whether tasks were put off until the rest of an offer is offered again. They are to choose among all that is offered now.
+    pub(super) fn puts_off(&self) -> bool {
+        self.puts_off
+    }
+
     pub(super) fn add_filter(&mut self, filter: impl Filter + Send + 'static) {
         self.filters.push(Box::new(filter));
     }
@@ -71,6 +80,10 @@ impl Matcher {
 
     /// Launches what can be launched, oldest first. A class is left alone for this round as soon as no offer fits it.
     pub(super) fn launch(&mut self, queue: &mut Queue, offers: &mut [Offer]) -> Vec<Launched> {
+        self.puts_off = false;
+        for score in &mut self.scores {
+            score.offered(offers);
+        }
         let mut launched = Vec::new();
         let mut turns: BinaryHeap<_> =
             queue.heads().map(|(class, arrival)| Reverse((arrival, class))).collect();
@@ -94,6 +107,10 @@ impl Matcher {
                     }
                 }
                 Choice::Excluded => {}
+                Choice::Later => {
+                    self.puts_off = true;
+                    continue;
+                }
                 Choice::Full => continue,
             }
             turns.extend(following.map(|arrival| Reverse((arrival, class))));
@@ -160,7 +177,8 @@ impl Matcher {
         let mut fits = false;
         for (index, offer) in offers.iter().enumerate().skip(*first_fit) {
             let is_for_it = offer.set().is_none() && offer.role() == &request.role;
-            let may_find = is_for_it && !self.is_used_up(offer);
+            // Where it matters which offer a task goes on, one that is used up may still be the best.
+            let may_find = is_for_it && (!self.scores.is_empty() || !self.is_used_up(offer));
             let Some(resources) = may_find.then(|| offer.find(request)).flatten() else { continue };
             if !fits {
                 *first_fit = index;
@@ -178,6 +196,7 @@ impl Matcher {
             }
         }
         match best {
+            Some((_, index, _)) if self.is_used_up(&offers[index]) => Choice::Later,
             Some((_, index, resources)) => Choice::Offer(index, resources),
             None if fits => Choice::Excluded,
             None => {
@@ -202,6 +221,9 @@ impl Matcher {
         for filter in &mut self.filters {
             filter.launched(&request, offer);
         }
+        for score in &mut self.scores {
+            score.launched(&request, offer);
+        }
         // The resources were found in this very offer, so this fails only if `Offer::find` is wrong.
         if let Err(error) = offer.launch(request.into_task(resources)) {
             tracing::error!(offer = %offer.id(), %error, "a task was matched to an offer that it does not fit");
@@ -213,6 +235,9 @@ impl Matcher {
         self.excluded.remove(task);
         for filter in &mut self.filters {
             filter.ended(task);
+        }
+        for score in &mut self.scores {
+            score.ended(task);
         }
     }
 

@@ -32,6 +32,21 @@ pub trait Filter {
 pub trait Score {
     /// The higher, the better. Finite.
     fn score(&self, task: &TaskRequest, offer: &Offer) -> f64;
+
+    /// These are offered, before any of them is scored.
+    fn offered(&mut self, offers: &[Offer]) {
+        let _ = offers;
+    }
+
+    /// The task goes there.
+    fn launched(&mut self, task: &TaskRequest, offer: &Offer) {
+        let _ = (task, offer);
+    }
+
+    /// The task has ended.
+    fn ended(&mut self, task: &TaskId) {
+        let _ = task;
+    }
 }
 
 /// At most so many tasks on each machine.
@@ -128,14 +143,14 @@ impl Score for Spread {
 }
 
 /// Prefers the offer whose rest is most like what the task wants: the largest dot product of the two, each kind as a part of
-/// `scale`. So tasks that want much of one kind go where much of it is left (Tetris; Grandl et al., SIGCOMM 2014).
-#[derive(Clone, Debug)]
+/// the largest machine. So tasks that want much of one kind go where much of it is left (Tetris; Grandl et al., SIGCOMM 2014).
+#[derive(Clone, Debug, Default)]
 pub struct Alignment {
     scale: Quantities,
 }
 
 impl Alignment {
-    /// Compares parts of these amounts, such as those of the largest machine. Kinds that it does not have don't count.
+    /// Compares parts of these amounts, or of the most that has been offered of a kind.
     pub fn new(scale: Quantities) -> Self {
         Alignment { scale }
     }
@@ -147,6 +162,16 @@ impl Score for Alignment {
         let part = |amounts: &Quantities, kind: &Kind, whole: f64| amounts.get(kind).as_f64() / whole;
         let kinds = self.scale.iter().map(|(kind, whole)| (kind, whole.as_f64()));
         kinds.map(|(kind, whole)| part(&wanted, kind, whole) * part(&left, kind, whole)).sum()
+    }
+
+    fn offered(&mut self, offers: &[Offer]) {
+        for offer in offers {
+            for (kind, amount) in offer.remaining().quantities().iter() {
+                if amount > self.scale.get(kind) {
+                    self.scale.set(kind, amount);
+                }
+            }
+        }
     }
 }
 
@@ -179,14 +204,14 @@ fn room(task: &TaskRequest, offer: &Offer) -> f64 {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use std::sync::Arc;
 
     use super::*;
     use crate::protocol::{AgentId, Attributes, OfferId, OfferInfo, OfferMode, Work};
     use crate::resources::{Resources, Role, Shape};
 
-    fn offer(agent: &str, resources: &str) -> Offer {
+    pub(in crate::scheduler) fn offer(agent: &str, resources: &str) -> Offer {
         Offer::new(OfferInfo {
             id: OfferId(1),
             role: Role::any(),
@@ -201,7 +226,7 @@ mod tests {
         })
     }
 
-    fn task(id: &str, resources: &str) -> TaskRequest {
+    pub(in crate::scheduler) fn task(id: &str, resources: &str) -> TaskRequest {
         let shape = Arc::new(Shape::from(resources.parse::<Resources>().unwrap()));
         let command = crate::protocol::CommandInfo::new(crate::protocol::Command::Shell("true".to_owned()));
         TaskRequest::new(TaskId::new(id).unwrap(), Role::any(), shape, Work::Command(Arc::new(command)))
@@ -215,6 +240,16 @@ mod tests {
             |task: &TaskRequest| alignment.score(task, &cores) > alignment.score(task, &memory);
         assert!(prefers_cores(&task("t", "cpus:1;mem:1")));
         assert!(!prefers_cores(&task("t", "cpus:0.1;mem:16")));
+        // The scale may be learned from what is offered.
+        let mut learned = Alignment::default();
+        let offers = [cores, memory];
+        learned.offered(&offers);
+        for wanted in ["cpus:1;mem:1", "cpus:0.1;mem:16"].map(|wanted| task("t", wanted)) {
+            assert_eq!(
+                offers.each_ref().map(|offer| learned.score(&wanted, offer)),
+                offers.each_ref().map(|offer| alignment.score(&wanted, offer))
+            );
+        }
     }
 
     #[test]

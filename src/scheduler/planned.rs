@@ -422,7 +422,7 @@ impl<R: Reconciler> Scheduler for Planned<R> {
         }
         let mut leaves_any = false;
         for offer in offers.iter_mut() {
-            if self.matcher.is_used_up(offer) {
+            if self.matcher.is_used_up(offer) || self.matcher.puts_off() {
                 // The rest is for whoever is next, which may be this framework again.
                 offer.refuse_for(Duration::ZERO);
             } else {

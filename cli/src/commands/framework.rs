@@ -21,7 +21,8 @@ pub(crate) async fn batch(
     context: impl FnOnce() -> Result<Context, Failure>,
 ) -> Result<(), Failure> {
     let name = arguments.name.as_deref().unwrap_or(apportion_batch::KIND);
-    run(name, batch_framework(name, &arguments.roles), arguments, context).await
+    let framework = batch_framework(name, &arguments.roles).placing(arguments.placement);
+    run(name, framework, arguments, context).await
 }
 
 /// Runs the framework of services.
@@ -30,7 +31,8 @@ pub(crate) async fn service(
     context: impl FnOnce() -> Result<Context, Failure>,
 ) -> Result<(), Failure> {
     let name = arguments.name.as_deref().unwrap_or(apportion_service::KIND);
-    run(name, service_framework(name, &arguments.roles), arguments, context).await
+    let framework = service_framework(name, &arguments.roles).placing(arguments.placement);
+    run(name, framework, arguments, context).await
 }
 
 /// The framework of batch jobs, of these roles or of any.

@@ -5,7 +5,9 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use apportion_simulations::output::Extras;
+use apportion_simulations::scenario::Model;
 use apportion_simulations::script::Script;
+use apportion_simulations::values::Span;
 use apportion_simulations::{Progress, Scenario};
 use indicatif::{ProgressBar, ProgressStyle};
 
@@ -18,19 +20,21 @@ use crate::output::{print, print_json, print_json_line};
 pub(crate) fn run(arguments: &SimRunArguments, global: &Global) -> Result<(), Failure> {
     let mut scenario = parse(&arguments.scenario)?;
     scenario.seed = arguments.seed.unwrap_or(scenario.seed);
+    scenario.output.interval = arguments.interval.or(scenario.output.interval);
     let model = scenario.resolve()?;
     for input in model.inputs.iter().filter(|input| input.skipped_lines > 0) {
         tracing::warn!(file = %input.file.display(), lines = input.skipped_lines, "malformed lines were left out");
     }
-    let bar = bar(global.quiet);
+    let horizon = horizon(&model);
+    let bar = bar(global.quiet, horizon);
     let started = Instant::now();
     let run = model.run(&mut Progress::new(|now, events| {
         let per_second = events as f64 / started.elapsed().as_secs_f64().max(1e-9);
-        let virtual_s = now.as_nanos() / 1_000_000_000;
+        let virtual_s = now.as_nanos() / SECOND;
         bar.set_message(format!(
             "{virtual_s} s of virtual time, {events} events, {per_second:.0} per second"
         ));
-        bar.tick();
+        bar.set_position(virtual_s.min(horizon));
     }))?;
     bar.finish_and_clear();
     if let Some(folder) = &arguments.out {
@@ -60,12 +64,14 @@ pub(crate) fn check(scenarios: &[PathBuf]) -> Result<(), Failure> {
         let (jobs, tasks) = model.frameworks.iter().fold((0, 0), |(jobs, tasks), framework| {
             (jobs + framework.workload.jobs.len(), tasks + framework.workload.tasks())
         });
-        print(&format!(
-            "{}: right; {} agents, {} frameworks, {jobs} jobs, {tasks} tasks\n",
-            file.display(),
-            model.agents.len(),
-            model.frameworks.len(),
-        ))?;
+        let counted = [
+            (model.agents.len() as u64, "agent"),
+            (model.frameworks.len() as u64, "framework"),
+            (jobs as u64, "job"),
+            (tasks, "task"),
+        ]
+        .map(|(count, noun)| format!("{count} {noun}{}", if count == 1 { "" } else { "s" }));
+        print(&format!("{}: right; {}\n", file.display(), counted.join(", ")))?;
     }
     Ok(())
 }
@@ -74,11 +80,24 @@ fn parse(file: &Path) -> Result<Scenario, Failure> {
     Ok(Scenario::parse(&read(file)?)?)
 }
 
-fn bar(quiet: bool) -> ProgressBar {
+const SECOND: u64 = 1_000_000_000;
+
+/// The virtual second by which a bar is full: the end of the run where that is known, otherwise that of the last arrival.
+fn horizon(model: &Model) -> u64 {
+    let arrivals = model.frameworks.iter().filter_map(|framework| framework.workload.jobs.last());
+    let last = arrivals.map(|job| job.at.as_nanos()).max().unwrap_or_default();
+    model.until.map_or(last, Span::nanos).div_ceil(SECOND)
+}
+
+/// A bar of one line over the seconds of virtual time, or where these are not known a sign that something goes on.
+fn bar(quiet: bool, horizon: u64) -> ProgressBar {
     if quiet || !std::io::stderr().is_terminal() {
         return ProgressBar::hidden();
     }
-    let style = ProgressStyle::with_template("{spinner} {elapsed} {msg}");
-    // The template is a constant that parses; the default style is as good as an error here.
-    ProgressBar::new_spinner().with_style(style.unwrap_or_else(|_| ProgressStyle::default_spinner()))
+    let (bar, template) = match horizon {
+        0 => (ProgressBar::new_spinner(), "{spinner} {wide_msg}"),
+        horizon => (ProgressBar::new(horizon), "[{bar:16}] {wide_msg}"),
+    };
+    // The templates are constants that parse; the default style is as good as an error here.
+    bar.with_style(ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar()))
 }

@@ -4,6 +4,7 @@ use std::fmt::Write;
 
 use apportion_simulations::metrics::Spread;
 use apportion_simulations::replay::{Journal, Replay, ReplayState, Takeover};
+use apportion_simulations::values::Span;
 use apportion_simulations::{Progress, Summary};
 use serde_json::json;
 
@@ -76,7 +77,7 @@ fn text(state: &ReplayState, replay: &Replay<'_>) -> String {
 /// Runs on from a journal as it was and with something changed, and prints both side by side.
 pub(crate) fn whatif(arguments: &WhatIfArguments, global: &Global) -> Result<(), Failure> {
     let journal = Journal::open(&arguments.journal.path, arguments.journal.start)?;
-    let takeover = Takeover::new(&journal, arguments.from.map_or(0, |from| from.nanos()))?;
+    let takeover = Takeover::new(&journal, arguments.from.map(Span::nanos))?;
     if arguments.scenario {
         return print(&takeover.scenario_text());
     }

@@ -5,7 +5,7 @@ use std::io::{self, BufWriter, Write};
 use std::path::Path;
 
 use apportion_simulations::columnar;
-use apportion_simulations::traces::{Format, JobsInfo, Malformed, NodesInfo, TraceFile, table};
+use apportion_simulations::traces::{Format, JobsInfo, Malformed, NodesInfo, TraceError, TraceFile, table};
 
 use crate::arguments::TraceArguments;
 use crate::failure::Failure;
@@ -28,11 +28,11 @@ pub(crate) fn convert(arguments: &TraceArguments, out: Option<&Path>, skip: bool
     let malformed = if skip { Malformed::Skip } else { Malformed::Refuse };
     let mut written = Vec::new();
     let skipped = if trace.holds_nodes(format) {
-        let nodes = trace.nodes(format, malformed)?;
+        let nodes = trace.nodes(format, malformed).map_err(refused)?;
         table::write_nodes(&mut written, &nodes.rows)?;
         nodes.skipped
     } else {
-        let jobs = trace.jobs(format, malformed)?;
+        let jobs = trace.jobs(format, malformed).map_err(refused)?;
         table::write_jobs(&mut written, &jobs.rows)?;
         jobs.skipped
     };
@@ -49,6 +49,16 @@ pub(crate) fn convert(arguments: &TraceArguments, out: Option<&Path>, skip: bool
         out.flush()
     };
     write().map_err(|error| Failure::Unwritable { file: file.to_owned(), error })
+}
+
+/// A trace that can't be read, and what to do about it.
+fn refused(error: TraceError) -> Failure {
+    match error {
+        TraceError::Malformed { .. } => {
+            Failure::Usage(format!("{error}; --skip-malformed leaves such lines out"))
+        }
+        _ => error.into(),
+    }
 }
 
 fn open(arguments: &TraceArguments) -> Result<(TraceFile, Format), Failure> {

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use apportion::protocol::{Explanation, FrameworkId, OperatorCall, OperatorEvent, Waiting};
+use apportion::protocol::{DemandGroup, Explanation, FrameworkId, OperatorCall, OperatorEvent, Waiting};
 use apportion::resources::Role;
 
 use crate::context::Context;
@@ -52,6 +52,10 @@ pub(crate) async fn why_waiting(
 
 fn told_waiting(Waiting { framework, role, group, explanation }: &Waiting) -> String {
     let wanted = match group {
+        // It wants to choose among all that fits, and does not say how many of these it will use.
+        Some(group) if group.count == DemandGroup::ANY_NUMBER => {
+            format!("anything that fits {}", group.shape)
+        }
         Some(group) => format!("room for {} of {}", group.count, group.shape),
         None => "offers".to_owned(),
     };
@@ -67,5 +71,27 @@ fn list_obstacles(text: &mut String, explanation: &Explanation) {
     }
     if explanation.obstacles.is_empty() {
         text.push_str("nothing is known to stand in its way\n");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_chooses_among_all_that_fits_has_no_number() {
+        let told = |count| {
+            told_waiting(&Waiting {
+                framework: "web".parse().unwrap(),
+                role: "web".parse().unwrap(),
+                group: Some(DemandGroup::new(count, "cpus:1".parse().unwrap())),
+                explanation: Explanation::default(),
+            })
+        };
+        assert!(told(3).starts_with("web waits for room for 3 of cpus:1 in role web\n"));
+        assert!(
+            told(DemandGroup::ANY_NUMBER)
+                .starts_with("web waits for anything that fits cpus:1 in role web\n")
+        );
     }
 }

@@ -3,6 +3,7 @@
 use std::fmt::Write;
 
 use super::Figure;
+use super::axis::{Scale, number, round_above, ticks};
 use super::figure::{WIDTH, escaped};
 use super::palette::COLOURS;
 
@@ -19,9 +20,13 @@ pub(crate) struct Chart<'a> {
     pub(crate) title: &'a str,
     pub(crate) x: &'a str,
     pub(crate) y: &'a str,
-    /// The top of the vertical axis; by default the largest value.
+    /// The top of the vertical axis; by default the round number above the largest value.
     pub(crate) top: Option<f64>,
+    /// Whether the horizontal axis is logarithmic. What is below its left end, such as zero, is drawn there.
+    pub(crate) logarithmic: bool,
     pub(crate) series: Vec<Series>,
+    /// What else there would be to draw.
+    pub(crate) note: Option<String>,
 }
 
 /// A span of time on a row.
@@ -35,12 +40,9 @@ pub(crate) struct Bar {
 
 const HEIGHT: f64 = 260.0;
 const LEFT: f64 = 56.0;
-const RIGHT: f64 = 12.0;
+const RIGHT: f64 = 18.0;
 const TOP: f64 = 12.0;
 const BOTTOM: f64 = 42.0;
-
-/// About so many ticks on an axis.
-const TICKS: f64 = 5.0;
 
 impl Chart<'_> {
     /// The chart; nothing when it has no points.
@@ -49,13 +51,13 @@ impl Chart<'_> {
         points().next()?;
         let right = points().map(|point| point.0).fold(0.0, f64::max);
         let left = points().map(|point| point.0).fold(right, f64::min);
-        let top = self.top.unwrap_or_else(|| points().map(|point| point.1).fold(0.0, f64::max));
-        let frame = Frame {
-            left,
-            right: if right > left { right } else { left + 1.0 },
-            top: if top > 0.0 { top } else { 1.0 },
-            margin: LEFT,
+        let highest = || points().map(|point| point.1).fold(0.0, f64::max);
+        let top = self.top.unwrap_or_else(|| round_above(highest()));
+        let scale = match self.logarithmic {
+            true => Scale::logarithmic(points().map(|point| point.0).filter(|x| *x > 0.0), right),
+            false => Scale::linear(left, right),
         };
+        let frame = Frame { scale, top: if top > 0.0 { top } else { 1.0 }, margin: LEFT };
         let mut svg = String::new();
         frame.axes(&mut svg, self.x, self.y, HEIGHT);
         for (number, series) in self.series.iter().enumerate() {
@@ -64,8 +66,9 @@ impl Chart<'_> {
             // Writing to a string does not fail.
             let _ = write!(
                 svg,
-                "<polyline class=\"line c{}{}\" points=\"{}\"><title>{}</title></polyline>",
+                "<polyline class=\"line c{}{}{}\" points=\"{}\"><title>{}</title></polyline>",
                 number % COLOURS,
+                again(number),
                 // What lies under it shows through: a role whose only child this is, say.
                 if self.series[..number].iter().any(|under| under.points == series.points) {
                     " over"
@@ -78,9 +81,21 @@ impl Chart<'_> {
         }
         let many = self.series.len() > 1;
         let legend = self.series.iter().filter(|_| many).map(|series| series.name.clone()).collect();
-        let (name, title) = (self.name.to_owned(), self.title.to_owned());
-        Some(Figure { name, title, body: svg, height: HEIGHT, legend })
+        Some(Figure {
+            name: self.name.to_owned(),
+            title: self.title.to_owned(),
+            body: svg,
+            height: HEIGHT,
+            legend,
+            of_lines: true,
+            note: self.note.clone(),
+        })
     }
+}
+
+/// What tells a line or bar from the one that has its colour already.
+pub(super) fn again(number: usize) -> &'static str {
+    if number % (2 * COLOURS) < COLOURS { "" } else { " again" }
 }
 
 /// Spans on rows, such as tasks on agents; nothing when there are none. Those of a row that overlap are below each other.
@@ -92,9 +107,10 @@ pub(crate) fn gantt(
     bars: &[Bar],
     legend: Vec<String>,
 ) -> Option<Figure> {
-    /// How high a row is with one lane, and each lane where there are many.
+    /// How high a row is at least, and each lane: less where there are many.
     const ROW: f64 = 14.0;
-    const LANE: f64 = 3.0;
+    const LANE: (f64, f64) = (3.0, 11.0);
+    const ALL_LANES: f64 = 200.0;
     /// Longer names are shortened; about so wide is a letter.
     const LETTERS: usize = 22;
     const LETTER: f64 = 7.4;
@@ -107,7 +123,8 @@ pub(crate) fn gantt(
     let longest = names.iter().map(|name| name.chars().count()).max().unwrap_or(0);
     let margin = LEFT.max(longest as f64 * LETTER + 8.0);
     let (placed, counts) = lanes(bars, rows.len());
-    let heights = counts.iter().map(|lanes| ROW.max(*lanes as f64 * LANE + 2.0));
+    let lane = (ALL_LANES / counts.iter().sum::<usize>().max(1) as f64).clamp(LANE.0, LANE.1);
+    let heights = counts.iter().map(|lanes| ROW.max(*lanes as f64 * lane + 2.0));
     let tops: Vec<f64> = heights
         .scan(TOP, |top, height| {
             let this = *top;
@@ -115,9 +132,9 @@ pub(crate) fn gantt(
             Some(this)
         })
         .collect();
-    let bottom = |row: usize| tops[row] + ROW.max(counts[row] as f64 * LANE + 2.0);
+    let bottom = |row: usize| tops[row] + ROW.max(counts[row] as f64 * lane + 2.0);
     let height = BOTTOM + rows.len().checked_sub(1).map_or(TOP, bottom);
-    let frame = Frame { left, right: if right > left { right } else { left + 1.0 }, top: 1.0, margin };
+    let frame = Frame { scale: Scale::linear(left, right), top: 1.0, margin };
     let mut svg = String::new();
     frame.time_axis(&mut svg, x, height);
     for (row, name) in names.iter().enumerate() {
@@ -134,8 +151,9 @@ pub(crate) fn gantt(
         let high = (bottom(bar.row) - tops[bar.row] - 2.0) / counts[bar.row].max(1) as f64;
         let _ = write!(
             svg,
-            "<rect class=\"bar b{}\" x=\"{x:.1}\" y=\"{:.1}\" width=\"{:.1}\" height=\"{:.1}\"><title>{}</title></rect>",
+            "<rect class=\"bar b{}{}\" x=\"{x:.1}\" y=\"{:.1}\" width=\"{:.1}\" height=\"{:.1}\"><title>{}</title></rect>",
             bar.colour % COLOURS,
+            again(bar.colour),
             tops[bar.row] + 1.0 + high * lane as f64,
             (to - x).max(0.5),
             // A little of the ground between two.
@@ -143,7 +161,15 @@ pub(crate) fn gantt(
             escaped(&bar.label)
         );
     }
-    Some(Figure { name: name.to_owned(), title: title.to_owned(), body: svg, height, legend })
+    Some(Figure {
+        name: name.to_owned(),
+        title: title.to_owned(),
+        body: svg,
+        height,
+        legend,
+        of_lines: false,
+        note: None,
+    })
 }
 
 /// A name that has no more letters than this; its end tells more than its beginning.
@@ -187,7 +213,7 @@ pub(crate) fn estimates(name: &str, title: &str, x: &str, rows: &[Estimated]) ->
     let right = rows.iter().map(|row| row.mean + whisker(row)).reduce(f64::max)?;
     let left = rows.iter().map(|row| row.mean - whisker(row)).fold(0.0, f64::min);
     let height = TOP + BOTTOM + ROW * rows.len() as f64;
-    let frame = Frame { left, right: if right > left { right } else { left + 1.0 }, top: 1.0, margin: LEFT };
+    let frame = Frame { scale: Scale::linear(left, right), top: 1.0, margin: LEFT };
     let mut svg = String::new();
     frame.time_axis(&mut svg, x, height);
     for (place, row) in rows.iter().enumerate() {
@@ -196,7 +222,7 @@ pub(crate) fn estimates(name: &str, title: &str, x: &str, rows: &[Estimated]) ->
         let middle = y + LABELS + 12.0;
         let _ = write!(
             svg,
-            "<text class=\"tick\" x=\"{LEFT}\" y=\"{:.1}\">{}: {}</text>\
+            "<text class=\"entry\" x=\"{LEFT}\" y=\"{:.1}\">{}: {}</text>\
              <rect class=\"bar b0\" x=\"{:.1}\" y=\"{:.1}\" width=\"{:.1}\" height=\"12\"/>\
              <line class=\"whisker\" x1=\"{:.1}\" x2=\"{:.1}\" y1=\"{middle:.1}\" y2=\"{middle:.1}\"/>",
             y + LABELS,
@@ -209,21 +235,34 @@ pub(crate) fn estimates(name: &str, title: &str, x: &str, rows: &[Estimated]) ->
             frame.x(row.mean + whisker(row)),
         );
     }
-    Some(Figure { name: name.to_owned(), title: title.to_owned(), body: svg, height, legend: Vec::new() })
+    Some(Figure {
+        name: name.to_owned(),
+        title: title.to_owned(),
+        body: svg,
+        height,
+        legend: Vec::new(),
+        of_lines: false,
+        note: None,
+    })
 }
 
+/// A mean with as many decimals as make four digits, and its interval alike.
 fn told(row: &Estimated) -> String {
+    if row.mean == 0.0 && !(row.ci95.is_finite() && row.ci95 > 0.0) {
+        return "0".to_owned();
+    }
+    let digits = libm::floor(libm::log10(row.mean.abs().max(1e-3)));
+    let decimals = (3.0 - digits).clamp(0.0, 6.0) as usize;
     if row.ci95.is_finite() {
-        format!("{:.4} ± {:.4}", row.mean, row.ci95)
+        format!("{:.decimals$} ± {:.decimals$}", row.mean, row.ci95)
     } else {
-        format!("{:.4}", row.mean)
+        format!("{:.decimals$}", row.mean)
     }
 }
 
 /// The part of the plane that a chart shows, from zero upwards.
 struct Frame {
-    left: f64,
-    right: f64,
+    scale: Scale,
     top: f64,
     /// What is left of it, for labels.
     margin: f64,
@@ -231,7 +270,7 @@ struct Frame {
 
 impl Frame {
     fn x(&self, x: f64) -> f64 {
-        self.margin + (x - self.left) / (self.right - self.left) * (WIDTH - self.margin - RIGHT)
+        self.margin + self.scale.part(x) * (WIDTH - self.margin - RIGHT)
     }
 
     fn y(&self, y: f64) -> f64 {
@@ -268,7 +307,7 @@ impl Frame {
             self.margin,
             WIDTH - RIGHT
         );
-        for tick in ticks(self.left, self.right) {
+        for tick in self.scale.ticks() {
             let _ = write!(
                 svg,
                 "<text class=\"tick\" x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"middle\">{}</text>",
@@ -287,38 +326,29 @@ impl Frame {
     }
 }
 
-/// Round numbers in a range.
-fn ticks(from: f64, to: f64) -> Vec<f64> {
-    let rough = (to - from) / TICKS;
-    let magnitude = libm::pow(10.0, libm::floor(libm::log10(rough)));
-    let step = [1.0, 2.0, 5.0, 10.0].map(|factor| factor * magnitude).into_iter().find(|step| *step >= rough);
-    let Some(step) = step.filter(|step| step.is_finite() && *step > 0.0) else { return Vec::new() };
-    let first = libm::ceil(from / step) as i64;
-    (first..).map(|count| count as f64 * step).take_while(|tick| *tick <= to * (1.0 + 1e-9)).collect()
-}
-
-/// A number as short as it can be.
-fn number(value: f64) -> String {
-    let rounded = (value * 1e6).round() / 1e6;
-    match rounded.abs() {
-        large if large >= 1e6 => format!("{}M", rounded / 1e6),
-        large if large >= 1e4 => format!("{}k", rounded / 1e3),
-        _ => format!("{rounded}"),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn ticks_are_round_and_within_the_range() {
-        assert_eq!(ticks(0.0, 1.0), [0.0, 0.2, 0.4, 0.6000000000000001, 0.8, 1.0]);
-        assert_eq!(ticks(0.0, 30345.0), [0.0, 10000.0, 20000.0, 30000.0]);
-        assert_eq!(
-            (number(0.6000000000000001), number(20_000.0), number(2.5e6)),
-            ("0.6".into(), "20k".into(), "2.5M".into())
-        );
+    fn more_lines_than_colours_are_told_apart() {
+        let series = |number: usize| Series {
+            name: format!("s{number}"),
+            points: vec![(0.0, 0.0), (1.0, number as f64)],
+        };
+        let chart = Chart {
+            name: "many",
+            title: "Many",
+            x: "x",
+            y: "y",
+            top: None,
+            logarithmic: false,
+            series: (0..12).map(series).collect(),
+            note: Some("and 188 more".to_owned()),
+        };
+        let figure = chart.figure().unwrap();
+        assert_eq!(figure.svg(false).matches("line c3 again\"").count(), 2, "the line and its entry");
+        assert!(figure.html().contains("and 188 more") && figure.svg(false).contains("and 188 more"));
     }
 
     #[test]
@@ -336,7 +366,7 @@ mod tests {
         let row = |mean, ci95| Estimated { label: "seed".to_owned(), mean, ci95 };
         let figure = estimates("wait", "Wait", "s", &[row(2.0, 0.5), row(1.0, f64::INFINITY)]).unwrap();
         let svg = figure.svg(true);
-        assert!(svg.contains("2.0000 ± 0.5000") && svg.contains("prefers-color-scheme"), "{svg}");
+        assert!(svg.contains("2.000 ± 0.500") && svg.contains("prefers-color-scheme"), "{svg}");
         assert!(!svg.contains("NaN") && !svg.contains("inf"), "{svg}");
         assert!(estimates("wait", "Wait", "s", &[]).is_none());
     }
@@ -349,6 +379,8 @@ mod tests {
             x: "x",
             y: "y",
             top: None,
+            logarithmic: false,
+            note: None,
             series: vec![Series { name: "a\"<script>".to_owned(), points: vec![(0.0, 0.0), (1.0, 1.0)] }],
         };
         let html = chart.figure().unwrap().html();

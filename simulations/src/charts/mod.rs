@@ -3,6 +3,7 @@
 //! A [`Figure`] is drawn with classes for its colours; [`palette`] says what they are, in light and dark. Pages show it with a
 //! caption; as a file it carries its title, legend and colours, and can be turned into PNG.
 
+mod axis;
 mod chart;
 mod figure;
 mod palette;

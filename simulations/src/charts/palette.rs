@@ -74,7 +74,8 @@ pub(super) fn figure_style(follows: bool) -> String {
     format!(
         "text {{ font-family: sans-serif; }} .title {{ font-size: 14px; font-weight: bold; }} \
          .tick, .axis {{ font-size: 12px; }} .entry {{ font-size: 12px; }} .line {{ fill: none; stroke-width: 1.6; \
-         stroke-linejoin: round; }} .over {{ stroke-dasharray: 10 10; }} .bar {{ fill-opacity: 0.85; }} {} {dark}",
+         stroke-linejoin: round; }} .over {{ stroke-dasharray: 10 10; }} .again {{ stroke-dasharray: 2 3; }} \
+         .bar {{ fill-opacity: 0.85; }} .bar.again {{ fill-opacity: 0.4; }} {} {dark}",
         rules(&LIGHT)
     )
 }

@@ -362,8 +362,10 @@ impl PlacementCluster {
 
     /// The runs that go on, by framework and name.
     fn by_task(&mut self) -> &FxHashMap<(u32, TaskId), RunId> {
-        let named = |(run, running): (RunId, &Box<Running>)| ((running.framework, running.task.clone()), run);
-        self.by_task.get_or_insert_with(|| self.running.iter().map(named).collect())
+        let running = &self.running;
+        self.by_task.get_or_insert_with(|| {
+            running.iter().map(|(run, own)| ((own.framework, own.task.clone()), run)).collect()
+        })
     }
 
     /// Whether a run has not ended yet.

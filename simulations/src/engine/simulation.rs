@@ -369,12 +369,12 @@ impl<'a> Simulation<'a> {
             }
             (self.now, self.events_at_once) = (next, 0);
         };
-        if ending == Ending::Stalled
-            && let Some(until) = until
-        {
-            self.now = Time::ZERO + until.duration();
+        if until.is_none() {
+            return Ok(self.record(ending));
         }
-        Ok(self.record(if until.is_some() { Ending::Until } else { ending }))
+        // Nothing happens in the rest of the time, but it is part of the run.
+        self.now = end;
+        Ok(self.record(Ending::Until))
     }
 
     fn record(&mut self, ending: Ending) -> Record {
@@ -864,7 +864,10 @@ pub(crate) fn drf(model: &Model) -> DrfAllocator {
 }
 
 fn set_quotas(model: &Model, allocator: &mut dyn Allocator) -> Result<(), RunError> {
-    for role in model.roles.iter().filter(|role| !role.quota.is_default()) {
+    let mut roles: Vec<_> = model.roles.iter().filter(|role| !role.quota.is_default()).collect();
+    // Parents first: what is guaranteed to their children is part of what is guaranteed to them.
+    roles.sort_unstable_by(|a, b| a.role.cmp(&b.role));
+    for role in roles {
         // The agents that are to meet the guarantees come later.
         let set = allocator.set_quota(&role.role, &role.quota, true);
         set.map_err(|error| RunError::Quota { role: role.role.clone(), error })?;

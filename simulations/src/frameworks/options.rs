@@ -37,6 +37,9 @@ impl QueuePolicy {
 
 /// Which of the offers that a task fits it is launched on. Among equals, the first.
 ///
+/// Where only so many tasks go on an offer before it is given back (`per_offer`), a task that had better go on one that is used up for
+/// now waits until the rest of it is offered again, at the same time; first fit and random placements take another.
+///
 /// Tasks that ask for GPUs get particular devices; a device is given in parts only as far as it goes. A framework knows the devices
 /// of its own tasks: where several share an agent's GPUs in parts, only sums are kept apart.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

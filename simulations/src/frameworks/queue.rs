@@ -407,7 +407,7 @@ impl Scheduler for QueueFramework {
     fn resource_offers(&mut self, driver: &mut Driver, offers: &mut [Offer]) {
         self.stated.spend();
         (self.has_launched, self.jobs_left) = (false, self.options.jobs_per_decision);
-        let role = self.role.clone();
+        let (role, mut puts_off) = (self.role.clone(), false);
         if self.options.policy.is_planned() {
             // What a plan left over comes back at once, and is no news.
             if std::mem::take(&mut self.replan) || self.planned_at != Some(driver.now()) {
@@ -423,6 +423,7 @@ impl Scheduler for QueueFramework {
             } else {
                 self.serve_what_fits(&mut shelf);
             }
+            puts_off = shelf.puts_off();
             if !self.has_launched {
                 self.going_on = None;
                 if let Some((entry, _)) = self.line.head() {
@@ -432,7 +433,7 @@ impl Scheduler for QueueFramework {
         }
         let gathers = self.has_to_gather(driver.now());
         // What it did not get to is still wanted.
-        let keeps_all = gathers || self.has_launched && self.jobs_left == 0;
+        let keeps_all = gathers || puts_off || self.has_launched && self.jobs_left == 0;
         let mut refused = false;
         for offer in offers {
             // What is left of an offer is for whoever is next, which may be this framework again.

@@ -29,6 +29,8 @@ pub(super) struct Shelf<'a> {
     offers: &'a mut [Offer],
     slots: Vec<Slot>,
     role: &'a Role,
+    /// A task had better go on an offer that no further task goes on, so that it waits until the rest of it is offered again.
+    puts_off: bool,
 }
 
 /// What is known of an offer.
@@ -70,18 +72,26 @@ impl<'a> Shelf<'a> {
             Slot { free, node, budget: per_offer }
         };
         let slots = offers.iter().map(slot).collect();
-        Shelf { offers, slots, role }
+        Shelf { offers, slots, role, puts_off: false }
     }
 
     /// Where a task of a class goes, among the offers from `first` on; moves `first` to the first that fits, since offers only
     /// shrink.
     pub(super) fn choose(
-        &self,
+        &mut self,
         class: &ClassRequest,
         chooser: &mut Chooser,
         first: &mut usize,
     ) -> Option<Spot> {
-        self.choose_among(&self.slots, class, chooser, first)
+        let spot = self.choose_among(&self.slots, class, chooser, first)?;
+        let is_used_up = self.slots[spot.at].budget == 0;
+        self.puts_off |= is_used_up;
+        (!is_used_up).then_some(spot)
+    }
+
+    /// Whether tasks were put off until the rest of an offer is offered again. They are to choose among all that is offered now.
+    pub(super) fn puts_off(&self) -> bool {
+        self.puts_off
     }
 
     fn choose_among(
@@ -91,9 +101,15 @@ impl<'a> Shelf<'a> {
         chooser: &mut Chooser,
         first: &mut usize,
     ) -> Option<Spot> {
+        // Where it matters which offer a task goes on, one that is used up may still be the best.
+        let prefers =
+            chooser.own.is_some() || !matches!(chooser.placement, Placement::FirstFit | Placement::Random);
         let (mut best, mut fitting): (Option<(f64, Spot)>, usize) = (None, 0);
         for (at, (slot, offer)) in slots.iter().zip(&*self.offers).enumerate().skip(*first) {
-            if !slot.fits(class, offer) || offer.remaining().find(&class.class.resources, self.role).is_none()
+            let may_take = prefers || slot.budget > 0;
+            if !may_take
+                || !slot.fits(class, offer)
+                || offer.remaining().find(&class.class.resources, self.role).is_none()
             {
                 continue;
             }
@@ -149,7 +165,8 @@ impl<'a> Shelf<'a> {
     /// A spot on the offer at a place, if a task of a class fits there.
     pub(super) fn spot_at(&self, at: usize, class: &ClassRequest, chooser: &Chooser) -> Option<Spot> {
         let (slot, offer) = (&self.slots[at], &self.offers[at]);
-        slot.fits(class, offer).then(|| Spot { at, devices: slot.score(class, offer, chooser).1 })
+        (slot.budget > 0 && slot.fits(class, offer))
+            .then(|| Spot { at, devices: slot.score(class, offer, chooser).1 })
     }
 
     /// The offer of a spot, to launch a task of a class on, and what the task takes of it.
@@ -164,8 +181,7 @@ impl<'a> Shelf<'a> {
 impl Slot {
     fn fits(&self, class: &ClassRequest, offer: &Offer) -> bool {
         let models = &class.class.gpu_models;
-        self.budget > 0
-            && self.free.contains(&class.class.amounts)
+        self.free.contains(&class.class.amounts)
             && (models.is_empty()
                 || offer.attributes().get(GPU_MODEL).is_some_and(|model| models.contains(model)))
             && self.node.as_ref().is_none_or(|node| node.fits(&class.demand))

@@ -15,6 +15,9 @@
 //! | `makespan_s` | s | when the last task ended |
 //! | `fragmentation` | share | FGD's F (Weng et al., ATC 2023), divided by what is idle: [`fragmentation`](Fragmentation) |
 //! | `offers`, `declines` | | offers made to a framework, and those of which it used nothing |
+//! | `offers_per_cycle` | | offers of all frameworks, divided by the allocations that were made |
+//! | `decline_ratio` | share | declines of all frameworks, divided by their offers |
+//! | `preemptions` | | runs of tasks that were ended to make room for others |
 //! | `busyness` | share | of the run's time, how long a framework was deciding |
 //! | `conflict_fraction` | | acceptances that came too late, since others had taken what they used, divided by those that did not (Omega's conflicts per transaction) |
 //! | `held_cpus` | cores | mean over time of the cores that were offered to a framework alone while it decided |

@@ -86,6 +86,8 @@ pub struct Timeline {
     pub jain_index: f64,
     /// Mean over time of the share of what was idle that was fragmented.
     pub fragmentation: f64,
+    /// The length of the run.
+    pub end: Span,
     /// The length of the intervals of the series.
     pub interval: Span,
     /// Roles over time.
@@ -522,7 +524,9 @@ impl<'a> Walk<'a> {
             self.used.iter_mut().zip(&self.totals).map(|(step, total)| used(step, *total)).collect();
         let roles = self.names.into_iter().zip(&mut self.roles).map(|(name, state)| {
             state.share.set(end, state.share.value);
-            let share = Use { mean: state.share.integral / length, max: state.share.max };
+            // Rounding may not lift a mean above the most.
+            let mean = (state.share.integral / length).min(state.share.max);
+            let share = Use { mean, max: state.share.max };
             (name, RoleUse { weight: state.weight, dominant_share: share })
         });
         let frameworks = self.frameworks.iter_mut().map(|step| {
@@ -536,6 +540,7 @@ impl<'a> Walk<'a> {
             frameworks: frameworks.collect(),
             jain_index: if self.jain_time == 0 { 1.0 } else { self.jain.integral / self.jain_time as f64 },
             fragmentation: self.fragmentation.integral / length,
+            end: Span::from_nanos(end),
             interval: Span::from_nanos(self.interval),
             role_series: self.series.roles,
             agent_series: self.series.agents,

@@ -43,6 +43,8 @@ pub struct Summary {
     pub tasks_running: u64,
     /// Runs of tasks that did not end well, after which the tasks run again: lost with their agents, or failed and retried.
     pub tasks_lost: u64,
+    /// Runs of tasks that were ended to make room for others.
+    pub preemptions: u64,
     /// When the last task ended, in seconds.
     pub makespan_s: f64,
     /// By kind of resource.
@@ -187,6 +189,7 @@ impl Summary {
             tasks_pending: total(|count| count.pending()),
             tasks_running: total(|count| count.running),
             tasks_lost: total(|count| count.lost),
+            preemptions: record.tasks.iter().filter(|task| task.outcome == Outcome::Preempted).count() as u64,
             makespan_s: last_end.map_or(0.0, crate::metrics::seconds_of),
             utilisation: kinds.zip(timeline.utilisation.iter().copied()).collect(),
             wait_s: Spread::of(jobs.iter().filter_map(JobTimes::wait_s).collect()),
@@ -272,6 +275,13 @@ impl fmt::Display for Summary {
             "tasks: {} finished, {} failed, {} pending, {} running; the last ended at {:.3} s",
             self.tasks_finished, self.tasks_failed, self.tasks_pending, self.tasks_running, self.makespan_s
         )?;
+        if self.tasks_lost > 0 {
+            let (lost, preempted) = (self.tasks_lost, self.preemptions);
+            writeln!(
+                f,
+                "       {lost} runs were lost or failed and made again, {preempted} of all runs were preempted"
+            )?;
+        }
         for (kind, used) in &self.utilisation {
             writeln!(
                 f,
@@ -298,11 +308,12 @@ impl fmt::Display for Summary {
             ("completion", &self.jct_s),
             ("bounded slowdown", &self.bounded_slowdown),
         ] {
-            writeln!(
-                f,
-                "{name:<17} {:>12.3} {:>12.3} {:>12.3} {:>12.3} {:>12.3}",
-                spread.mean, spread.p50, spread.p90, spread.p99, spread.max
-            )?;
+            write!(f, "{name:<17}")?;
+            for value in [spread.mean, spread.p50, spread.p90, spread.p99, spread.max] {
+                // Of nothing there is no mean.
+                if spread.count > 0 { write!(f, " {value:>12.3}")? } else { write!(f, " {:>12}", "-")? }
+            }
+            writeln!(f)?;
         }
         writeln!(
             f,

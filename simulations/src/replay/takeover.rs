@@ -99,11 +99,13 @@ pub struct Takeover {
 }
 
 impl Takeover {
-    /// The cluster so many nanoseconds from the beginning of a journal.
+    /// The cluster so many nanoseconds from the beginning of a journal; by default just before the first task was launched, when agents
+    /// have joined.
     ///
     /// # Errors
     /// When the journal can't be replayed to its end, or has no agents or tasks then.
-    pub fn new(journal: &Journal, from: u64) -> Result<Self, TakeoverError> {
+    pub fn new(journal: &Journal, from: Option<u64>) -> Result<Self, TakeoverError> {
+        let from = from.map_or_else(|| before_first_launch(journal), Ok)?;
         let mut replay = Replay::new(journal)?;
         let mut life = Life::default();
         replay.run(Some(from), |at, input, outputs| life.note(at, input, outputs))?;
@@ -148,6 +150,17 @@ impl Takeover {
         }
         Ok(Scenario::parse(&Document::new("whatif.json", tree.to_string()))?)
     }
+}
+
+/// The last nanosecond before a task is launched; the beginning of a journal in which none is.
+fn before_first_launch(journal: &Journal) -> Result<u64, TakeoverError> {
+    let (mut replay, mut first) = (Replay::new(journal)?, None);
+    replay.run(None, |at, input, _| {
+        if first.is_none() && launches(input).next().is_some() {
+            first = Some(at);
+        }
+    })?;
+    Ok(first.map_or(0, |first| (first.since(replay.begun()).as_nanos() as u64).saturating_sub(1)))
 }
 
 /// The path with the number of a role for its name; the role is added when it is not there.

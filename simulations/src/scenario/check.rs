@@ -1,22 +1,28 @@
 //! What is wrong with a scenario beyond what types can say.
 
-use apportion::allocator::PreemptionPolicy;
+use std::collections::BTreeSet;
+
+use apportion::allocator::{Allocator, DrfAllocator, DrfOptions, PreemptionPolicy, Quota};
 use apportion::protocol::FrameworkId;
+use apportion::resources::Kind;
 use apportion::spec::{Document, SpecError};
 
+use super::draw::MAX_MACHINES;
 use super::workload::WorkloadTable;
-use super::{Fidelity, FrameworkTable, JobTable, Kind, SCHEMA, Scenario, Until};
+use super::{Fidelity, FrameworkTable, JobTable, SCHEMA, Scenario, Until};
 use crate::gpus;
 use crate::values::{Count, Length};
 
 /// All mistakes, in the order of the file's parts.
 pub(super) fn mistakes(scenario: &Scenario, document: &Document) -> Vec<SpecError> {
-    let mut check = Check { document, path: Vec::new(), mistakes: Vec::new() };
+    let mut check =
+        Check { document, kinds: kinds_of_machines(scenario), path: Vec::new(), mistakes: Vec::new() };
     if scenario.schema != SCHEMA {
         check.wrong(&["schema"], format!("only schema {SCHEMA} is known"));
     }
     check.cluster(scenario);
     check.roles(scenario);
+    check.quotas(scenario);
     if scenario.allocator.preemption != PreemptionPolicy::Never && scenario.fidelity == Fidelity::Placement {
         check.wrong(&["allocator", "preemption"], "preemption needs fidelity = \"full\"");
     }
@@ -40,6 +46,8 @@ pub(super) fn mistakes(scenario: &Scenario, document: &Document) -> Vec<SpecErro
 /// Mistakes that were found so far, and where the check is.
 struct Check<'a> {
     document: &'a Document,
+    /// What machines have or may have.
+    kinds: BTreeSet<String>,
     path: Vec<String>,
     mistakes: Vec<SpecError>,
 }
@@ -61,7 +69,14 @@ impl Check<'_> {
         if scenario.agents.iter().all(|group| group.count == 0) && scenario.cluster.is_none() {
             self.wrong(&["agents"], "there are no machines: add [[agents]] or [cluster]");
         }
+        let mut count: u64 = 0;
         for (place, group) in scenario.agents.iter().enumerate() {
+            let before = count;
+            count += u64::from(group.count);
+            if before <= MAX_MACHINES && count > MAX_MACHINES {
+                let message = format!("a cluster has at most {MAX_MACHINES} machines");
+                self.wrong(&["agents", &place.to_string(), "count"], message);
+            }
             self.within(&["agents", &place.to_string()], |check| {
                 check.resources("resources", &group.resources, "an agent");
                 if let Some(name) = &group.name
@@ -94,6 +109,24 @@ impl Check<'_> {
         }
     }
 
+    /// Whether the quotas can be kept together. Where one of them can't be read, that is said already.
+    fn quotas(&mut self, scenario: &Scenario) {
+        let mut quotas = Vec::new();
+        for (place, role) in scenario.roles.iter().enumerate() {
+            let Some(table) = &role.quota else { continue };
+            let (Ok(guarantee), Ok(limit)) = (table.guarantee(), table.limit()) else { return };
+            quotas.push((&role.name, Quota { guarantee, limit }, place));
+        }
+        // Parents first, as they are set.
+        quotas.sort_unstable_by_key(|(role, ..)| *role);
+        let mut allocator = DrfAllocator::new(DrfOptions::default());
+        for (role, quota, place) in quotas {
+            if let Err(error) = allocator.set_quota(role, &quota, true) {
+                self.wrong(&["roles", &place.to_string(), "quota"], error.to_string());
+            }
+        }
+    }
+
     fn framework(&mut self, framework: &FrameworkTable, until: Until) {
         if let Err(error) = framework.name.parse::<FrameworkId>() {
             self.wrong(&["name"], error.to_string());
@@ -116,14 +149,14 @@ impl Check<'_> {
         }
     }
 
-    fn job(&mut self, job: &JobTable, kind: Kind) {
+    fn job(&mut self, job: &JobTable, kind: super::Kind) {
         self.resources("resources", &job.resources, "a task");
         self.count("tasks", &job.tasks);
         self.duration(job.duration.as_ref(), kind);
     }
 
-    fn duration(&mut self, duration: Option<&Length>, kind: Kind) {
-        if duration.is_none() && kind != Kind::Service {
+    fn duration(&mut self, duration: Option<&Length>, kind: super::Kind) {
+        if duration.is_none() && kind != super::Kind::Service {
             self.wrong(
                 &["duration"],
                 "missing key 'duration': only tasks of kind = \"service\" may run for ever",
@@ -131,7 +164,7 @@ impl Check<'_> {
         }
     }
 
-    fn workload(&mut self, workload: &WorkloadTable, kind: Kind, until: Until) {
+    fn workload(&mut self, workload: &WorkloadTable, kind: super::Kind, until: Until) {
         match (&workload.file, &workload.arrivals) {
             (Some(_), Some(_)) => {
                 self.wrong(&["arrivals"], "jobs come from a 'file' or by 'arrivals', not both");
@@ -192,7 +225,26 @@ impl Check<'_> {
             Ok((resources, gpus)) if resources.is_empty() && gpus.count == 0 => {
                 self.wrong(&[key], format!("{whose} without resources can't take part"));
             }
-            Ok(_) => {}
+            Ok((resources, _)) => {
+                let quantities = resources.quantities();
+                for kind in quantities.iter().map(|(kind, _)| kind.as_str()) {
+                    if !self.kinds.contains(kind) {
+                        let known: Vec<&str> = self.kinds.iter().map(String::as_str).collect();
+                        let known = known.join("', '");
+                        self.wrong(&[key], format!("no machine has '{kind}'; there are '{known}'"));
+                    }
+                }
+            }
         }
     }
+}
+
+/// What machines have, and what they usually have: a task that wants none of the latter may wait for ever, but is no mistake of spelling.
+fn kinds_of_machines(scenario: &Scenario) -> BTreeSet<String> {
+    let of_groups = scenario.agents.iter().filter_map(|group| gpus::read(&group.resources).ok());
+    let of_groups = of_groups.map(|(resources, _)| resources.quantities());
+    let usual = [Kind::Cpus, Kind::Mem, Kind::Disk, Kind::Gpus, Kind::Ports];
+    let of_groups: Vec<Kind> =
+        of_groups.flat_map(|of| of.iter().map(|(kind, _)| kind.clone()).collect::<Vec<_>>()).collect();
+    usual.iter().chain(&of_groups).map(|kind| kind.as_str().to_owned()).collect()
 }

@@ -21,13 +21,19 @@ use super::{
     Kind, LatencyModel, Model, ModelError, Player, RoleModel, Scenario, Until, WorkloadTable,
 };
 use crate::digest::Digest;
-use crate::frameworks::production::{can_be_specified, can_place};
+use crate::frameworks::production::can_be_specified;
 use crate::frameworks::{QueueOptions, QueuePolicy};
 use crate::gpus::{self, with_gpus};
 use crate::random::Stream;
 use crate::traces::{Format, GpuRequest, Malformed, TraceError, TraceFile, TraceJob};
 use crate::values::{Count, Length, Span};
 use crate::workload::{Job, Lengths, Terms, Workload, WorkloadBuilder};
+
+/// So many machines a cluster has at most.
+pub(super) const MAX_MACHINES: u64 = 1_000_000;
+
+/// So many tasks all frameworks of a run have at most: each takes some memory.
+const MAX_TASKS: u64 = 100_000_000;
 
 impl Scenario {
     /// Reads the traces and draws the random numbers.
@@ -42,9 +48,9 @@ impl Scenario {
             Until::AllDone => None,
             Until::At(span) => Some(span),
         };
-        let mut workloads = Vec::new();
+        let (mut workloads, mut room) = (Vec::new(), MAX_TASKS);
         for table in &self.frameworks {
-            workloads.push(self.draw_workload(table, until, &mut library, &mut inputs)?);
+            workloads.push(self.draw_workload(table, until, &mut library, &mut inputs, &mut room)?);
         }
         let gpus_are_shared = workloads.iter().any(WorkloadBuilder::shares_gpus);
         let agents: Vec<AgentModel> =
@@ -132,6 +138,7 @@ impl Scenario {
         until: Option<Span>,
         library: &mut Library,
         inputs: &mut Vec<InputFile>,
+        room: &mut u64,
     ) -> Result<WorkloadBuilder, ModelError> {
         let whose = format!("framework '{}'", table.name);
         let mut draw = Draw {
@@ -140,6 +147,7 @@ impl Scenario {
             name: table.name.clone(),
             tasks: self.stream(table, "tasks"),
             durations: self.stream(table, "durations"),
+            room,
             builder: WorkloadBuilder::default(),
         };
         for (place, job) in table.jobs.iter().enumerate() {
@@ -202,9 +210,7 @@ impl Machine {
 
 fn framework(table: &FrameworkTable, workload: Arc<Workload>) -> Result<FrameworkModel, ModelError> {
     let whose = format!("framework '{}'", table.name);
-    let is_specified = !table.is_of_queue()
-        && can_place(table.placement)
-        && can_be_specified(&workload, table.kind == Kind::Batch);
+    let is_specified = !table.is_of_queue() && can_be_specified(&workload, table.kind == Kind::Batch);
     Ok(FrameworkModel {
         player: match table.kind {
             Kind::Batch if is_specified => Player::Batch,
@@ -263,6 +269,8 @@ struct Draw<'a> {
     name: String,
     tasks: Stream,
     durations: Stream,
+    /// How many tasks there is still room for.
+    room: &'a mut u64,
     builder: WorkloadBuilder,
 }
 
@@ -270,7 +278,8 @@ impl Draw<'_> {
     fn listed(&mut self, place: usize, job: &JobTable) -> Result<(), ModelError> {
         let (resources, gpus) = parsed(self.whose, &job.resources)?;
         let default = || format_compact!("{}-{}", self.table.name, place + 1);
-        let tasks = job.tasks.draw(&mut self.tasks);
+        let drawn = job.tasks.draw(&mut self.tasks);
+        let tasks = self.counted(drawn)?;
         let class = self.builder.class(&resources, gpus, &[]);
         let lengths = self.lengths(job.duration.as_ref(), tasks);
         let made = Job {
@@ -307,7 +316,8 @@ impl Draw<'_> {
                 self.builder.class_of(job)
             }
         };
-        let tasks = workload.tasks.as_ref().map_or(job.tasks, |tasks| tasks.draw(&mut self.tasks));
+        let drawn = workload.tasks.as_ref().map_or(job.tasks, |tasks| tasks.draw(&mut self.tasks));
+        let tasks = self.counted(drawn)?;
         let lengths = match (&workload.duration, job.runtime) {
             (Some(length), _) => self.lengths(Some(length), tasks),
             (None, Some(span)) => Lengths::Same(span),
@@ -361,7 +371,8 @@ impl Draw<'_> {
             if at > end || at == Span::MAX {
                 break;
             }
-            let tasks = workload.tasks.as_ref().unwrap_or(&one).draw(&mut self.tasks);
+            let drawn = workload.tasks.as_ref().unwrap_or(&one).draw(&mut self.tasks);
+            let tasks = self.counted(drawn)?;
             let lengths = self.lengths(workload.duration.as_ref(), tasks);
             let made = Job {
                 id: format_compact!("{}-{number}", self.name),
@@ -372,6 +383,14 @@ impl Draw<'_> {
             self.builder.push(made.with_terms(Terms { decision: workload.decision, ..Terms::default() }));
         }
         Ok(())
+    }
+
+    /// Takes room for the tasks of a job, before anything is made for each of them.
+    fn counted(&mut self, tasks: u32) -> Result<u32, ModelError> {
+        let left = self.room.checked_sub(u64::from(tasks));
+        let whose = || self.whose.to_owned();
+        *self.room = left.ok_or_else(|| ModelError::TooManyTasks { whose: whose(), most: MAX_TASKS })?;
+        Ok(tasks)
     }
 
     fn lengths(&mut self, length: Option<&Length>, tasks: u32) -> Lengths {

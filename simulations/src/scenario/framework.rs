@@ -71,7 +71,7 @@ fn yes() -> bool {
 /// What kind of framework it is.
 ///
 /// `batch` and `service` run the code of production, as long as its specs can say what is asked for. Gangs of services, GPUs in parts or by model,
-/// placements by device, kinds of resource of one's own, and the keys `policy`, `refuse`,
+/// kinds of resource of one's own, and the keys `policy`, `refuse`,
 /// `states_demand` and `decision.jobs` are only for the
 /// simulator's queue, which then plays the framework instead; the summary tells who did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

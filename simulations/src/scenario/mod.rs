@@ -126,7 +126,7 @@ fn no_latency() -> Length {
     Length::Same(Span::ZERO)
 }
 
-/// When a run ends: at a time, or when all jobs that end have ended. Written `"all-done"` or `"50s"`.
+/// When a run ends: when all jobs that end have ended, or at a time, even if nothing is left to do before. Written `"all-done"` or `"50s"`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Until {
     /// When every task that ends by itself has ended.
@@ -147,12 +147,21 @@ impl Serialize for Until {
 
 impl<'de> Deserialize<'de> for Until {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = std::borrow::Cow::<str>::deserialize(deserializer)?;
-        if text == "all-done" {
-            return Ok(Until::AllDone);
+        struct TimeOrAllDone;
+        impl serde::de::Visitor<'_> for TimeOrAllDone {
+            type Value = Until;
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("a length of time such as \"100s\", or \"all-done\"")
+            }
+            fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Until, E> {
+                if text == "all-done" {
+                    return Ok(Until::AllDone);
+                }
+                let until = text.parse().map(Until::At);
+                until.map_err(|error| E::custom(format!("{error}, or \"all-done\"")))
+            }
         }
-        let until = text.parse().map(Until::At);
-        until.map_err(|error| serde::de::Error::custom(format!("{error}, or \"all-done\"")))
+        deserializer.deserialize_any(TimeOrAllDone)
     }
 }
 

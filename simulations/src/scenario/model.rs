@@ -24,7 +24,7 @@ pub struct Model {
     pub name: String,
     /// What random streams are seeded with.
     pub seed: u64,
-    /// When it ends at the latest; when all is done, by default.
+    /// When it ends, whatever has been done by then; when all is done, by default.
     pub until: Option<Span>,
     /// What comes first of that which happens at the same time.
     pub simultaneous: Simultaneous,
@@ -226,7 +226,7 @@ pub struct InputFile {
 #[derive(Debug, thiserror::Error)]
 pub enum ModelError {
     /// One of its traces can't be used.
-    #[error("{whose}: {error}")]
+    #[error("{whose}: {error}{}", way_out(error))]
     Trace {
         /// The part of the scenario that names it.
         whose: String,
@@ -249,4 +249,20 @@ pub enum ModelError {
         /// What is missing, and what to do.
         problem: String,
     },
+    /// It has more tasks than a run has room for.
+    #[error("{whose}: a run has at most {most} tasks; give a 'limit', or an earlier 'until'")]
+    TooManyTasks {
+        /// The part of the scenario that is too much.
+        whose: String,
+        /// How many tasks all frameworks may have together.
+        most: u64,
+    },
+}
+
+/// What to do about it, where that is in the scenario.
+fn way_out(error: &TraceError) -> &'static str {
+    match error {
+        TraceError::Malformed { .. } => "; use malformed = \"skip\" to leave such lines out",
+        _ => "",
+    }
 }

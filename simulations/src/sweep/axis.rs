@@ -2,12 +2,12 @@
 
 use std::str::FromStr;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 /// A path into a scenario, and the values that it takes: `frameworks.0.placement=best-fit,fgd` or `seed=1..20`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Axis {
-    /// Keys and places in lists (from 0), separated by dots.
+    /// Keys, separated by dots; of lists, places (from 0) or the names of what is in them.
     pub path: String,
     /// At least one.
     pub values: Vec<Value>,
@@ -19,6 +19,11 @@ pub enum AxisError {
     /// It is not of the form `path=values`.
     #[error("'{0}' is not of the form path=value,value or path=first..last")]
     Form(String),
+    /// A range is empty, or too long.
+    #[error(
+        "'{0}' is no range: it goes from a number to one that is not below it, and has at most {LONGEST} of them"
+    )]
+    Range(String),
     /// The scenario has nothing at the path that could be set.
     #[error("there is nothing to set at '{path}': '{part}' is not there; known are {known}")]
     Path {
@@ -45,6 +50,13 @@ impl FromStr for Axis {
                 (first.parse::<i64>().ok()?, last.trim_start_matches('=').parse::<i64>().ok()?);
             (first <= last && last - first < LONGEST).then(|| (first..=last).map(Value::from).collect())
         });
+        let is_reversed = range.is_none()
+            && values.split_once("..").is_some_and(|(first, last)| {
+                first.parse::<i64>().is_ok() && last.trim_start_matches('=').parse::<i64>().is_ok()
+            });
+        if is_reversed {
+            return Err(AxisError::Range(values.to_owned()));
+        }
         let values: Vec<Value> = range.unwrap_or_else(|| values.split(',').map(value).collect());
         if path.is_empty() || values.iter().any(|value| value == "") {
             return Err(form());
@@ -61,7 +73,8 @@ pub(crate) fn value(text: &str) -> Value {
     }
 }
 
-/// Sets what is at a path. The last key of a table may be new; everything before it must be there.
+/// Sets what is at a path. Keys of tables may be new, as what is left out of a file is; whether there are such keys is seen when it is
+/// read.
 ///
 /// # Errors
 /// When the path leads nowhere.
@@ -85,8 +98,11 @@ pub(crate) fn set(document: &mut Value, path: &str, value: Value) -> Result<(), 
         }
         let known = nowhere(part, at);
         let next = match at {
-            Value::Object(table) => table.get_mut(part),
-            Value::Array(list) => part.parse::<usize>().ok().and_then(|place| list.get_mut(place)),
+            Value::Object(table) => Some(table.entry(part).or_insert_with(|| json!({}))),
+            Value::Array(list) => {
+                let named = list.iter().position(|item| item.get("name").is_some_and(|name| name == part));
+                named.or_else(|| part.parse().ok()).and_then(|place: usize| list.get_mut(place))
+            }
             _ => None,
         };
         at = next.ok_or(known)?;
@@ -100,8 +116,6 @@ pub(crate) fn set(document: &mut Value, path: &str, value: Value) -> Result<(), 
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
 
     #[test]
@@ -113,9 +127,10 @@ mod tests {
         );
         assert_eq!(axis("seed=1..4").unwrap().values, [json!(1), json!(2), json!(3), json!(4)]);
         assert_eq!(axis("a=1.5,true,10s").unwrap().values, [json!(1.5), json!(true), json!("10s")]);
-        for wrong in ["seed", "=1", "a=", "a=1,,2"] {
+        for wrong in ["seed", "=1", "a=", "a=1,,2", "seed=5..2", "seed=1..9000000"] {
             assert!(axis(wrong).is_err(), "{wrong}");
         }
+        assert!(axis("seed=5..2").unwrap_err().to_string().starts_with("'5..2' is no range"));
     }
 
     #[test]
@@ -124,6 +139,11 @@ mod tests {
         set(&mut document, "frameworks.0.placement", json!("fgd")).unwrap();
         set(&mut document, "seed", json!(7)).unwrap();
         assert_eq!(document, json!({ "seed": 7, "frameworks": [{ "name": "a", "placement": "fgd" }] }));
+        // What a file leaves out can be set, and things in lists have names.
+        set(&mut document, "allocator.interval", json!("1s")).unwrap();
+        set(&mut document, "frameworks.a.decision.per_job", json!("1ms")).unwrap();
+        assert_eq!(document["allocator"], json!({ "interval": "1s" }));
+        assert_eq!(document["frameworks"][0]["decision"], json!({ "per_job": "1ms" }));
         let error = set(&mut document, "frameworks.1.placement", json!("fgd")).unwrap_err().to_string();
         assert_eq!(
             error,

@@ -51,13 +51,49 @@ pub(super) fn page(cells: &[Cell], runs: usize) -> String {
     )
 }
 
+/// What a cell is called: its values, by the ends of their paths.
 fn label(values: &Values) -> String {
     if values.is_empty() {
         return "all".to_owned();
     }
     let each = |(path, value): &(String, serde_json::Value)| {
         let value = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-        format!("{path}={value}")
+        format!("{}={value}", short(path, values))
     };
-    values.iter().map(each).collect::<Vec<_>>().join(" ")
+    values.iter().map(each).collect::<Vec<_>>().join(", ")
+}
+
+/// The shortest end of a path that no other path has, from a dot on.
+fn short<'a>(path: &'a str, values: &Values) -> &'a str {
+    let others = || values.iter().map(|(other, _)| other.as_str()).filter(|other| *other != path);
+    let is_known = |end: &str| others().any(|other| other == end || other.ends_with(&format!(".{end}")));
+    let mut ends = path.rmatch_indices('.').map(|(dot, _)| &path[dot + 1..]);
+    ends.find(|end| !is_known(end)).unwrap_or(path)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn labels_are_as_short_as_they_can_be() {
+        let cell = |values: &[(&str, serde_json::Value)]| {
+            label(&values.iter().map(|(path, value)| ((*path).to_owned(), value.clone())).collect())
+        };
+        assert_eq!(cell(&[]), "all");
+        assert_eq!(
+            cell(&[
+                ("frameworks.0.placement", json!("fgd")),
+                ("frameworks.0.workload.time_scale", json!(0.5))
+            ]),
+            "placement=fgd, time_scale=0.5"
+        );
+        assert_eq!(
+            cell(&[("frameworks.0.placement", json!("fgd")), ("frameworks.1.placement", json!("random"))]),
+            "0.placement=fgd, 1.placement=random"
+        );
+        assert_eq!(cell(&[("seed", json!(1)), ("a.seed", json!(2))]), "seed=1, a.seed=2");
+    }
 }

@@ -104,5 +104,5 @@ fn first_of(lines: &[LineError]) -> String {
     let named: Vec<String> = lines.iter().take(LINES_NAMED).map(LineError::to_string).collect();
     let more = lines.len().saturating_sub(LINES_NAMED);
     let rest = if more == 0 { String::new() } else { format!("; and {more} lines more") };
-    format!("{}{rest}; use malformed = \"skip\" to leave such lines out", named.join("; "))
+    format!("{}{rest}", named.join("; "))
 }

@@ -94,7 +94,8 @@ impl JobsInfo {
             cpus: spread(&|job| job.cpus.as_f64()),
             mem_mib: spread(&|job| job.mem.as_f64()),
             gpus: spread(&|job| job.gpus.total().as_f64()),
-            cpu_s: jobs.iter().map(used).sum(),
+            // Not a sum, which of nothing is minus zero.
+            cpu_s: jobs.iter().map(used).fold(0.0, |sum, used| sum + used),
             roles,
             malformed: trace.skipped.len(),
             first_malformed: told(&trace.skipped),

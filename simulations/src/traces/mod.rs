@@ -103,12 +103,17 @@ impl TraceFile {
             bytes = crate::columnar::to_csv(bytes)
                 .map_err(|error| TraceError::Columnar { file: name.clone(), error })?;
         }
-        Ok(TraceFile { name, bytes })
+        Ok(Self::from_bytes(name, bytes))
     }
 
-    /// A trace that is in memory already.
+    /// A trace that is in memory already. A mark of UTF-8 at its beginning, as spreadsheets write it, is no part of it.
     pub fn from_bytes(name: impl Into<String>, bytes: impl Into<Vec<u8>>) -> Self {
-        TraceFile { name: name.into(), bytes: bytes.into() }
+        const MARK: &[u8] = "\u{feff}".as_bytes();
+        let mut bytes = bytes.into();
+        if bytes.starts_with(MARK) {
+            bytes.drain(..MARK.len());
+        }
+        TraceFile { name: name.into(), bytes }
     }
 
     /// Its name.

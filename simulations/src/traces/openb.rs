@@ -85,6 +85,9 @@ p4,8000,1024,0,0,,BE,Succeeded,5,105,106
         assert_eq!(trace.rows[0].runtime.unwrap().secs(), 12_537_486.0);
         assert_eq!(trace.rows[1].runtime.unwrap().secs(), 12_475_899.0);
         assert_eq!(trace.rows[1].gpu_models, ["V100M16", "V100M32"]);
+        let marked = TraceFile::from_bytes("pods.csv", format!("\u{feff}{PODS}"));
+        assert_eq!(marked.guess(), Some(Format::Openb));
+        assert_eq!(marked.jobs(Format::Openb, Malformed::Skip).unwrap(), trace, "spreadsheets mark UTF-8");
         let lines: Vec<u64> = trace.skipped.iter().map(|error| error.line).collect();
         assert_eq!(lines, [5, 6], "a share above a device, an end before the start");
     }

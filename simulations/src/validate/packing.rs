@@ -3,7 +3,7 @@
 use rayon::prelude::*;
 
 use super::{Case, CaseError, Checks, Pace};
-use crate::packing::{Inflation, Policy};
+use crate::packing::{Inflation, Level, Policy};
 use crate::traces::{Format, Malformed, TraceFile};
 
 pub(super) const CASES: &[Case] = &[
@@ -65,6 +65,18 @@ const POLICIES: [(&str, Policy); 6] = [
     ("FGD", Policy::Fgd),
 ];
 
+/// What the authors call a policy.
+fn authors_name(policy: Policy) -> &'static str {
+    match policy {
+        Policy::DotProduct => "DotProd",
+        Policy::GpuClustering => "GpuClustering",
+        Policy::GpuPacking => "GpuPacking",
+        Policy::BestFit => "BestFit",
+        Policy::Fgd => "FGD",
+        Policy::Random | Policy::FirstFit | Policy::WorstFit => "Random",
+    }
+}
+
 fn default_trace(checks: &mut Checks) -> Result<(), CaseError> {
     let published = [
         [87.470, 12.428],
@@ -74,7 +86,7 @@ fn default_trace(checks: &mut Checks) -> Result<(), CaseError> {
         [93.076, 6.849],
         [95.391, 4.568],
     ];
-    inflation(DEFAULT, published, checks)
+    inflation("default", DEFAULT, published, checks)
 }
 
 fn constrained_trace(checks: &mut Checks) -> Result<(), CaseError> {
@@ -86,7 +98,7 @@ fn constrained_trace(checks: &mut Checks) -> Result<(), CaseError> {
         [93.093, 6.837],
         [94.547, 5.386],
     ];
-    inflation(CONSTRAINED, published, checks)
+    inflation("gpuspec33", CONSTRAINED, published, checks)
 }
 
 const SEEDS: u64 = 10;
@@ -120,15 +132,54 @@ fn order(checks: &mut Checks) -> Result<(), CaseError> {
     Ok(())
 }
 
-fn inflation(pods: &[u8], published: [Published; 6], checks: &mut Checks) -> Result<(), CaseError> {
+/// What had arrived, in percent of the GPUs, when the authors publish how full the cluster was.
+const LEVELS: [u32; 12] = [20, 40, 60, 80, 85, 90, 95, 100, 105, 110, 120, 130];
+
+/// What the authors publish of a trace and policy at each level.
+fn published_levels(trace: &str, policy: &str) -> Vec<Published> {
+    const PUBLISHED: &str = include_str!("../../papers/fgd/levels.csv");
+    let own = PUBLISHED.lines().filter_map(|line| line.strip_prefix(&format!("{trace},{policy},")));
+    let of_line = |line: &str| {
+        let mut fields = line.split(',').skip(1).map(str::parse);
+        Some([fields.next()?.ok()?, fields.next()?.ok()?])
+    };
+    own.filter_map(of_line).collect()
+}
+
+fn inflation(
+    trace: &str,
+    pods: &[u8],
+    published: [Published; 6],
+    checks: &mut Checks,
+) -> Result<(), CaseError> {
     let experiment = experiment(pods)?;
     let mut means = [0.0; POLICIES.len()];
     for (((name, policy), [allocated, fragmented]), mean) in POLICIES.iter().zip(published).zip(&mut means) {
-        let runs: Vec<_> = (1..=SEEDS).map(|seed| experiment.run(*policy, seed, &[130])[0]).collect();
-        *mean = runs.iter().map(|run| run.allocated_pct).sum::<f64>() / SEEDS as f64;
+        let runs: Vec<_> = (1..=SEEDS).map(|seed| experiment.run(*policy, seed, &LEVELS)).collect();
+        let at = |level: usize, of: fn(&Level) -> f64| {
+            runs.iter().map(|run| of(&run[level])).sum::<f64>() / SEEDS as f64
+        };
+        let last = LEVELS.len() - 1;
+        *mean = at(last, |level| level.allocated_pct);
         checks.close(&format!("{name}: GPUs allocated, %"), allocated, *mean, 0.3);
-        let mean = runs.iter().map(|run| run.fragmented_pct).sum::<f64>() / SEEDS as f64;
-        checks.close(&format!("{name}: GPUs fragmented, %"), fragmented, mean, 0.3);
+        checks.close(
+            &format!("{name}: GPUs fragmented, %"),
+            fragmented,
+            at(last, |level| level.fragmented_pct),
+            0.3,
+        );
+        let theirs = published_levels(trace, authors_name(*policy));
+        let distance = |(level, [allocated, fragmented]): (usize, &Published)| {
+            let of_allocated = (at(level, |level| level.allocated_pct) - allocated).abs();
+            of_allocated.max((at(level, |level| level.fragmented_pct) - fragmented).abs())
+        };
+        let furthest = theirs.iter().enumerate().map(distance).fold(0.0, f64::max);
+        checks.so(
+            &format!("{name}: points from the authors, at {} levels of arrived load", theirs.len()),
+            "12 levels, at most 0.3",
+            format!("{furthest:.2}"),
+            theirs.len() == LEVELS.len() && furthest <= 0.3,
+        );
     }
     let [random, .., best_fit, descent] = means;
     let ascends = random < best_fit && best_fit < descent;

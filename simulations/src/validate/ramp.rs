@@ -31,6 +31,8 @@ struct Outcome {
     ramp_up: f64,
     /// From its arrival to its end.
     completion: f64,
+    /// The part of the time of the slots that the others left to it, until its end, for which its tasks ran; no unit.
+    used: f64,
 }
 
 /// Plays the job in clusters whose other tasks have these times left. Elastic: of many small tasks, which use each slot as it becomes
@@ -67,10 +69,13 @@ fn play(is_elastic: bool, left_s: impl Fn(&mut Stream) -> f64) -> Result<Outcome
         let of_job = |start: &&crate::engine::TaskRun| start.framework == 1;
         let mut starts = run.record().tasks.iter().filter(of_job).map(|task| seconds(task.start));
         // It has all slots when the last of the others has ended.
-        let others = run.record().tasks.iter().filter(|task| task.framework == 0);
-        let last = others.map(|task| seconds(task.end)).fold(0.0, f64::max);
+        let others = || run.record().tasks.iter().filter(|task| task.framework == 0);
+        let last = others().map(|task| seconds(task.end)).fold(0.0, f64::max);
         let ramp_up = starts.find(|start| *start >= last).unwrap_or(f64::NAN);
         let completion = run.jobs().iter().filter(|job| job.framework == 1).find_map(|job| job.jct_s());
+        let end = completion.unwrap_or(f64::NAN);
+        let left: f64 = others().map(|task| (end - seconds(task.end)).max(0.0)).sum();
+        mean.used += BETA * LENGTH_S * SLOTS as f64 / left / CLUSTERS as f64;
         mean.ramp_up += ramp_up / LENGTH_S / CLUSTERS as f64;
         mean.completion += completion.unwrap_or(f64::NAN) / LENGTH_S / CLUSTERS as f64;
     }
@@ -99,6 +104,7 @@ fn constant(checks: &mut Checks) -> Result<(), CaseError> {
         elastic.ramp_up <= 1.0,
     );
     checks.close("elastic: completion, in T (1/2 + β)", 0.5 + BETA, elastic.completion, 0.05);
+    checks.close("elastic: utilisation", 1.0, elastic.used, 0.02);
     let rigid = play(false, left)?;
     // The last of k slots is free after k/(k+1) T; the paper says T.
     let last = slots / (slots + 1.0);
@@ -115,6 +121,7 @@ fn exponential(checks: &mut Checks) -> Result<(), CaseError> {
     let elastic = play(true, left)?;
     // The job may be done before the last of the others ends: its slots are then free without it having had all.
     checks.close("elastic: completion, in T (1 + β)", 1.0 + BETA, elastic.completion, 0.15);
+    checks.close("elastic: utilisation", 1.0, elastic.used, 0.02);
     let rigid = play(false, left)?;
     checks.close("rigid: ramp-up, in T (H_k)", harmonic, rigid.ramp_up, 0.2);
     checks.close("rigid: completion, in T (H_k + β)", harmonic + BETA, rigid.completion, 0.2);

@@ -165,6 +165,7 @@ fn a_role_below_its_fair_share_is_given_room_after_a_warning_and_what_made_room_
     let summary = run.summary();
     assert_eq!(summary.frameworks["b"].wait_s.max, 15.0);
     assert_eq!((summary.tasks_finished, summary.tasks_lost, summary.tasks_failed), (6, 2, 0));
+    assert_eq!(summary.preemptions, 2);
     // b is through at 75 s; then what made room runs for its 100 s.
     assert_eq!(summary.makespan_s, 175.0);
     let only_full = text("fair-share").replace("agents =", "fidelity = \"placement\"\nagents =");

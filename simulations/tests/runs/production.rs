@@ -57,12 +57,15 @@ fn what_specs_can_not_say_is_played_by_the_queue() {
         ("", "resources = 'cpus:0.5;mem:1;gpus:1'"),
         ("placement = 'best-fit'", "resources = 'cpus:1'"),
         ("", "resources = 'cpus:1', tasks = 2, gang = true"),
+        ("placement = 'fgd'", "resources = 'cpus:1;gpus:1'"),
+        ("placement = 'gpu-packing'", "resources = 'cpus:1;gpus:1'"),
+        ("placement = 'gpu-clustering'", "resources = 'cpus:1;gpus:1'"),
     ] {
         assert_eq!(batch(keys, job), Player::Batch, "{keys} {job}");
     }
     for (keys, job) in [
         ("policy = 'easy'", "resources = 'cpus:1'"),
-        ("placement = 'fgd'", "resources = 'cpus:1'"),
+        ("placement = 'fgd'", "resources = 'cpus:1;gpus:0.5'"),
         ("", "resources = 'cpus:1;licences:1'"),
         ("", "resources = 'cpus:1;mem:0.5'"),
     ] {
@@ -116,4 +119,38 @@ fn instances_that_end_by_themselves_are_not_replaced() {
     let summary = run.summary();
     assert_eq!((summary.tasks_finished, summary.jobs_finished, run.record().tasks.len()), (7, 2, 7));
     assert_eq!(summary.makespan_s, 150.0);
+}
+
+/// How many of the tasks that want whole machines find room beside small ones, which arrived together before.
+fn large_tasks_that_run(kind: &str, placement: &str) -> u64 {
+    let text = format!(
+        r#"
+        schema = 1
+        name = "large-and-small"
+        until = "50s"
+        agents = [{{ count = 8, resources = "cpus:64;gpus:8" }}]
+        [[frameworks]]
+        name = "f"
+        role = "r"
+        kind = "{kind}"
+        placement = "{placement}"
+        jobs = [
+            {{ tasks = 8, resources = "cpus:1;gpus:1", duration = "100s" }},
+            {{ at = "1s", tasks = 100, resources = "cpus:8;gpus:8", duration = "100s" }},
+        ]
+        "#
+    );
+    let run = run(&text);
+    assert_eq!(run.summary().frameworks["f"].played_by == Player::Queue, kind == "queue");
+    run.record().tasks.iter().filter(|task| task.job == 1).count() as u64
+}
+
+#[test]
+fn tasks_that_arrive_together_are_packed_by_policies_that_pack() {
+    for kind in ["batch", "service", "queue"] {
+        assert_eq!(large_tasks_that_run(kind, "worst-fit"), 0, "{kind}: a small task is on every machine");
+        for placement in ["gpu-packing", "gpu-clustering", "fgd", "best-fit"] {
+            assert_eq!(large_tasks_that_run(kind, placement), 7, "{kind} {placement}");
+        }
+    }
 }

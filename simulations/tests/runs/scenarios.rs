@@ -1,5 +1,8 @@
 //! Scenario files: what is wrong with them is told with its place.
 
+use apportion::spec::Document;
+use apportion_simulations::Scenario;
+
 use crate::{mistakes, run};
 
 const RIGHT: &str = r#"schema = 1
@@ -44,6 +47,10 @@ fn the_documented_shape_is_right() {
         "makespan_s",
         "jain_index",
         "fragmentation",
+        "preemptions",
+        "offers_per_cycle",
+        "decline_ratio",
+        "goodput",
         "seed",
         "scenario_hash",
         "version",
@@ -87,6 +94,22 @@ fn mistakes_are_told_with_their_place_and_what_to_do() {
         ("mean = \"100\"", "mean = \"100s\"", "'100' is not a length of time"),
         ("distribution = \"expo\"", "distribution = \"exponential\"", "unknown value 'expo'"),
         ("schema = 2", "schema = 1", "test.toml:1:1: only schema 1 is known"),
+        (
+            "until = 50",
+            "until = \"all-done\"",
+            "test.toml:3:9: wrong type: found integer '50', expected a length of time",
+        ),
+        (
+            "\"cpu:1\"",
+            "\"cpus:1;mem:4096\"",
+            "test.toml:22:1: no machine has 'cpu'; there are 'cpus', 'disk'",
+        ),
+        ("count = 2000000\n", "count = 1\n", "test.toml:6:1: a cluster has at most 1000000 machines"),
+        (
+            "quota = { guarantee = \"cpus:2\", limit = \"cpus:1\" }",
+            "weight = 1.0",
+            "test.toml:12:1: a can't be guaranteed 2 of cpus when it is limited to 1",
+        ),
     ] {
         let text = RIGHT.replace(instead, wrong);
         let told = mistakes(&text);
@@ -123,4 +146,62 @@ fn a_workload_says_where_its_jobs_come_from() {
         let told = mistakes(&with(workload));
         assert!(told.contains(expected), "{workload}: {told}");
     }
+}
+
+#[test]
+fn more_tasks_than_there_is_room_for_are_refused_before_they_are_made() {
+    for (wrong, instead) in [
+        ("tasks = 4000000000", "tasks = 2"),
+        (
+            "[[frameworks.jobs]]\nresources = \"cpus:1\"\nduration = \"1s\"\n\
+             [frameworks.workload]\narrivals = { distribution = \"constant\", rate_per_s = 1e12, until = \"1h\" }\n\
+             resources = \"cpus:1\"\nduration = \"1s\"\ntasks = 1000000\n[[frameworks.jobs]]",
+            "[[frameworks.jobs]]",
+        ),
+    ] {
+        let scenario = Scenario::parse(&Document::new("test.toml", RIGHT.replace(instead, wrong))).unwrap();
+        let refused = scenario.resolve().unwrap_err().to_string();
+        assert!(refused.contains("framework 'A': a run has at most 100000000 tasks"), "{wrong}: {refused}");
+    }
+}
+
+#[test]
+fn attributes_may_be_numbers() {
+    let text = RIGHT.replace("zone = \"a\"", "rack = 3\nspeed = 2.5\nspot = true");
+    let run = run(&text);
+    let attributes: Vec<_> = run.model().agents[0].attributes.iter().collect();
+    let expected = [("rack", "3"), ("speed", "2.5"), ("spot", "true")];
+    assert!(
+        attributes.iter().map(|(name, text)| (name.as_str(), text.as_str())).eq(expected),
+        "{attributes:?}"
+    );
+}
+
+#[test]
+fn a_run_with_an_end_lasts_until_then_whatever_is_left_to_do() {
+    for kind in ["batch", "service", "queue"] {
+        for fidelity in ["full", "placement"] {
+            let text = RIGHT
+                .replace("all-done", "1h")
+                .replace("kind = \"batch\"", &format!("kind = \"{kind}\""))
+                .replace("fidelity = \"full\"", &format!("fidelity = \"{fidelity}\""));
+            let summary = run(&text).summary().clone();
+            assert_eq!(summary.virtual_s, 3600.0, "{kind}, {fidelity}");
+        }
+    }
+    // A service that runs on uses its cores to the end.
+    let text = RIGHT.replace("all-done", "1h").replace("kind = \"batch\"", "kind = \"service\"");
+    let text = text.replace("duration = { distribution = \"exponential\", mean = \"100s\" }", "");
+    let summary = run(&text).summary().clone();
+    assert_eq!((summary.virtual_s, summary.tasks_running), (3600.0, 2));
+    crate::assert_close(summary.utilisation["cpus"].mean, 2.0 / 9.0, 1e-9);
+}
+
+#[test]
+fn quotas_of_a_role_may_be_told_before_those_of_its_parent() {
+    let text = RIGHT.replace(
+        "[[roles]]\nname = \"a\"\n",
+        "[[roles]]\nname = \"a/b\"\nquota = { guarantee = \"cpus:2\" }\n[[roles]]\nname = \"a\"\nquota = { guarantee = \"cpus:4\" }\n",
+    );
+    assert_eq!(run(&text).summary().tasks_finished, 2);
 }

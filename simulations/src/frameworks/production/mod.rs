@@ -16,7 +16,9 @@ use std::sync::Arc;
 
 use apportion::protocol::Command;
 use apportion::resources::{Kind, Quantities, Role};
-use apportion::scheduler::{Alignment, BestFit, Planned, RandomFit, Reconciler, Spread};
+use apportion::scheduler::{
+    Alignment, BestFit, GpuClustering, GpuPacking, GradientDescent, Planned, RandomFit, Reconciler, Spread,
+};
 use apportion::spec::{Cpus, Memory, StopTable, TaskTable};
 
 pub use batch::BatchParty;
@@ -44,11 +46,6 @@ const MAX_TASKS: u32 = apportion_service::MAX_REPLICAS;
 
 /// So many tasks a gang of the batch framework has at most.
 const MAX_GANG: u32 = 4096;
-
-/// Whether the frameworks of production can place like this.
-pub fn can_place(placement: Placement) -> bool {
-    !matches!(placement, Placement::GpuPacking | Placement::GpuClustering | Placement::Fgd)
-}
 
 /// What a task of a class needs, as a spec; `None` when specs can't say that.
 fn task_table(class: &TaskClass, job: u32) -> Option<TaskTable> {
@@ -114,7 +111,10 @@ impl Blueprint {
             Placement::WorstFit => planned.score(Spread),
             Placement::Random => planned.score(RandomFit { seed: self.stream.bits() }),
             Placement::DotProduct => planned.score(Alignment::new(self.largest)),
-            _ => planned,
+            Placement::GpuPacking => planned.score(GpuPacking::default()),
+            Placement::GpuClustering => planned.score(GpuClustering::default()),
+            Placement::Fgd => planned.score(GradientDescent::expecting(self.workload.tasks_by_class())),
+            Placement::FirstFit => planned,
         };
         match NonZeroU32::new(self.per_offer) {
             Some(limit) if limit < NonZeroU32::MAX => planned.per_offer(limit),
