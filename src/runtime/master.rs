@@ -1,8 +1,8 @@
 //! Drives a master: one thread owns the machine, a task per connection feeds it.
 //!
 //! Connections hand over what they read in batches and go on reading when the master has taken note of it, and written down what
-//! it must of it, so a peer that floods waits for itself. Operators' questions about the cluster are answered from a published [`ClusterState`], which the
-//! master's thread makes when somebody asked, once for all who did.
+//! it must of it, so a peer that floods waits for itself. Operators' questions about the cluster are answered from a published
+//! [`ClusterState`], which the master's thread makes when somebody asked, once for all who did.
 
 use std::collections::VecDeque;
 use std::net::{IpAddr, SocketAddr};

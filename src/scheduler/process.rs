@@ -100,6 +100,9 @@ impl SetUse {
     }
 }
 
+/// Room for so many calls is kept from one callback to the next: most make fewer.
+const CALLS_KEPT: usize = 64;
+
 /// So many tasks that have ended are remembered, so that what was told before their end is not told after it.
 const ENDED_TASKS_REMEMBERED: usize = 10_000;
 
@@ -489,7 +492,9 @@ impl<S: Scheduler> SchedulerProcess<S> {
         for call in driver.calls.drain(..) {
             self.send(call, out);
         }
-        self.calls = driver.calls;
+        if driver.calls.capacity() <= CALLS_KEPT {
+            self.calls = driver.calls;
+        }
         if driver.stop {
             out.push(SchedulerOutput::Stop);
         }
