@@ -99,15 +99,15 @@ impl From<Resources> for Measured {
 impl Measured {
     /// Adds resources without shared volumes, of which the amounts are known.
     fn add(&mut self, more: &Resources, amounts: &Amounts) {
-        let was_plain = self.is_plain || self.resources.is_empty();
+        // Nothing at all is not known to be plain.
+        self.is_plain |= self.resources.is_empty();
         self.resources.add(more);
-        if !are_plain_scalars(more, amounts) {
+        if are_plain_scalars(more, amounts) {
+            self.quantities.add(&amounts.scalars);
+            self.amounts.scalars.add(&amounts.scalars);
+        } else {
             *self = Measured::from(std::mem::take(&mut self.resources));
-            return;
         }
-        self.quantities.add(&amounts.scalars);
-        self.amounts.scalars.add(&amounts.scalars);
-        self.is_plain = was_plain;
     }
 
     /// Takes away resources without shared volumes, of which the amounts are known; `false`, and nothing changes, when they are not in
@@ -116,12 +116,12 @@ impl Measured {
         if self.resources.try_subtract(less).is_err() {
             return false;
         }
-        if self.resources.is_empty() || !are_plain_scalars(less, amounts) {
+        if are_plain_scalars(less, amounts) && !self.resources.is_empty() {
+            self.quantities.subtract_clamped(&amounts.scalars);
+            self.amounts.scalars.subtract_clamped(&amounts.scalars);
+        } else {
             *self = Measured::from(std::mem::take(&mut self.resources));
-            return true;
         }
-        self.quantities.subtract_clamped(&amounts.scalars);
-        self.amounts.scalars.subtract_clamped(&amounts.scalars);
         true
     }
 

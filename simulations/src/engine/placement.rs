@@ -2,8 +2,8 @@
 //! as to a master, and are told what a master would tell them; nothing else is said, and nothing takes time.
 //!
 //! What it leaves out: everything that is said between master and agents, acknowledgements (so updates have no numbers), names that are
-//! checked, and what comes of connections that are lost. Where latencies are zero, schedules are those of fidelity `full`: both go through what happens at
-//! one time in the same order.
+//! checked, and what comes of connections that are lost. Where latencies are zero, schedules are those of fidelity `full`: both go
+//! through what happens at one time in the same order.
 
 use std::time::Duration;
 
