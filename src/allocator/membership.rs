@@ -60,6 +60,8 @@ impl DrfAllocator {
                 framework.tell_wants(&mut self.tree);
                 self.waiting.add_all();
             }
+            // More may be missing of the gang that gathers than it gathers for.
+            self.settle_turn();
         }
     }
 

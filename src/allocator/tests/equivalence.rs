@@ -5,7 +5,7 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use super::reference::Reference;
-use super::{agent, framework, role};
+use super::{agent, cases, framework, role};
 use crate::allocator::{
     AgentProfile, Allocation, Allocator, AttributeConstraint, Capabilities, DemandGroup, DrfAllocator,
     DrfOptions, FrameworkProfile, Limits, OfferConstraints, Predicate, Quota, Selector, Unavailability,
@@ -408,10 +408,7 @@ fn keeps_limits(
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig {
-        failure_persistence: None,
-        ..ProptestConfig::with_cases(3000)
-    })]
+    #![proptest_config(cases(3000))]
 
     #[test]
     fn it_offers_what_the_reference_offers(events in prop::collection::vec(event(), 1..60)) {

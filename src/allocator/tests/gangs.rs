@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 
-use super::{agent, framework, role};
+use super::{agent, cases, framework, role};
 use crate::allocator::{
     AgentProfile, Allocation, Allocator, DemandGroup, DrfAllocator, DrfOptions, FrameworkProfile, OfferSet,
     Unavailability,
@@ -99,7 +99,7 @@ impl World {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(300) })]
+    #![proptest_config(cases(300))]
 
     #[test]
     fn every_gang_is_served_in_time(crowd in crowd()) {
@@ -172,4 +172,34 @@ fn what_is_kept_where_the_gang_could_not_end_any_more_is_free_in_time() {
     allocator.allocate(due, &mut offers);
     let offered: Vec<_> = offers.iter().map(|offer| (&offer.framework, offer.agent.as_str())).collect();
     assert_eq!(offered, [(&framework("other"), "a0")]);
+}
+
+#[test]
+fn what_comes_back_of_a_gang_during_its_turn_is_gathered_with_the_rest() {
+    let options =
+        DrfOptions { allocation_interval: Duration::ZERO, gang_hold: HOLD, ..DrfOptions::default() };
+    let mut allocator = DrfAllocator::new(options);
+    let whole = Resources::cpus_mem(1000, 0);
+    for name in ["a0", "a1"] {
+        allocator.add_agent(&agent(name), &AgentProfile::default(), &whole, &[]);
+    }
+    allocator.add_framework(&framework("f"), &FrameworkProfile::new(&[role("r")]));
+    let pair = DemandGroup::new(2, whole.quantities()).starting_together(2);
+    allocator.set_demand(&framework("f"), &role("r"), Some(&[pair]));
+    let sets_at = |allocator: &mut DrfAllocator, now: Time| {
+        let (mut offers, mut sets) = (Vec::new(), Vec::new());
+        allocator.allocate(now, &mut offers);
+        allocator.offer_sets(&mut sets);
+        assert_eq!(offers, []);
+        sets
+    };
+    let sets = sets_at(&mut allocator, Time::ZERO);
+    let [set] = sets.as_slice() else { panic!("one set, not {sets:?}") };
+    let [first, second] = set.allocations.as_slice() else { panic!("two parts, not {set:?}") };
+    allocator.recover(Time::ZERO, second, Some(Duration::from_secs(5)));
+    assert_eq!(sets_at(&mut allocator, Time::ZERO), [], "the second is looked for where it was refused");
+    allocator.recover(Time::ZERO, first, None);
+    assert_eq!(sets_at(&mut allocator, Time::ZERO), [], "there is room for half of the pair only");
+    let sets = sets_at(&mut allocator, Time::from_secs(6));
+    assert_eq!(sets.iter().map(|set| set.allocations.len()).collect::<Vec<_>>(), [2]);
 }

@@ -18,6 +18,12 @@ use crate::protocol::{AgentId, FrameworkId, Obstacle, Weight};
 use crate::resources::{Quantities, Resources, Role};
 use crate::time::Time;
 
+/// As many cases of a property, or as many as the environment asks for; what fails is printed, and becomes a test of its own.
+fn cases(least: u32) -> ProptestConfig {
+    let config = ProptestConfig::default();
+    ProptestConfig { cases: config.cases.max(least), failure_persistence: None, ..config }
+}
+
 fn agent(name: &str) -> AgentId {
     AgentId::new(name).unwrap()
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use proptest::prelude::*;
 
-use super::{agent, framework, role};
+use super::{agent, cases, framework, role};
 use crate::allocator::{
     AgentProfile, Allocation, Allocator, DemandGroup, DrfAllocator, DrfOptions, FrameworkProfile,
     PreemptionOptions, PreemptionPolicy, Quota, RunningTask,
@@ -215,10 +215,7 @@ fn agents() -> impl Strategy<Value = Vec<Resources>> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig {
-        failure_persistence: None,
-        ..ProptestConfig::with_cases(500)
-    })]
+    #![proptest_config(cases(500))]
 
     /// Frameworks come one after the other, when others may have everything already.
     #[test]

@@ -177,6 +177,7 @@ impl Reference {
                 demand.take_back(|| offer.resources.quantities());
             }
         }
+        self.settle_turn();
         self.refusals.retain(|refusal| refusal.agent != *id);
         self.forget_unused();
     }
@@ -272,6 +273,7 @@ impl Reference {
         if let Some(demand) = self.demands.get_mut(&(allocation.framework.clone(), allocation.role.clone())) {
             demand.take_back(|| allocation.resources.quantities());
         }
+        self.settle_turn();
         if let Some(refuse) = refuse {
             let Allocation { framework, role, agent, resources } = allocation.clone();
             self.refusals.push(Refusal { framework, role, agent, resources, until: now + refuse });
