@@ -111,6 +111,11 @@ fn start_agent(state: &Path) -> (Background, Receiver<String>) {
     let mut agent = Background(process);
     let log = BufReader::new(agent.0.stderr.take().expect("it is piped"));
     let (tell, told) = mpsc::channel();
-    std::thread::spawn(move || log.lines().map_while(Result::ok).try_for_each(|line| tell.send(line)));
+    std::thread::spawn(move || {
+        for line in log.lines().map_while(Result::ok) {
+            // Nobody may want to know.
+            let _ = tell.send(line);
+        }
+    });
     (agent, told)
 }

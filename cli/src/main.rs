@@ -1,5 +1,11 @@
 //! The `apportion` command: run a master and frameworks, submit work, look inside clusters, simulate them.
 
+#![warn(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "they panic where nobody reads; `output` does not"
+)]
+
 mod arguments;
 mod commands;
 mod context;
@@ -26,7 +32,7 @@ fn main() -> ExitCode {
     match commands::execute(arguments) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
-            eprintln!("{failure}");
+            output::note(&failure);
             failure.exit_code()
         }
     }
@@ -53,5 +59,7 @@ fn log_to_stderr(global: &Global, is_simulated: bool) {
         .with_writer(std::io::stderr)
         .with_ansi(colours)
         .with_target(false)
+        // Where a line can't be written, its failure can't either.
+        .log_internal_errors(false)
         .init();
 }

@@ -1,5 +1,6 @@
 //! What is printed: text, tables, JSON; and amounts as people read them.
 
+use std::fmt::Display;
 use std::io::{ErrorKind, Write};
 
 use apportion::resources::{Kind, Resources, Scalar};
@@ -15,6 +16,11 @@ pub(crate) fn print(text: &str) -> Result<(), Failure> {
         Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(error.into()),
         _ => Ok(()),
     }
+}
+
+/// Writes a line to standard error, for whoever reads it: where nobody does any more, what is told of goes on.
+pub(crate) fn note(line: impl Display) {
+    let _ = writeln!(std::io::stderr(), "{line}");
 }
 
 /// Writes a value as JSON.

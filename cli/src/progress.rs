@@ -6,6 +6,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
+use crate::output::note;
+
 /// Tells on standard error how several things go.
 pub(crate) struct Progress {
     display: Display,
@@ -44,7 +46,7 @@ impl Progress {
                 let line = format!("{name}: {done}/{total} {detail}");
                 let before = locked(last).insert(name.to_owned(), line.clone());
                 if before.as_ref() != Some(&line) {
-                    eprintln!("{line}");
+                    note(line);
                 }
             }
             Display::Silent => {}

@@ -5,6 +5,8 @@ use std::io;
 use apportion::runtime::{RuntimeError, ShutdownHandle};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
+use crate::output::note;
+
 /// What the shell reports for a program that Ctrl-C ended.
 const INTERRUPTED: i32 = 130;
 
@@ -35,7 +37,7 @@ impl Signals {
     /// Waits for the first one. From then on another one ends the program at once.
     pub(crate) async fn asked_to_end(mut self) -> Asked {
         let asked = self.next().await;
-        eprintln!("ending; once more to end at once");
+        note("ending; once more to end at once");
         tokio::spawn(async move {
             self.next().await;
             std::process::exit(INTERRUPTED);

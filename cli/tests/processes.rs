@@ -21,6 +21,20 @@ fn live_tasks(state: &Path) -> Vec<String> {
 }
 
 #[test]
+fn an_agent_that_nobody_listens_to_goes_on() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let state = &folder.path().join("state");
+    let mut master = Background::start(state, &["master", "--listen", "127.0.0.1:0"]);
+    master.master();
+    let mut line = command(state, &["-v", "agent", "--name", "a1"]);
+    let mut agent =
+        Background(line.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("the binary runs"));
+    drop(agent.0.stderr.take());
+    wait_until("the agent registers", || printed(state, &["status"]).contains("1 connected of 1"));
+    agent.end("-INT");
+}
+
+#[test]
 fn a_cluster_on_this_machine_runs_work_and_leaves_nothing_behind() {
     let folder = tempfile::tempdir().expect("a folder");
     let state = &folder.path().join("state");

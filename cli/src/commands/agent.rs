@@ -16,7 +16,7 @@ use super::joining::{admitted, admitted_by};
 use crate::arguments::{AgentArguments, SimulatedArguments};
 use crate::context::{Context, state_folder};
 use crate::failure::Failure;
-use crate::output::amounts;
+use crate::output::{amounts, note};
 use crate::signals::Signals;
 
 /// How many simulated agents join at a time.
@@ -48,11 +48,11 @@ pub(crate) async fn agent(
         Some(resources) => resources,
         None => machine_resources(&work_dir)?,
     };
-    eprintln!(
+    note(format_args!(
         "agent {name} offers {} to the master at {master}; its tasks write to {}",
         amounts(&resources),
         work_dir.display()
-    );
+    ));
     let config = AgentConfig {
         credentials,
         master,
@@ -91,10 +91,10 @@ async fn simulated(
         });
     }
     let credentials = joining.join_all().await.into_iter().collect::<Result<_, _>>()?;
-    eprintln!(
+    note(format_args!(
         "{number} simulated agents offer {} each to the master at {master}",
         amounts(&arguments.simulated_resources)
-    );
+    ));
     let (resources, task_time) = (arguments.simulated_resources, arguments.task_time.duration());
     let agents = SimulatedAgents { master, credentials, resources, task_time };
     let (stop, shutdown) = ShutdownHandle::new();

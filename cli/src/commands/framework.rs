@@ -13,6 +13,7 @@ use super::joining::admitted;
 use crate::arguments::FrameworkArguments;
 use crate::context::{Context, state_folder};
 use crate::failure::Failure;
+use crate::output::note;
 use crate::signals::Signals;
 
 /// Runs the framework of batch jobs.
@@ -62,10 +63,10 @@ async fn run(
     let folder = state_folder()?;
     std::fs::create_dir_all(&folder).map_err(|error| Failure::Unwritable { file: folder.clone(), error })?;
     let records = folder.join(format!("framework-{name}.redb"));
-    eprintln!(
+    note(format_args!(
         "framework {name} runs against the master at {master}; what it must not forget is in {}",
         records.display()
-    );
+    ));
     let config = FrameworkConfig { master, credentials };
     let (_handle, runner) = FrameworkRunner::new(scheduler, config);
     let runner = runner.keeping_records(&records)?;

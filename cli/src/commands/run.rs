@@ -18,7 +18,7 @@ use super::{logs, read};
 use crate::arguments::{Global, RunArguments};
 use crate::context::Context;
 use crate::failure::Failure;
-use crate::output::{amounts, print, print_json};
+use crate::output::{amounts, note, print, print_json};
 use crate::progress::Progress;
 
 /// From the start of following to the first look at how the roles share the cluster.
@@ -280,7 +280,7 @@ async fn tell(context: &Context, outcome: &Outcome) -> Result<(), Failure> {
             let took = result.ended_at.since(result.submitted_at).as_secs_f64();
             print(&format!("{}: {} after {took:.1} s\n", result.run, result.state))?;
             for failure in &result.failures {
-                eprintln!("{}: {}", failure.place.task, failure.message);
+                note(format_args!("{}: {}", failure.place.task, failure.message));
             }
             print_answer(context, framework, result).await
         }
@@ -300,7 +300,7 @@ async fn print_answer(context: &Context, framework: &FrameworkId, result: &RunRe
             None => Err(Failure::Unsuccessful("the master remembers it no more".to_owned())),
         };
         if let Err(failure) = printed {
-            eprintln!("what {} printed can't be read: {failure}", place.task);
+            note(format_args!("what {} printed can't be read: {failure}", place.task));
         }
     }
     Ok(())

@@ -4,7 +4,7 @@ use apportion_simulations::validate::{Case, Pace, Verdict, cases};
 
 use crate::arguments::{Global, ValidateArguments};
 use crate::failure::Failure;
-use crate::output::{print, print_json, print_table};
+use crate::output::{note, print, print_json, print_table};
 
 /// Plays cases, and prints what was expected beside what came out.
 pub(crate) fn validate(arguments: &ValidateArguments, global: &Global) -> Result<(), Failure> {
@@ -13,7 +13,7 @@ pub(crate) fn validate(arguments: &ValidateArguments, global: &Global) -> Result
         .iter()
         .map(|case| {
             if !global.quiet {
-                eprintln!("{} {}", case.number, case.title);
+                note(format_args!("{} {}", case.number, case.title));
             }
             case.verdict()
         })

@@ -18,7 +18,7 @@ use super::run::Work;
 use crate::arguments::{Global, SimulatedArguments, UpArguments};
 use crate::context::{Context, state_folder};
 use crate::failure::Failure;
-use crate::output::{amounts, print, print_json};
+use crate::output::{amounts, note, print, print_json};
 use crate::signals::Signals;
 
 /// Thousandths of a core in a whole one.
@@ -118,7 +118,7 @@ pub(crate) async fn run_local(
     };
     cluster.stop().await?;
     if outcome.is_err() {
-        eprintln!("what the tasks wrote is kept in {}", folder.keep().display());
+        note(format_args!("what the tasks wrote is kept in {}", folder.keep().display()));
     }
     outcome
 }
@@ -182,8 +182,8 @@ fn tell(cluster: &LocalCluster, agents: &Agents<'_>, parts: &[Resources], json: 
         parts.len(),
     ))?;
     if parts.iter().any(|part| part.cpus().milli() < WHOLE_CPU) {
-        eprintln!(
-            "no agent has a whole cpu: a task that asks for one fits none. Start fewer agents with --agents, or ask for less"
+        note(
+            "no agent has a whole cpu: a task that asks for one fits none. Start fewer agents with --agents, or ask for less",
         );
     }
     Ok(())
