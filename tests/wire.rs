@@ -460,6 +460,47 @@ async fn a_trusted_peer_of_the_wrong_kind_is_not_talked_to() {
 }
 
 #[tokio::test]
+async fn a_server_that_was_killed_and_started_again_says_that_connections_are_lost() {
+    let authority = authority();
+    let credentials = authority.issue(&identity(IdentityKind::Master)).unwrap();
+    // Silence alone would end no connection.
+    let settings = Settings {
+        keep_alive: Duration::from_millis(50),
+        idle_timeout: Duration::from_secs(3600),
+        ..Settings::default()
+    };
+    let (tell, told) = std::sync::mpsc::channel();
+    let (kill, killed) = tokio::sync::oneshot::channel();
+    let first = settings.clone();
+    let server = std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let _kept = runtime.block_on(async {
+            let server = Endpoint::server(LOOPBACK, &credentials, first).unwrap();
+            tell.send(server.local_address()).unwrap();
+            let connection = accept_member(&server).await;
+            killed.await.unwrap();
+            (server, connection)
+        });
+        // Nothing is sent any more, and the socket is gone.
+        drop(runtime);
+    });
+    let address = told.recv().unwrap();
+    let agent = authority.issue(&identity(IdentityKind::Agent)).unwrap();
+    let client = Endpoint::client(LOOPBACK, &agent, settings.clone()).unwrap();
+    let (_outbox, sender, mut receiver) =
+        client.connect(address, &ANY_MASTER).await.unwrap().split::<Message, Message>();
+    let _sending = tokio::spawn(sender.drive());
+    kill.send(()).unwrap();
+    server.join().unwrap();
+    // Later credentials of the same party: what peers hold of it lasts.
+    let again = authority.issue(&identity(IdentityKind::Master)).unwrap();
+    let _again = Endpoint::server(address, &again, settings).unwrap();
+    let lost = tokio::time::timeout(Duration::from_secs(30), receiver.recv_batch(&mut Vec::new())).await;
+    let error = lost.expect("it is told").unwrap_err();
+    assert!(error.to_string().contains("reset"), "{error}");
+}
+
+#[tokio::test]
 async fn silence_at_the_address_is_a_timeout() {
     let silent = std::net::UdpSocket::bind(LOOPBACK).unwrap();
     let credentials = authority().issue(&identity(IdentityKind::Agent)).unwrap();

@@ -18,6 +18,7 @@ use crate::{
         digest::Digest,
         error::NetError,
         pem::{self, Bundle, PemError},
+        reset::ResetSecret,
     },
     protocol::identity::Identity,
 };
@@ -113,14 +114,17 @@ impl CertificateAuthority {
         Digest::of(&self.certificate)
     }
 
-    /// A fresh key and a certificate that names `identity`.
+    /// A fresh key and a certificate that names `identity`. A server with credentials that were issued where it runs tells its peers when it
+    /// was killed and started again: they need not wait for the idle timeout.
     ///
     /// # Errors
     /// [`NetError::Signing`].
     pub fn issue(&self, identity: &Identity) -> Result<Credentials, NetError> {
         let key = KeyPair::generate()?;
         let certificate = self.sign(&key, identity)?;
-        Credentials::from_pem(key.serialize_pem() + &certificate.pem() + &self.certificate_pem)
+        let pem = key.serialize_pem() + &certificate.pem() + &self.certificate_pem;
+        let resets = ResetSecret::new(self.issuer.key().serialized_der(), identity);
+        Ok(Credentials::from_pem(pem)?.resetting(resets))
     }
 
     /// A certificate (PEM) for the key of a PKCS #10 request (DER). Of the request only the key is used: who its holder is, is the

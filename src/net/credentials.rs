@@ -15,6 +15,7 @@ use crate::{
         certificate::{CertificateError, Subject},
         error::NetError,
         pem::{self, Bundle, PemError},
+        reset::ResetSecret,
         tls,
     },
     protocol::identity::Identity,
@@ -36,6 +37,7 @@ pub struct Credentials {
     authorities: Arc<[CertificateDer<'static>]>,
     authorities_pem: Arc<str>,
     current: Arc<RwLock<Current>>,
+    resets: Option<ResetSecret>,
 }
 
 /// The key and the certificate of now.
@@ -75,6 +77,7 @@ impl Credentials {
             authorities,
             authorities_pem: authorities_pem.trim_start().into(),
             current: Arc::new(RwLock::new(current)),
+            resets: None,
         })
     }
 
@@ -85,6 +88,11 @@ impl Credentials {
     /// As [`Credentials::from_pem`], of which `authority_pem` becomes a part.
     pub fn trusting(&self, authority_pem: &str) -> Result<Self, NetError> {
         Self::from_pem(format!("{}{authority_pem}", self.to_pem()))
+    }
+
+    /// The same credentials, with which servers tell their peers that connections of an earlier life are lost.
+    pub(super) fn resetting(self, secret: ResetSecret) -> Self {
+        Self { resets: Some(secret), ..self }
     }
 
     /// Reads what [`Credentials::save`] wrote. When they are renewed, the file is written anew.
@@ -170,6 +178,11 @@ impl Credentials {
     /// What a handshake shows now.
     pub(super) fn shown(&self) -> Arc<CertifiedKey> {
         self.current.read().shown.clone()
+    }
+
+    /// What resets of its servers' connections are made of, when that is known here.
+    pub(super) fn resets(&self) -> Option<&ResetSecret> {
+        self.resets.as_ref()
     }
 
     pub(super) fn authorities(&self) -> &[CertificateDer<'static>] {

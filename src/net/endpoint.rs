@@ -22,6 +22,7 @@ use crate::{
         incoming::{Incoming, Listening},
         link::{self, Link},
         refusal,
+        reset::ResetSecret,
         settings::Settings,
         tls::{self, SERVER_NAME, Trust},
     },
@@ -123,7 +124,8 @@ impl Endpoint {
     ) -> Result<Self, NetError> {
         let client = client_crypto(credentials)?;
         let server = listening.as_ref().map(|listening| listening.network.as_ref().clone());
-        let (quinn, address) = open_socket(bind, server, &settings)?;
+        let resets = credentials.resets().filter(|_| listening.is_some());
+        let (quinn, address) = open_socket(bind, server, &settings, resets)?;
         Ok(Self { quinn, address, kind: credentials.identity().kind(), client, settings, listening })
     }
 
@@ -241,14 +243,19 @@ pub(super) fn open_socket(
     bind: SocketAddr,
     server: Option<ServerConfig>,
     settings: &Settings,
+    resets: Option<&ResetSecret>,
 ) -> Result<(quinn::Endpoint, SocketAddr), NetError> {
     let open = || {
         let socket = UdpSocket::bind(bind)?;
         // A system that grants less works as well, only with more losses under load.
         let _ = set_socket_recv_buffer_size(&socket, settings.socket_buffer_bytes);
         let _ = set_socket_send_buffer_size(&socket, settings.socket_buffer_bytes);
-        let quinn = quinn::Endpoint::new(settings.endpoint(), server, socket, Arc::new(TokioRuntime))?;
-        let address = quinn.local_addr()?;
+        let address = socket.local_addr()?;
+        let mut config = settings.endpoint();
+        if let Some(resets) = resets {
+            resets.apply(address, &mut config);
+        }
+        let quinn = quinn::Endpoint::new(config, server, socket, Arc::new(TokioRuntime))?;
         Ok((quinn, address))
     };
     open().map_err(|source| NetError::Bind { address: bind, source })

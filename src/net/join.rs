@@ -64,7 +64,7 @@ pub async fn join(
 ) -> Result<Credentials, NetError> {
     let any: SocketAddr =
         if master.is_ipv4() { (Ipv4Addr::UNSPECIFIED, 0).into() } else { (Ipv6Addr::UNSPECIFIED, 0).into() };
-    let (endpoint, _) = open_socket(any, None, settings)?;
+    let (endpoint, _) = open_socket(any, None, settings, None)?;
     let crypto = Arc::new(tls::client(Trust::Fingerprint(token.fingerprint), None)?);
     let result = within(settings, async {
         let connection = dial(&endpoint, master, crypto, settings).await?;

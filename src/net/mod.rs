@@ -34,6 +34,7 @@ mod pem;
 mod receiver;
 mod refusal;
 mod renewal;
+mod reset;
 mod settings;
 mod tls;
 mod token;

@@ -9,7 +9,7 @@ use tokio::sync::mpsc;
 
 use super::peer::{Peer, PeerEvent, sleep_or_forever};
 use super::{Addresses, Clock, RuntimeError, Shutdown};
-use crate::net::{CloseCode, Credentials, Expect, Link, Outbox};
+use crate::net::{CloseCode, Credentials, Expect, Link, Outbox, Settings};
 use crate::protocol::{IdentityKind, RequestId, SchedulerCall};
 use crate::scheduler::{RecordChange, Scheduler, SchedulerInput, SchedulerOutput, SchedulerProcess};
 use crate::store::{FrameworkStore, StoreError};
@@ -110,7 +110,8 @@ impl<S: Scheduler> FrameworkRunner<S> {
     /// See [`run_scheduler`].
     pub async fn run(mut self, mut shutdown: Shutdown) -> Result<(), RuntimeError> {
         let expect = Expect::Kind(IdentityKind::Master);
-        let mut peer = Peer::seek(&self.config.master, expect, &self.config.credentials)?;
+        let mut peer =
+            Peer::seek(&self.config.master, expect, &self.config.credentials, Settings::default())?;
         let mut master = None;
         let mut outcome = Ok(());
         while !self.stopped {

@@ -74,9 +74,10 @@ where
         addresses: &Addresses,
         expect: Expect,
         credentials: &Credentials,
+        settings: Settings,
     ) -> Result<Self, RuntimeError> {
         let local = any_address_like(addresses.first());
-        let endpoint = Endpoint::client(local, credentials, Settings::default())?;
+        let endpoint = Endpoint::client(local, credentials, settings)?;
         Ok(Self::seek_from(endpoint, addresses, expect, credentials))
     }
 

@@ -92,7 +92,12 @@ pub async fn run_agent(config: AgentConfig, mut shutdown: Shutdown) -> Result<()
         work_dir.clone(),
         events.clone(),
     );
-    let mut peer = Peer::seek(&config.master, Expect::Kind(IdentityKind::Master), &config.credentials)?;
+    let mut peer = Peer::seek(
+        &config.master,
+        Expect::Kind(IdentityKind::Master),
+        &config.credentials,
+        Settings::default(),
+    )?;
     let mut listening = JoinSet::new();
     listening.spawn(take_operators(operators, work_dir.clone(), events.clone()));
     listening.spawn(remove_in_time(work_dir.clone(), config.keep_sandboxes, events.clone()));

@@ -1,12 +1,13 @@
 //! The task that owns the machine.
 
 use std::fmt;
+use std::time::Duration;
 
 use tokio::sync::mpsc;
 
 use super::ExecutorConfig;
 use crate::executor::{Executor, ExecutorInput, ExecutorOutput, ExecutorProcess};
-use crate::net::{Expect, Outbox};
+use crate::net::{Expect, Outbox, Settings};
 use crate::protocol::{ExecutorCall, ExecutorEvent, IdentityKind};
 use crate::runtime::peer::{Peer, PeerEvent, sleep_or_forever};
 use crate::runtime::{Clock, RuntimeError};
@@ -48,7 +49,8 @@ pub async fn run_executor<E: Executor>(
     let identity = credentials.identity();
     tracing::debug!(%identity, %agent, "executor starts");
     let expect = Expect::Kind(IdentityKind::Agent);
-    let mut peer = Peer::<ExecutorCall, ExecutorEvent>::seek(&agent.into(), expect, &credentials)?;
+    let settings = Settings { keep_alive: KEEP_ALIVE, ..Settings::default() };
+    let mut peer = Peer::<ExecutorCall, ExecutorEvent>::seek(&agent.into(), expect, &credentials, settings)?;
     let (events, mut world) = mpsc::unbounded_channel();
     let reporter = Reporter(events);
     let mut driver = Driver {
@@ -85,6 +87,9 @@ pub async fn run_executor<E: Executor>(
     peer.end(driver.agent.take()).await;
     outcome
 }
+
+/// An executor learns so soon that its agent was killed, and finds the next one. On one machine a sign of life costs next to nothing.
+const KEEP_ALIVE: Duration = Duration::from_secs(1);
 
 /// With so many tasks at work, an update waits some milliseconds for others to go with: each message of its own would cost every machine on
 /// its way more than the task's launch does.
