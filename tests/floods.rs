@@ -12,13 +12,14 @@ use apportion::executor::{Executor, ExecutorDriver};
 use apportion::isolation::IsolationPreference;
 use apportion::net::{Accepted, CertificateAuthority, Endpoint, Settings};
 use apportion::protocol::{
-    AgentId, Command, CommandInfo, Epoch, ExecutorId, ExecutorInfo, FrameworkInfo, Identity, IdentityKind,
-    SchedulerCall, SchedulerEvent, StopPolicy, TaskId, TaskInfo, TaskState, TaskStatus, Work,
+    AgentCall, AgentEvent, AgentId, Command, CommandInfo, Epoch, ExecutorId, ExecutorInfo, FrameworkInfo,
+    Identity, IdentityKind, SchedulerCall, SchedulerEvent, StopPolicy, TaskId, TaskInfo, TaskState,
+    TaskStatus, Work,
 };
 use apportion::resources::{Resources, Role};
 use apportion::runtime::{
-    ExecutorLauncher, FrameworkConfig, InProgram, LocalCluster, LocalConfig, ShutdownHandle,
-    run_command_executor, run_executor, run_scheduler,
+    AgentConfig, ExecutorLauncher, FrameworkConfig, InProgram, LocalCluster, LocalConfig, ShutdownHandle,
+    run_agent, run_command_executor, run_executor, run_scheduler,
 };
 use apportion::scheduler::{Ack, Driver, Offer, Scheduler, Subscription};
 use tokio::sync::mpsc;
@@ -131,14 +132,17 @@ fn task(id: &str, work: Work) -> TaskInfo {
     TaskInfo::new(id.parse().expect("a valid id"), Resources::cpus_mem(100, 32), work)
 }
 
-fn chatter() -> TaskInfo {
-    let executor = ExecutorInfo {
-        id: ExecutorId::new("chatterbox").expect("a valid id"),
+fn custom(id: &str) -> Arc<ExecutorInfo> {
+    Arc::new(ExecutorInfo {
+        id: id.parse().expect("a valid id"),
         command: Command::Argv(Vec::new()),
         env: Default::default(),
         resources: Resources::cpus_mem(100, 32),
-    };
-    task("chatter", Work::Custom { executor: Arc::new(executor), data: Vec::new() })
+    })
+}
+
+fn chatter() -> TaskInfo {
+    task("chatter", Work::Custom { executor: custom("chatterbox"), data: Vec::new() })
 }
 
 fn command(id: &str, line: &str) -> TaskInfo {
@@ -211,6 +215,106 @@ async fn an_executor_that_floods_whose_scheduler_acknowledges_nothing_disturbs_n
     }
     assert_eq!(updates, UPDATES_UNDER_WAY);
     cluster.stop().await.expect("it ends in order");
+}
+
+/// Each of its tasks says as much as may be on its way.
+struct Verbose;
+
+const LARGE_UPDATE_BYTES: usize = 60 << 10;
+
+impl Executor for Verbose {
+    type Action = ();
+    type Event = ();
+
+    fn launch(&mut self, driver: &mut ExecutorDriver<()>, task: TaskInfo) {
+        for _ in 0..UPDATES_UNDER_WAY {
+            let status = TaskStatus::new(task.id.clone(), TaskState::Running, driver.now());
+            driver.update(TaskStatus { data: vec![7; LARGE_UPDATE_BYTES], ..status });
+        }
+    }
+
+    fn kill(&mut self, driver: &mut ExecutorDriver<()>, task: &TaskId, _stop: Option<StopPolicy>) {
+        driver.update(TaskStatus::new(task.clone(), TaskState::Killed, driver.now()));
+    }
+
+    fn event(&mut self, _: &mut ExecutorDriver<()>, (): ()) {}
+
+    fn shutdown(&mut self, _: &mut ExecutorDriver<()>) {}
+}
+
+/// Takes an agent as a master does, has it launch these tasks, and hears so many updates of it.
+async fn hear(server: &Endpoint, tasks: Vec<TaskInfo>, updates: usize) {
+    let incoming = server.accept().await.expect("it is open");
+    let Ok(Accepted::Member(connection)) = incoming.establish().await else { panic!("an agent comes") };
+    let agent = AgentId::new(connection.peer().name()).expect("a name");
+    let (events, sender, mut calls) = connection.split::<AgentEvent, AgentCall>();
+    tokio::spawn(sender.drive());
+    let (mut heard, mut updated) = (Vec::new(), 0);
+    let mut launch =
+        Some(AgentEvent::Launch { framework: "verbose".parse().expect("a name"), role: Role::any(), tasks });
+    while updated < updates {
+        calls.recv_batch(&mut heard).await.expect("it goes on");
+        for call in heard.drain(..) {
+            match call {
+                AgentCall::Holds { .. } => {}
+                AgentCall::Register { .. } => {
+                    let registered = AgentEvent::Registered { agent: agent.clone(), epoch: Epoch::FIRST };
+                    events
+                        .push_all([registered, launch.take().expect("it registers once")])
+                        .expect("it is there");
+                }
+                AgentCall::Update { .. } => updated += 1,
+                wrong => panic!("{wrong:?}"),
+            }
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_agent_that_has_more_to_say_than_a_connection_holds_says_it_bit_by_bit() {
+    const TASKS: usize = 40;
+    let folder = tempfile::tempdir().expect("a folder");
+    let authority = CertificateAuthority::create("test").expect("an authority");
+    let issue = |kind, name| {
+        authority.issue(&Identity::new("test", kind, name).expect("a name")).expect("credentials")
+    };
+    let server = Endpoint::server(LOOPBACK, &issue(IdentityKind::Master, "master"), Settings::default());
+    let server = server.expect("a socket");
+    let executors = InProgram::new(|config, _| run_executor(Verbose, config, |(), _| {}));
+    let config = AgentConfig {
+        credentials: issue(IdentityKind::Agent, "a1"),
+        master: server.local_address().into(),
+        listen: LOOPBACK,
+        advertise: None,
+        work_dir: folder.path().to_owned(),
+        resources: Resources::cpus_mem(64_000, 4096),
+        attributes: Default::default(),
+        domain: None,
+        isolation: IsolationPreference::Plain,
+        recovery_timeout: None,
+        keep_sandboxes: AgentConfig::KEEP_SANDBOXES,
+        launcher: ExecutorLauncher::InProgram(executors),
+    };
+    let (_stop, shutdown) = ShutdownHandle::new();
+    let agent = tokio::spawn(run_agent(config, shutdown));
+    let executor = custom("verbose");
+    let verbose = |number: usize| {
+        let work = Work::Custom { executor: executor.clone(), data: Vec::new() };
+        // Large, as what is said of it is.
+        let labels = [("payload".to_owned(), "x".repeat(500_000))].into();
+        TaskInfo { labels, ..task(&format!("t{number}"), work) }
+    };
+    // A message holds few of these at a time.
+    let tasks: Vec<TaskInfo> = (0..TASKS / 2).map(verbose).collect();
+    let told = async {
+        hear(&server, tasks, TASKS / 2 * UPDATES_UNDER_WAY).await;
+        let tasks = (TASKS / 2..TASKS).map(verbose).collect();
+        hear(&server, tasks, TASKS * UPDATES_UNDER_WAY).await;
+        // All of it at once is more than a connection holds.
+        hear(&server, Vec::new(), TASKS * UPDATES_UNDER_WAY).await;
+    };
+    tokio::time::timeout(PATIENCE, told).await.expect("it hangs");
+    agent.abort();
 }
 
 /// Says more at once than its connection holds when it subscribes.

@@ -14,7 +14,9 @@ use apportion::protocol::{
 };
 use apportion::resources::Role;
 use apportion::runtime::doors::MOST_CONNECTIONS_OF_PRINCIPAL;
-use apportion::runtime::{Admission, MasterConfig, MasterServer, OperatorClient, ShutdownHandle};
+use apportion::runtime::{
+    Admission, MasterConfig, MasterServer, OperatorClient, OperatorError, ShutdownHandle,
+};
 use apportion::store::{Change, MemoryStore, Record, Store, StoreError};
 use parking_lot::{Condvar, Mutex};
 use tokio::task::JoinSet;
@@ -144,6 +146,55 @@ async fn a_framework_that_never_reads_loses_its_connection_alone() {
     let reason = closed.expect("the master gives it up");
     assert!(reason.to_string().contains("takes them too slowly"), "{reason}");
     cluster.serves("afterwards").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_operator_that_asks_more_than_a_framework_reads_is_refused_and_the_framework_stays() {
+    const QUESTIONS: usize = 40;
+    let cluster = Cluster::start();
+    let endpoint = cluster.endpoint(IdentityKind::Framework, "slow");
+    let connection =
+        endpoint.connect(cluster.master.address(), &Expect::Kind(IdentityKind::Master)).await.unwrap();
+    let (calls, sender, mut events) = connection.split::<SchedulerCall, SchedulerEvent>();
+    tokio::spawn(sender.drive());
+    let framework = FrameworkInfo::new("slow", Role::any());
+    calls.push(SchedulerCall::Subscribe { framework, suppressed: Vec::new() }).unwrap();
+    let mut heard = Vec::new();
+    events.recv_batch(&mut heard).await.unwrap();
+    assert!(matches!(heard[0], SchedulerEvent::Subscribed { .. }), "{heard:?}");
+
+    let operator = cluster.admission.credentials(IdentityKind::Operator, "curious").unwrap();
+    let client = Arc::new(OperatorClient::connect(cluster.master.address(), &operator).await.unwrap());
+    let mut asking = JoinSet::new();
+    for _ in 0..QUESTIONS {
+        let (client, data) = (client.clone(), vec![7; 1 << 20]);
+        let framework = "slow".parse().unwrap();
+        asking.spawn(async move { client.call(OperatorCall::Request { framework, data }).await });
+    }
+    let is_refused = |answer: &Result<OperatorEvent, OperatorError>| matches!(answer, Err(OperatorError::Refused(reason)) if reason.contains("reads too slowly"));
+    for _ in 0..QUESTIONS / 4 {
+        let answer = tokio::time::timeout(PATIENCE, asking.join_next()).await.expect("it is answered");
+        let answer = answer.expect("more were asked").unwrap();
+        assert!(is_refused(&answer), "{answer:?}");
+    }
+    // The framework reads on, and answers what has reached it.
+    let (mut questions, mut answers) = (0, 0);
+    while !asking.is_empty() {
+        heard.clear();
+        tokio::select! {
+            read = events.recv_batch(&mut heard) => { read.unwrap(); }
+            Some(answer) = asking.join_next() => match answer.unwrap() {
+                Ok(_) => answers += 1,
+                refused => assert!(is_refused(&refused), "{refused:?}"),
+            },
+        }
+        for event in heard.drain(..) {
+            let SchedulerEvent::Request { request, .. } = event else { continue };
+            questions += 1;
+            calls.push(SchedulerCall::Reply { request, data: Vec::new(), last: true }).unwrap();
+        }
+    }
+    assert!(questions > 0 && answers == questions, "{answers} answers to {questions} questions");
 }
 
 /// A disk that takes nothing before it is told to.

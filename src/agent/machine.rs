@@ -144,7 +144,7 @@ pub(super) struct Framework {
 #[derive(Debug)]
 pub struct Agent {
     pub(super) id: AgentId,
-    info: AgentInfo,
+    pub(super) info: AgentInfo,
     /// The cluster's rules; `None`: the master has not told them yet.
     rules: Option<Rules>,
     pub(super) master_connected: bool,
@@ -227,11 +227,7 @@ impl Agent {
             }
             AgentInput::MasterConnected => {
                 self.master_connected = true;
-                out.push(AgentOutput::ToMaster(AgentCall::Register {
-                    info: self.info.clone(),
-                    tasks: self.held_tasks(),
-                    executors: self.held_executors(),
-                }));
+                self.register(out);
                 if self.ending {
                     out.push(AgentOutput::ToMaster(AgentCall::Leaving));
                 }

@@ -22,6 +22,7 @@ mod executors;
 mod machine;
 #[cfg(test)]
 mod recovery_tests;
+mod registration;
 mod tasks;
 #[cfg(test)]
 mod tests;

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::*;
+use crate::protocol::codec::{MAX_FRAME_BYTES, encoded_len};
 use crate::protocol::rules::Rule;
 use crate::protocol::{
     Action, AgentCall, AgentEvent, AgentInfo, Command, CommandInfo, ConnectionId, Deposed, Epoch,
@@ -137,6 +138,32 @@ fn a_task_waits_for_its_executor_and_its_updates_for_their_acknowledgement() {
     assert!(
         matches!(&out[..], [AgentOutput::ToMaster(AgentCall::Register { tasks, .. })] if tasks.is_empty())
     );
+}
+
+#[test]
+fn what_is_too_much_for_a_message_is_registered_in_several() {
+    let mut scenario = Scenario::new();
+    let large = |number: u32| TaskInfo {
+        id: format!("large-{number}").parse().unwrap(),
+        labels: [("payload".to_owned(), "x".repeat(700_000))].into(),
+        ..task()
+    };
+    let (framework, role) = (framework(), "web".parse().unwrap());
+    let tasks = (0..30).map(large).collect();
+    scenario.step(AgentInput::Master(AgentEvent::Launch { framework, role, tasks }));
+    scenario.step(AgentInput::MasterDisconnected);
+    let out = scenario.step(AgentInput::MasterConnected);
+    let mut told = Vec::new();
+    for output in &out {
+        let AgentOutput::ToMaster(call) = output else { panic!("{output:?}") };
+        assert!(encoded_len(call).unwrap() < MAX_FRAME_BYTES / 4);
+        let (AgentCall::Holds { tasks, .. } | AgentCall::Register { tasks, .. }) = call else {
+            panic!("it registers")
+        };
+        told.extend(tasks.iter().map(|held| held.task.id.to_string()));
+    }
+    assert_eq!(told.len(), 30);
+    assert!(matches!(out.last(), Some(AgentOutput::ToMaster(AgentCall::Register { .. }))));
 }
 
 #[test]

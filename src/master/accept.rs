@@ -10,11 +10,12 @@ use super::machine::{Master, Output};
 use super::offers::Offer;
 use super::tasks::Task;
 use crate::allocator::{Allocation, ClaimError};
+use crate::protocol::codec::encoded_len;
 use crate::protocol::framework::MAX_REFUSE;
 use crate::protocol::rules::Denied;
 use crate::protocol::{
-    Action, AgentEvent, AgentId, Conflict, ConnectionId, ExecutorId, FrameworkId, OfferId, OfferMode,
-    OfferSetId, Operation, Reason, SchedulerEvent, TaskId, TaskInfo, TaskState, TaskStatus, Work,
+    Action, AgentEvent, AgentId, Conflict, ConnectionId, ExecutorId, FrameworkId, MAX_TASK_BYTES, OfferId,
+    OfferMode, OfferSetId, Operation, Reason, SchedulerEvent, TaskId, TaskInfo, TaskState, TaskStatus, Work,
 };
 use crate::resources::{InsufficientResources, ReservationError, Resources, Role, VolumeError, VolumeName};
 use crate::time::Time;
@@ -38,6 +39,8 @@ enum AcceptError {
     AgentNotConnected(AgentId),
     #[error("task {0} asks for no resources")]
     NoResources(TaskId),
+    #[error("task {task} takes {bytes} bytes, and may take {MAX_TASK_BYTES}: have it fetch what is large")]
+    TooManyBytes { task: TaskId, bytes: usize },
     #[error("task id {0} is in use")]
     DuplicateTask(TaskId),
     #[error("task {task} does not fit in what is left of the offer: {error}")]
@@ -387,6 +390,10 @@ impl Master {
     ) -> Result<(), AcceptError> {
         if task.resources.is_empty() {
             return Err(AcceptError::NoResources(task.id.clone()));
+        }
+        let bytes = encoded_len(task).unwrap_or(usize::MAX);
+        if bytes > MAX_TASK_BYTES {
+            return Err(AcceptError::TooManyBytes { task: task.id.clone(), bytes });
         }
         if matches!(&task.work, Work::Command(command) if command.user.is_some()) {
             self.permit_framework(framework, Action::RunAs, &pooled.role)?;

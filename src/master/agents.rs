@@ -50,6 +50,16 @@ impl Agent {
     }
 }
 
+/// So many tasks and executors an agent may hold without saying who it is. No machine runs as many.
+const HELD_AT_MOST: usize = 1_000_000;
+
+/// What an agent has said that it holds.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Held {
+    tasks: Vec<HeldTask>,
+    executors: Vec<HeldExecutor>,
+}
+
 impl Master {
     pub(super) fn agent_call(
         &mut self,
@@ -59,6 +69,7 @@ impl Master {
         call: AgentCall,
         out: &mut Vec<Output>,
     ) {
+        let Some(call) = self.put_together(connection, call, out) else { return };
         if self.gone.contains(&agent) {
             return self.hear_of_gone(connection, call, out);
         }
@@ -73,7 +84,7 @@ impl Master {
             agent.is_settled |= call == AgentCall::Pong;
         }
         match call {
-            AgentCall::Register { .. } => {}
+            AgentCall::Holds { .. } | AgentCall::Register { .. } => {}
             AgentCall::Update { framework, status, latest } => {
                 self.task_update(now, &agent, framework, status, latest, out);
             }
@@ -95,6 +106,31 @@ impl Master {
                 }
             }
         }
+    }
+
+    /// An agent's call; its registration with all that it said before. `None`: there is more to come.
+    fn put_together(
+        &mut self,
+        connection: ConnectionId,
+        call: AgentCall,
+        out: &mut Vec<Output>,
+    ) -> Option<AgentCall> {
+        let (info, tasks, executors) = match call {
+            AgentCall::Holds { tasks, executors } => (None, tasks, executors),
+            AgentCall::Register { info, tasks, executors } => (Some(info), tasks, executors),
+            other => return Some(other),
+        };
+        let held = &mut self.peers.get_mut(&connection)?.held;
+        held.tasks.extend(tasks);
+        held.executors.extend(executors);
+        if let Some(info) = info {
+            let Held { tasks, executors } = std::mem::take(held);
+            return Some(AgentCall::Register { info, tasks, executors });
+        }
+        if held.tasks.len() + held.executors.len() > HELD_AT_MOST {
+            self.refuse(connection, "an agent that holds so much registers first", out);
+        }
+        None
     }
 
     /// An agent registers, for the first time or again: what it says is the truth about what runs on it.

@@ -104,6 +104,7 @@ impl Master {
             | AgentCall::Message { .. }
             | AgentCall::Unregister
             | AgentCall::Leaving
+            | AgentCall::Holds { .. }
             | AgentCall::Pong => {}
         }
     }

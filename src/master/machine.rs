@@ -6,7 +6,7 @@ use std::sync::Arc;
 use rustc_hash::FxHashMap;
 use serde::{Deserialize, Serialize};
 
-use super::agents::Agent;
+use super::agents::{Agent, Held};
 use super::frameworks::Framework;
 use super::gone::GoneAgents;
 use super::maintenance::Maintenance;
@@ -20,8 +20,8 @@ use super::unreachable::{RemovalPace, UnreachableAgents};
 use crate::allocator::Allocator;
 use crate::protocol::operator::{OperatorAnswer, OperatorRequest};
 use crate::protocol::{
-    AgentCall, AgentEvent, AgentId, ConnectionId, Epoch, FrameworkId, Identity, IdentityKind, Rules,
-    SchedulerCall, SchedulerEvent, TaskId,
+    AgentCall, AgentEvent, AgentId, ConnectionId, Epoch, FrameworkId, Identity, IdentityKind, RequestId,
+    Rules, SchedulerCall, SchedulerEvent, TaskId,
 };
 use crate::store::Change;
 use crate::time::{Time, Timers};
@@ -69,6 +69,11 @@ pub enum Input {
     },
     /// Time has passed, or a batch of inputs is complete.
     Tick,
+    /// An operator's question did not go out, since its framework has more to read than it takes.
+    Undelivered {
+        /// The question's number.
+        request: RequestId,
+    },
 }
 
 /// What a master wants done.
@@ -117,6 +122,8 @@ pub enum Output {
 pub(super) struct Peer {
     pub(super) identity: Identity,
     party: Party,
+    /// What an agent has said that it holds, before it registers.
+    pub(super) held: Held,
 }
 
 /// What a peer is to the master.
@@ -262,6 +269,7 @@ impl Master {
             },
             // Needs no decision.
             Input::Stored { .. } => {}
+            Input::Undelivered { request } => self.relay_undelivered(request, out),
             Input::Tick => self.tick(now, out),
         }
     }
@@ -296,7 +304,7 @@ impl Master {
         };
         match party {
             Ok(party) => {
-                self.peers.insert(connection, Peer { identity: peer.clone(), party });
+                self.peers.insert(connection, Peer { identity: peer.clone(), party, held: Held::default() });
             }
             Err(invalid) => self.refuse(connection, &invalid.to_string(), out),
         }

@@ -281,6 +281,16 @@ impl Master {
         }
     }
 
+    /// A framework has not heard a question; another may have, when all are asked.
+    pub(super) fn relay_undelivered(&mut self, relayed: RequestId, out: &mut Vec<Output>) {
+        let Some(relay) = self.relays.remove(relayed) else { return };
+        let Relay { operator, request, framework, .. } = relay;
+        if self.relays.all(|other| other.operator == operator && other.request == request).is_empty() {
+            let reason = format!("framework {framework} reads too slowly; ask again later");
+            answer(operator, request, OperatorEvent::Refused(reason), out);
+        }
+    }
+
     pub(super) fn operator_disconnected(&mut self, connection: ConnectionId, out: &mut Vec<Output>) {
         for relayed in self.relays.all(|relay| relay.operator == connection) {
             if let Some(relay) = self.relays.remove(relayed) {

@@ -11,9 +11,9 @@ use crate::allocator::DrfAllocator;
 use crate::protocol::operator::OperatorRequest;
 use crate::protocol::{
     AgentCall, AgentEvent, AgentId, AgentInfo, Command, CommandInfo, ConnectionId, DemandGroup, ExecutorId,
-    ExecutorInfo, Exit, FrameworkInfo, HeldExecutor, HeldTask, Identity, IdentityKind, Obstacle, OfferInfo,
-    Operation, OperatorCall, OperatorEvent, Reason, RequestId, SchedulerCall, SchedulerEvent, TaskId,
-    TaskInfo, TaskState, TaskStatus, UpdateNumber, Work,
+    ExecutorInfo, Exit, FrameworkInfo, HeldExecutor, HeldTask, Identity, IdentityKind, MAX_TASK_BYTES,
+    Obstacle, OfferInfo, Operation, OperatorCall, OperatorEvent, Reason, RequestId, SchedulerCall,
+    SchedulerEvent, TaskId, TaskInfo, TaskState, TaskStatus, UpdateNumber, Work,
 };
 use crate::resources::{Resources, Role};
 use crate::time::Time;
@@ -464,6 +464,31 @@ fn a_connection_has_so_many_questions_answered_at_a_time() {
     let call = OperatorCall::Request { framework: "f1".parse().unwrap(), data: Vec::new() };
     let request = OperatorRequest { request: RequestId(5001), call };
     assert_eq!(events(&world.input(Input::Operator { connection: OPERATOR, request })).len(), 1);
+}
+
+#[test]
+fn an_agent_may_say_in_pieces_what_it_holds() {
+    let mut world = World::new();
+    world.connect(AGENT, IdentityKind::Agent, "a1");
+    let first = held(task("t1", 1000, 512), TaskState::Running, 1);
+    let piece = AgentCall::Holds { tasks: vec![first], executors: Vec::new() };
+    assert_eq!(world.input(Input::Agent { connection: AGENT, call: piece }), []);
+    assert!(world.master.agents.is_empty(), "it has not registered yet");
+    let rest = held(task("t2", 1000, 512), TaskState::Running, 1);
+    let info = AgentInfo::new("host1", Resources::cpus_mem(4000, 4096));
+    let call = AgentCall::Register { info, tasks: vec![rest], executors: Vec::new() };
+    world.input(Input::Agent { connection: AGENT, call });
+    let agent = world.master.agents.values().next().expect("it has registered");
+    assert_eq!(agent.tasks.len(), 2);
+}
+
+#[test]
+fn a_task_that_is_too_large_for_messages_is_an_error() {
+    let (mut world, offer) = World::with_offer();
+    let labels = [("payload".to_owned(), "x".repeat(MAX_TASK_BYTES))].into();
+    let out = world.launch(&offer, vec![TaskInfo { labels, ..task("t1", 1000, 512) }]);
+    assert_eq!(updates(&out), [(TaskState::Error, Some(Reason::Invalid))]);
+    assert!(format!("{out:?}").contains("may take 1048576: have it fetch what is large"));
 }
 
 #[test]

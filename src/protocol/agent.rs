@@ -97,11 +97,11 @@ pub struct HeldExecutor {
 /// What an agent tells the master.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum AgentCall {
-    /// The first call on a connection.
+    /// Comes before all but [`Holds`](AgentCall::Holds) on a connection.
     Register {
         /// What it is.
         info: AgentInfo,
-        /// What it runs.
+        /// What it runs, beside what it has said that it holds.
         tasks: Vec<HeldTask>,
         /// Frameworks' own executors that have not ended, with and without tasks.
         executors: Vec<HeldExecutor>,
@@ -139,6 +139,13 @@ pub enum AgentCall {
     Unregister,
     /// It is about to leave: it stops what it runs, and takes nothing more.
     Leaving,
+    /// Part of what it runs, said before it registers: [`Register`](AgentCall::Register) tells the rest.
+    Holds {
+        /// Tasks.
+        tasks: Vec<HeldTask>,
+        /// Frameworks' own executors that have not ended.
+        executors: Vec<HeldExecutor>,
+    },
 }
 
 /// What the master tells an agent.

@@ -52,6 +52,6 @@ pub use pattern::{Pattern, PatternError};
 pub use quota::{Limits, Quota};
 pub use rules::{Action, Rules};
 pub use task::{
-    Check, Checks, Command, CommandInfo, ExecutorInfo, Exit, MAX_STATUS_BYTES, Probe, Reason, StopPolicy,
-    TaskInfo, TaskState, TaskStatus, UpdateNumber, Work,
+    Check, Checks, Command, CommandInfo, ExecutorInfo, Exit, MAX_STATUS_BYTES, MAX_TASK_BYTES, Probe, Reason,
+    StopPolicy, TaskInfo, TaskState, TaskStatus, UpdateNumber, Work,
 };

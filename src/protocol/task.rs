@@ -17,7 +17,10 @@ pub const DEFAULT_GRACE: Duration = Duration::from_secs(10);
 /// The signal that asks a task to stop, unless its spec says otherwise: `SIGTERM`.
 pub const DEFAULT_STOP_SIGNAL: i32 = 15;
 
-/// A task to run on the agent whose offer it is launched on.
+/// A task takes so many bytes in a message at most, with its command or its data: what is larger belongs where the task fetches it.
+pub const MAX_TASK_BYTES: usize = 1 << 20;
+
+/// A task to run on the agent whose offer it is launched on. At most [`MAX_TASK_BYTES`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct TaskInfo {
     /// Unique within the framework, for ever: an id is not used again.

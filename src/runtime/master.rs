@@ -643,7 +643,7 @@ impl MachineDriver {
             self.publish_rules.send_replace(self.machine.rules().clone());
         }
         // Each connection is awakened once, when all that there is for it is queued.
-        let mut to_flush = Vec::new();
+        let (mut to_flush, mut undelivered) = (Vec::new(), Vec::new());
         for output in self.outputs.drain(..) {
             let (connection, sent, is_urgent) = match output {
                 // Messages of a framework and its executors may be lost; neither an agent nor a scheduler is to lose its connection by them.
@@ -652,6 +652,14 @@ impl MachineDriver {
                     if self.peers.get(&connection).is_some_and(|(outbox, _)| outbox.is_crowded()) =>
                 {
                     tracing::debug!(%connection, "a message is dropped: others wait");
+                    continue;
+                }
+                // Whoever asks too much is refused; the framework need not lose its connection by it.
+                Output::ToScheduler {
+                    connection,
+                    event: SchedulerEvent::Request { request, .. } | SchedulerEvent::Explain { request, .. },
+                } if self.peers.get(&connection).is_some_and(|(outbox, _)| outbox.is_crowded()) => {
+                    undelivered.push(request);
                     continue;
                 }
                 Output::ToAgent { connection, event } => match self.peers.get(&connection) {
@@ -695,6 +703,11 @@ impl MachineDriver {
         }
         for (outbox, _) in to_flush.iter().filter_map(|connection| self.peers.get(connection)) {
             outbox.flush();
+        }
+        if !undelivered.is_empty() {
+            let now = self.clock.now();
+            undelivered.into_iter().for_each(|request| self.handle(now, Input::Undelivered { request }));
+            self.carry_out();
         }
     }
 }

@@ -205,7 +205,11 @@ pub(crate) fn agent_calls() -> Vec<AgentCall> {
     let held = HeldTask { framework: framework(), role: role(), task: task(), status: status() };
     let executor = HeldExecutor { framework: framework(), role: role(), executor: executor().into() };
     vec![
-        AgentCall::Register { info: agent_info(), tasks: vec![held], executors: vec![executor] },
+        AgentCall::Register {
+            info: agent_info(),
+            tasks: vec![held.clone()],
+            executors: vec![executor.clone()],
+        },
         AgentCall::Update { framework: framework(), status: status(), latest: TaskState::Failed },
         AgentCall::ExecutorLost {
             framework: framework(),
@@ -215,6 +219,7 @@ pub(crate) fn agent_calls() -> Vec<AgentCall> {
         AgentCall::Message { framework: framework(), executor: parsed("e1"), data: vec![1] },
         AgentCall::Pong,
         AgentCall::Unregister,
+        AgentCall::Holds { tasks: vec![held], executors: vec![executor] },
     ]
 }
 

@@ -32,6 +32,7 @@ impl Packet {
                 AgentCall::Pong => ("agent says", "pong"),
                 AgentCall::Unregister => ("agent says", "unregister"),
                 AgentCall::Leaving => ("agent says", "leaving"),
+                AgentCall::Holds { .. } => ("agent says", "part of its tasks"),
             },
             Packet::AgentEvent(event) => match event {
                 AgentEvent::Registered { .. } => ("agent told", "registered"),

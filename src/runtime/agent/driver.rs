@@ -1,5 +1,6 @@
 //! The task that owns the machine.
 
+use std::collections::VecDeque;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
 use std::sync::Arc;
 
@@ -16,7 +17,7 @@ use super::logs::take_operators;
 use super::sandboxes::remove_in_time;
 use super::work_dir::WorkDir;
 use crate::agent::{Agent, AgentInput, AgentOutput};
-use crate::net::{CloseCode, Credentials, Endpoint, Expect, Link, Outbox, Settings};
+use crate::net::{CloseCode, Credentials, Endpoint, Expect, Link, Outbox, OutboxError, Settings};
 use crate::protocol::{
     AgentCall, AgentEvent, AgentInfo, ConnectionId, ExecutorCall, ExecutorEvent, ExecutorId, FrameworkId,
     Identity, IdentityKind, TaskId,
@@ -128,6 +129,7 @@ pub async fn run_agent(config: AgentConfig, mut shutdown: Shutdown) -> Result<()
         launches,
         checkpoints,
         backlog: Backlog::default(),
+        unsent: VecDeque::new(),
         was_connected: false,
         ended: false,
     };
@@ -152,6 +154,9 @@ fn listen_for_executors(work_dir: &WorkDir, credentials: &Credentials) -> Result
     Ok(endpoint)
 }
 
+/// So many calls are queued before it is looked whether the way to the master is free: few enough that there is room for the largest.
+const TOLD_AT_ONCE: usize = 16;
+
 struct Driver {
     machine: Agent,
     clock: Clock,
@@ -162,6 +167,8 @@ struct Driver {
     /// `None`: the agent keeps no records.
     checkpoints: Option<Checkpoints>,
     backlog: Backlog,
+    /// What is told to the master when the way is free: after a time without one there can be more to say than a connection holds.
+    unsent: VecDeque<AgentCall>,
     was_connected: bool,
     ended: bool,
 }
@@ -269,10 +276,10 @@ impl Driver {
     }
 
     fn carry_out(&mut self) {
-        let (mut calls, mut to_flush) = (Vec::new(), Vec::new());
+        let mut to_flush = Vec::new();
         for output in self.outputs.drain(..) {
             match output {
-                AgentOutput::ToMaster(call) => calls.push(call),
+                AgentOutput::ToMaster(call) => self.unsent.push_back(call),
                 AgentOutput::RefuseMaster(deposed) => {
                     tracing::warn!(%deposed, "a master is refused");
                     if let Some((_, link)) = &self.master {
@@ -316,11 +323,23 @@ impl Driver {
         for (outbox, _) in to_flush.iter().filter_map(|connection| self.executors.get(connection)) {
             outbox.flush();
         }
-        if let Some(Err(error)) = self.master.as_ref().map(|(master, _)| master.push_all(calls)) {
+        if let Err(error) = self.tell_master() {
             tracing::warn!(%error, "cannot send to the master");
-            // What was not sent is told again on the next connection, which begins when this one has no sender.
             self.master = None;
         }
+        if self.master.is_none() {
+            // It is told again on the next connection, which begins when this one has no sender.
+            self.unsent.clear();
+        }
+    }
+
+    fn tell_master(&mut self) -> Result<(), OutboxError> {
+        let Some((master, _)) = &self.master else { return Ok(()) };
+        while !self.unsent.is_empty() && !master.is_crowded() {
+            let next: Vec<_> = self.unsent.drain(..self.unsent.len().min(TOLD_AT_ONCE)).collect();
+            master.push_all(next)?;
+        }
+        Ok(())
     }
 }
 
