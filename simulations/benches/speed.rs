@@ -2,10 +2,11 @@
 
 mod support;
 
+use apportion::scheduler::Placement;
 use apportion::time::Time;
 use apportion_simulations::engine::{Calendar, Class};
 use apportion_simulations::output::tables;
-use apportion_simulations::packing::{Inflation, Policy};
+use apportion_simulations::packing::Inflation;
 use apportion_simulations::scenario::Model;
 use apportion_simulations::traces::{Format, Malformed, TraceFile, W100k};
 use apportion_simulations::{Progress, Run};
@@ -112,7 +113,7 @@ fn fgd(criterion: &mut Criterion) {
         Inflation::new(&nodes.expect("it is well formed").rows, &pods.expect("it is well formed").rows);
     let mut group = criterion.benchmark_group("openb");
     group.sample_size(10);
-    for (name, policy) in [("fgd", Policy::Fgd), ("best-fit", Policy::BestFit)] {
+    for (name, policy) in [("fgd", Placement::GradientDescent), ("best-fit", Placement::BestFit)] {
         group.bench_function(name, |bencher| bencher.iter(|| experiment.run(policy, 1, &[130])));
     }
     group.finish();

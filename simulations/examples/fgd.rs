@@ -10,20 +10,21 @@
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use apportion_simulations::packing::{Inflation, Level, Policy};
+use apportion::scheduler::Placement;
+use apportion_simulations::packing::{Inflation, Level};
 use apportion_simulations::traces::{Format, Malformed, TraceFile};
 use rayon::prelude::*;
 
 const SEEDS: u64 = 10;
 
 /// The policies, as the authors name them.
-const POLICIES: [(&str, Policy); 6] = [
-    ("Random", Policy::Random),
-    ("DotProd", Policy::DotProduct),
-    ("GpuClustering", Policy::GpuClustering),
-    ("GpuPacking", Policy::GpuPacking),
-    ("BestFit", Policy::BestFit),
-    ("FGD", Policy::Fgd),
+const POLICIES: [(&str, Placement); 6] = [
+    ("Random", Placement::Random),
+    ("DotProd", Placement::DotProduct),
+    ("GpuClustering", Placement::GpuClustering),
+    ("GpuPacking", Placement::GpuPacking),
+    ("BestFit", Placement::BestFit),
+    ("FGD", Placement::GradientDescent),
 ];
 
 const EXPECTED: &str = include_str!("../papers/fgd/expected.csv");

@@ -16,6 +16,15 @@ const LATER_KINDS: usize = 22;
 const LATER_SEEDS: &[(u64, &str)] = &[
     (31935, "that a deposed master is refused waited for the agent's disk"),
     (41387, "what was dropped in one write with what had kept it was said to be lost"),
+    (
+        3_016_981,
+        "a master said that an agent does not have a task that it had got from a deposed master, over a connection that was dead",
+    ),
+    (
+        3_018_543,
+        "of a task that came while its agent was ending only the launch was written, and it never ended",
+    ),
+    (3_124_375, "what a master had said before it led anew was taken for what it says now"),
 ];
 
 /// Seeds that found something wrong, and what that was.

@@ -122,7 +122,13 @@ impl Agent {
 
     /// Takes over what an earlier life of the agent has recorded: its executors are waited for.
     pub(super) fn recover(&mut self, now: Time, checkpoint: Checkpoint, out: &mut Vec<AgentOutput>) {
+        let mut dropped = Vec::new();
         for (id, held) in checkpoint.frameworks {
+            // They came when the agent was ending, and the write that said what became of them was torn.
+            let has_none =
+                |task: &&super::tasks::Task| task.is_live() && !held.executors.contains_key(&task.executor);
+            dropped
+                .extend(held.tasks.values().filter(has_none).map(|task| (id.clone(), task.info.id.clone())));
             let framework = self.frameworks.entry(id.clone()).or_default();
             for (executor, (role, info)) in held.executors {
                 let live = held.tasks.values().filter(|task| task.executor == executor && task.is_live());
@@ -133,6 +139,10 @@ impl Agent {
                 out.push(AgentOutput::AdoptExecutor { framework: id.clone(), executor });
             }
             framework.tasks.extend(held.tasks);
+        }
+        for (framework, task) in dropped {
+            let status = TaskStatus::new(task, TaskState::Dropped, now);
+            self.own_update(&framework, status.because(Reason::ExecutorGone, "its agent was ending"), out);
         }
     }
 

@@ -186,6 +186,17 @@ fn a_launch_that_was_not_durable_never_was() {
 }
 
 #[test]
+fn a_task_of_which_only_the_launch_was_written_while_the_agent_was_ending_is_dropped() {
+    let mut checkpoint = Checkpoint::new("a1".parse().unwrap());
+    let (framework, role) = (framework(), "web".parse().unwrap());
+    checkpoint.apply(Record::Launched { framework, role, at: Time::ZERO, tasks: vec![task()] });
+    let (mut durable, out) = Durable::start(checkpoint);
+    assert_eq!(out, [], "nobody is there to adopt");
+    assert_eq!(durable.step(AgentInput::MasterConnected), [], "it is not durable yet");
+    assert_eq!(updates(&durable.sync()), [(TaskState::Dropped, 1)]);
+}
+
+#[test]
 fn tasks_whose_executor_is_not_there_any_more_are_lost() {
     let mut agent = Durable::with_task();
     agent.crash();

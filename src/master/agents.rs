@@ -2,6 +2,7 @@
 
 use rustc_hash::{FxHashMap, FxHashSet};
 
+use super::doubts::Doubts;
 use super::machine::{Master, Output, Timer};
 use super::tasks::Task;
 use crate::allocator::{AgentProfile, Allocation};
@@ -21,9 +22,9 @@ pub(super) struct Agent {
     /// The resources that it introduced itself with.
     pub(super) introduced: Resources,
     pub(super) connection: Option<ConnectionId>,
-    /// It has heard that its registration holds, and so obeys no older master.
-    pub(super) is_settled: bool,
     pub(super) pings_missed: u32,
+    /// Of this connection.
+    pub(super) doubts: Doubts,
     /// Since when it counts as unreachable.
     pub(super) unreachable: Option<Time>,
     /// Tasks whose resources are taken here.
@@ -40,8 +41,8 @@ impl Agent {
             introduced: info.resources.clone(),
             info,
             connection: None,
-            is_settled: false,
             pings_missed: 0,
+            doubts: Doubts::default(),
             unreachable: None,
             tasks: FxHashSet::default(),
             executors: FxHashMap::default(),
@@ -79,10 +80,6 @@ impl Master {
         if self.agents.get(&agent).and_then(|known| known.connection) != Some(connection) {
             return self.refuse(connection, "an agent registers before it says anything else", out);
         }
-        if let Some(agent) = self.agents.get_mut(&agent) {
-            // Only a pong is an answer; other calls may have crossed the one that says so.
-            agent.is_settled |= call == AgentCall::Pong;
-        }
         match call {
             AgentCall::Holds { .. } | AgentCall::Register { .. } => {}
             AgentCall::Update { framework, status, latest } => {
@@ -100,11 +97,7 @@ impl Master {
                 self.allocator.set_agent_active(&agent, false);
                 self.rescind_agent(now, &agent, out);
             }
-            AgentCall::Pong => {
-                if let Some(agent) = self.agents.get_mut(&agent) {
-                    agent.pings_missed = 0;
-                }
-            }
+            AgentCall::Pong => self.pong(now, &agent, out),
         }
     }
 
@@ -160,8 +153,7 @@ impl Master {
         let held_ids: FxHashSet<(FrameworkId, TaskId)> =
             held.iter().map(|held| (held.framework.clone(), held.task.id.clone())).collect();
 
-        let mut agent =
-            Agent { connection: Some(connection), is_settled: !self.asks_agents, ..Agent::new(info) };
+        let mut agent = Agent { connection: Some(connection), ..Agent::new(info) };
         let are_volumes_known = reserved.is_some();
         if let Some(reserved) = reserved {
             agent.info.resources = reserved;
@@ -299,6 +291,7 @@ impl Master {
         };
         tracing::warn!(agent = %id, "agent disconnected");
         agent.connection = None;
+        agent.doubts.clear();
         self.allocator.set_agent_active(id, false);
         self.rescind_agent(now, id, out);
         self.timers.set(Timer::Ping(id.clone()), now + self.pings.interval.into());

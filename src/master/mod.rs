@@ -8,6 +8,7 @@
 //! | --- | --- |
 //! | `machine` | inputs, outputs, and who handles what |
 //! | `agents` | registration, what agents say, the tasks that they bring along |
+//! | `doubts` | tasks of which an agent has to show that it does not have them |
 //! | `pings` | how long an agent may be silent |
 //! | `unreachable` | pings, agents that can't be reached, and when those are forgotten |
 //! | `frameworks` | subscription, failover, teardown, and the calls that need no offer |
@@ -33,6 +34,7 @@
 mod accept;
 mod agents;
 mod authorisation;
+mod doubts;
 mod frameworks;
 mod gone;
 pub mod journal;

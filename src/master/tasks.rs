@@ -1,5 +1,7 @@
 //! Tasks: what runs, updates on their way to schedulers, kills, reconciliation.
 
+use rustc_hash::FxHashMap;
+
 use super::machine::{Master, Output};
 use crate::allocator::Allocation;
 use crate::protocol::operator::TaskSummary;
@@ -220,11 +222,13 @@ impl Master {
         if asked.is_empty() {
             return self.retell_updates(id, out);
         }
+        let mut pinged = FxHashMap::default();
         for (task, agent) in asked {
             let known = self.frameworks.get(id).and_then(|framework| framework.tasks.get(&task));
-            let status = match known {
-                Some(known) => Some(known.status.clone()),
-                None => self.status_of_unknown(now, task, agent),
+            let status = match (known.map(|known| known.status.clone()), &agent) {
+                (Some(status), _) => Some(status),
+                (None, Some(agent)) if self.doubt(id, &task, agent, &mut pinged, out) => None,
+                (None, _) => self.status_of_unknown(now, task, agent),
             };
             if let Some(status) = status {
                 self.tell(id, SchedulerEvent::Update(status), out);
@@ -239,7 +243,7 @@ impl Master {
                 (TaskState::Unreachable, "its agent can't be reached")
             }
             // It may well have it: also one that was launched by a master before this one, and that it has gone back to.
-            Some(agent) if agent.connection.is_none() || !agent.is_settled => return None,
+            Some(agent) if agent.connection.is_none() => return None,
             Some(_) => (TaskState::Gone, "its agent does not have it"),
             None if agent.as_ref().is_some_and(|agent| self.gone.contains(agent)) => {
                 (TaskState::Gone, "its agent is gone for good")

@@ -534,6 +534,23 @@ fn operators_learn_why_frameworks_wait() {
 }
 
 #[test]
+fn a_task_is_gone_only_when_its_agent_has_answered_since_somebody_asked() {
+    let (mut world, _) = World::with_offer();
+    // It has answered before, and for all that is known it is there.
+    world.pass(AGENT_PING_INTERVAL);
+    world.input(Input::Agent { connection: AGENT, call: AgentCall::Pong });
+    let tasks = ["t1", "t2"].map(|id| (task_id(id), Some("a1".parse().unwrap()))).to_vec();
+    let out = world.call(FRAMEWORK, SchedulerCall::Reconcile { tasks });
+    let ping = Output::ToAgent { connection: AGENT, event: AgentEvent::Ping };
+    assert_eq!(out, [ping], "one for all of them");
+    let out = world.input(Input::Agent { connection: AGENT, call: AgentCall::Pong });
+    let gone = || (TaskState::Gone, Some(Reason::Reconciliation));
+    assert_eq!(updates(&out), [gone(), gone()]);
+    let out = world.input(Input::Agent { connection: AGENT, call: AgentCall::Pong });
+    assert_eq!(updates(&out), [], "it is said once");
+}
+
+#[test]
 fn nobody_speaks_before_introducing_himself() {
     let mut world = World::new();
     world.connect(AGENT, IdentityKind::Agent, "a1");

@@ -87,6 +87,7 @@ impl Master {
         }
         agent.pings_missed += 1;
         if let Some(connection) = agent.connection {
+            agent.doubts.ping();
             out.push(Output::ToAgent { connection, event: AgentEvent::Ping });
         }
         self.timers.set(Timer::Ping(id.clone()), now + self.pings.interval.into());
@@ -100,6 +101,7 @@ impl Master {
         let Some(agent) = self.agents.get_mut(id) else { return };
         agent.unreachable = Some(now);
         let connection = agent.connection.take();
+        agent.doubts.clear();
         let mut tasks: Vec<_> = agent.tasks.iter().cloned().collect();
         tasks.sort();
         self.note_unreachable(now, id);

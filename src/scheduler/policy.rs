@@ -3,6 +3,8 @@
 use std::fmt;
 use std::str::FromStr;
 
+use serde::{Deserialize, Serialize};
+
 use super::{
     Alignment, BestFit, GpuClustering, GpuPacking, GradientDescent, Planned, RandomFit, Reconciler, Spread,
 };
@@ -16,7 +18,8 @@ use super::{
 /// assert_eq!(Placement::GradientDescent.to_string(), "fgd");
 /// assert!("bestfit".parse::<Placement>().unwrap_err().to_string().contains("worst-fit"));
 /// ```
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Placement {
     /// `first-fit`: the first.
     #[default]
@@ -24,16 +27,19 @@ pub enum Placement {
     /// `best-fit`: [`BestFit`].
     BestFit,
     /// `worst-fit`: [`Spread`].
+    #[serde(alias = "spread")]
     WorstFit,
     /// `random`: [`RandomFit`].
     Random,
     /// `dot-product`: [`Alignment`].
+    #[serde(alias = "tetris")]
     DotProduct,
     /// `gpu-packing`: [`GpuPacking`].
     GpuPacking,
     /// `gpu-clustering`: [`GpuClustering`].
     GpuClustering,
     /// `fgd`: [`GradientDescent`].
+    #[serde(rename = "fgd")]
     GradientDescent,
 }
 

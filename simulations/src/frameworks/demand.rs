@@ -1,10 +1,9 @@
 //! What a queue tells the master that it waits for, so that it is offered what it can use and nothing else.
 
 use apportion::protocol::DemandGroup;
-use apportion::scheduler::{Driver, MAX_STATED_SHAPES};
+use apportion::scheduler::{Driver, MAX_STATED_SHAPES, Placement};
 
 use super::line::Entry;
-use super::options::Placement;
 use super::queue::QueueFramework;
 
 /// What the master was told.

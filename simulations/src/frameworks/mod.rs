@@ -23,7 +23,7 @@ mod refusals;
 mod shelf;
 mod timer;
 
-pub use options::{Placement, QueueOptions, QueuePolicy};
+pub use options::{QueueOptions, QueuePolicy};
 pub use own::OwnPlacement;
 pub use party::{Effort, Party, Plugged};
 pub use queue::QueueFramework;

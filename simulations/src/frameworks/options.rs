@@ -1,8 +1,8 @@
 //! How a queue queues and places.
 
+use apportion::scheduler::Placement;
 use serde::{Deserialize, Serialize};
 
-use crate::packing::Policy;
 use crate::values::Span;
 
 /// Who is next.
@@ -35,59 +35,18 @@ impl QueuePolicy {
     }
 }
 
-/// Which of the offers that a task fits it is launched on. Among equals, the first.
-///
-/// Where only so many tasks go on an offer before it is given back (`per_offer`), a task that had better go on one that is used up for
-/// now waits until the rest of it is offered again, at the same time; first fit and random placements take another.
-///
-/// Tasks that ask for GPUs get particular devices; a device is given in parts only as far as it goes. A framework knows the devices
-/// of its own tasks: where several share an agent's GPUs in parts, only sums are kept apart.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Placement {
-    /// The first.
-    #[default]
-    FirstFit,
-    /// The one in which there is room for the fewest tasks like it; of an agent with GPUs, the one with the least cores and GPUs left.
-    BestFit,
-    /// The one in which there is room for the most tasks like it; of an agent with GPUs, the one with the most left.
-    #[serde(alias = "spread")]
-    WorstFit,
-    /// Any.
-    Random,
-    /// The one whose rest is most like what the task wants (Tetris).
-    #[serde(alias = "tetris")]
-    DotProduct,
-    /// Devices in use first, then free devices of agents in use, then empty agents.
-    GpuPacking,
-    /// Agents on which tasks run that ask for the same of GPUs.
-    GpuClustering,
-    /// The least growth of fragmentation (Weng et al., ATC 2023).
-    Fgd,
-}
-
-impl Placement {
-    /// The policy for tasks that ask for GPUs, and for all tasks where the policy is about GPUs.
-    pub fn by_device(self) -> Policy {
-        match self {
-            Placement::FirstFit => Policy::FirstFit,
-            Placement::BestFit => Policy::BestFit,
-            Placement::WorstFit => Policy::WorstFit,
-            Placement::Random => Policy::Random,
-            Placement::DotProduct => Policy::DotProduct,
-            Placement::GpuPacking => Policy::GpuPacking,
-            Placement::GpuClustering => Policy::GpuClustering,
-            Placement::Fgd => Policy::Fgd,
-        }
-    }
-}
-
 /// How a queue queues and places.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct QueueOptions {
     /// Who is next.
     pub policy: QueuePolicy,
-    /// Where a task goes.
+    /// Which of the offers that a task fits it is launched on. Among equals, the first.
+    ///
+    /// Where only so many tasks go on an offer before it is given back (`per_offer`), a task that had better go on one that is used up
+    /// for now waits until the rest of it is offered again, at the same time; first fit and random placements take another.
+    ///
+    /// Tasks that ask for GPUs get particular devices, by the [policies for devices](crate::packing); a device is given in parts only as far
+    /// as it goes. A framework knows the devices of its own tasks: where several share an agent's GPUs in parts, only sums are kept apart.
     pub placement: Placement,
     /// How many tasks are launched on an offer before the rest is given back; at least 1.
     pub per_offer: u32,

@@ -2,12 +2,11 @@
 
 use apportion::protocol::AgentId;
 use apportion::resources::{Quantities, Resources, Role};
-use apportion::scheduler::{Alignment, BestFit, Offer, Score, Spread, TaskRequest};
+use apportion::scheduler::{Alignment, BestFit, Offer, Placement, Score, Spread, TaskRequest};
 
 use super::devices::{DeviceBook, has_gpus};
-use super::options::Placement;
 use super::own::OwnPlacement;
-use crate::packing::{Demand, Node, TypicalDemand};
+use crate::packing::{self, Demand, Node, TypicalDemand};
 use crate::random::Stream;
 use crate::scenario::GPU_MODEL;
 use crate::workload::TaskClass;
@@ -190,12 +189,12 @@ impl Slot {
     fn score(&self, class: &ClassRequest, offer: &Offer, chooser: &Chooser) -> (f64, Vec<usize>) {
         if let Some(own) = &chooser.own {
             let by_device =
-                |node: &Node| chooser.placement.by_device().score(node, &class.demand, &chooser.typical);
+                |node: &Node| packing::score(chooser.placement, node, &class.demand, &chooser.typical);
             let devices = self.node.as_ref().map_or_else(Vec::new, |node| by_device(node).devices);
             return (own.score(&class.request, offer), devices);
         }
         if let Some(node) = &self.node {
-            let choice = chooser.placement.by_device().score(node, &class.demand, &chooser.typical);
+            let choice = packing::score(chooser.placement, node, &class.demand, &chooser.typical);
             return (choice.score, choice.devices);
         }
         let score = match chooser.placement {
@@ -203,7 +202,7 @@ impl Slot {
             Placement::WorstFit => Spread.score(&class.request, offer),
             Placement::DotProduct => chooser.alignment.score(&class.request, offer),
             // Policies about GPUs put tasks without them where there are none.
-            Placement::GpuPacking | Placement::GpuClustering | Placement::Fgd => f64::INFINITY,
+            Placement::GpuPacking | Placement::GpuClustering | Placement::GradientDescent => f64::INFINITY,
             Placement::FirstFit | Placement::Random => 0.0,
         };
         (score, Vec::new())

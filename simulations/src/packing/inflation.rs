@@ -1,6 +1,8 @@
 //! The FGD paper's experiment: a cluster is filled with tasks of a trace until they would take more than it has.
 
-use super::{Demand, Models, Node, Packer, Policy, typical};
+use apportion::scheduler::Placement;
+
+use super::{Demand, Models, Node, Packer, typical};
 use crate::random::Stream;
 use crate::traces::{TraceJob, TraceNode};
 
@@ -55,7 +57,7 @@ impl Inflation {
     }
 
     /// Fills the cluster, and tells how full it was at each of these levels of arrived demand, in percent, which ascend.
-    pub fn run(&self, policy: Policy, seed: u64, levels: &[u32]) -> Vec<Level> {
+    pub fn run(&self, policy: Placement, seed: u64, levels: &[u32]) -> Vec<Level> {
         let mut nodes = self.nodes.clone();
         Stream::named(seed, "inflation/nodes").shuffle(&mut nodes);
         let typical = typical(&self.demands, TYPICAL);
@@ -106,7 +108,9 @@ mod tests {
             ..TraceJob::default()
         };
         let experiment = Inflation::new(&vec![node; 3], &vec![job; 10]);
-        for policy in [Policy::Fgd, Policy::BestFit, Policy::Random, Policy::GpuPacking] {
+        for policy in
+            [Placement::GradientDescent, Placement::BestFit, Placement::Random, Placement::GpuPacking]
+        {
             let levels = experiment.run(policy, 1, &[50, 100, 130]);
             let allocated: Vec<f64> = levels.iter().map(|level| level.allocated_pct).collect();
             assert_eq!(allocated, [50.0, 100.0, 100.0], "{policy:?}");

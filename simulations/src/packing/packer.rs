@@ -1,9 +1,10 @@
 //! Nodes, and the scores that they have for demands.
 
+use apportion::scheduler::Placement;
 use rustc_hash::FxHashMap;
 
-use super::policy::Choice;
-use super::{Demand, Node, Policy, TypicalDemand};
+use super::policy::{Choice, is_stretched, score};
+use super::{Demand, Node, TypicalDemand};
 use crate::random::Stream;
 
 /// Keeps nodes and places tasks on them by a policy.
@@ -14,7 +15,7 @@ pub struct Packer {
     nodes: Vec<Node>,
     /// How often each node has changed.
     versions: Vec<u32>,
-    policy: Policy,
+    policy: Placement,
     typical: Vec<TypicalDemand>,
     scores: FxHashMap<Demand, Vec<Cached>>,
     stream: Stream,
@@ -29,7 +30,7 @@ struct Cached {
 
 impl Packer {
     /// A packer of these nodes, in the order in which ties are broken.
-    pub fn new(nodes: Vec<Node>, policy: Policy, typical: Vec<TypicalDemand>, stream: Stream) -> Self {
+    pub fn new(nodes: Vec<Node>, policy: Placement, typical: Vec<TypicalDemand>, stream: Stream) -> Self {
         let versions = vec![1; nodes.len()];
         Packer { nodes, versions, policy, typical, scores: FxHashMap::default(), stream }
     }
@@ -44,16 +45,16 @@ impl Packer {
         self.refresh(demand);
         let cached = &self.scores[demand];
         let chosen = match self.policy {
-            Policy::FirstFit => cached.iter().position(|cached| cached.choice.is_some()),
-            Policy::Random => {
+            Placement::FirstFit => cached.iter().position(|cached| cached.choice.is_some()),
+            Placement::Random => {
                 let fitting: Vec<usize> =
                     (0..cached.len()).filter(|node| cached[*node].choice.is_some()).collect();
                 fitting.get(self.stream.below(fitting.len())).copied()
             }
-            _ => best(cached, self.policy.is_stretched()),
+            _ => best(cached, is_stretched(self.policy)),
         }?;
         let devices = match self.policy {
-            Policy::Random => self.nodes[chosen].random_devices(demand, &mut self.stream),
+            Placement::Random => self.nodes[chosen].random_devices(demand, &mut self.stream),
             _ => cached[chosen].choice.as_ref()?.devices.clone(),
         };
         self.nodes[chosen].take(demand, &devices);
@@ -69,7 +70,7 @@ impl Packer {
             .or_insert_with(|| vec![Cached { version: 0, choice: None }; self.nodes.len()]);
         for ((cached, node), version) in cached.iter_mut().zip(&self.nodes).zip(&self.versions) {
             if cached.version != *version {
-                let choice = node.fits(demand).then(|| self.policy.score(node, demand, &self.typical));
+                let choice = node.fits(demand).then(|| score(self.policy, node, demand, &self.typical));
                 *cached = Cached { version: *version, choice };
             }
         }

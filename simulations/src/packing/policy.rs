@@ -1,32 +1,10 @@
 //! The policies: which node, and which of its devices. Formulas are those of the FGD paper's artifact
 //! (hkust-adsl/kubernetes-scheduler-simulator, with its options `merge` and `max` for the dot product).
 
-use serde::{Deserialize, Serialize};
+use apportion::scheduler::Placement;
 
 use super::node::WHOLE;
 use super::{Demand, Node, TypicalDemand};
-
-/// Which of the nodes that a task fits it goes to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Policy {
-    /// The first.
-    FirstFit,
-    /// The one with the least left: half of the score is cores, half GPUs.
-    BestFit,
-    /// The one with the most left.
-    WorstFit,
-    /// Any.
-    Random,
-    /// The smallest dot product of what is asked for and what is left.
-    DotProduct,
-    /// Devices in use first, then free devices of nodes in use, then empty nodes.
-    GpuPacking,
-    /// Nodes on which only tasks run that ask for GPUs in the same way: for parts, or for as many.
-    GpuClustering,
-    /// The least growth of fragmentation.
-    Fgd,
-}
 
 /// The largest node of the authors' cluster: what is left is divided by it.
 const LARGEST: (f64, f64) = (128_000.0, 8000.0);
@@ -38,26 +16,24 @@ pub(crate) struct Choice {
     pub(crate) devices: Vec<usize>,
 }
 
-impl Policy {
-    /// Scores a node that the demand fits.
-    pub(crate) fn score(self, node: &Node, demand: &Demand, typical: &[TypicalDemand]) -> Choice {
-        let devices = node.fullest_devices(demand);
-        let score = match self {
-            Policy::FirstFit | Policy::Random => 0.0,
-            Policy::BestFit => 100.0 * (1.0 - left(node, demand)),
-            Policy::WorstFit => 100.0 * left(node, demand),
-            Policy::DotProduct => 100.0 * (1.0 - dot_product(node, demand)),
-            Policy::GpuPacking => packing(node, demand, &devices) as f64,
-            Policy::GpuClustering => clustering(node, demand) as f64,
-            Policy::Fgd => return fragmentation_descent(node, demand, typical),
-        };
-        Choice { score, devices }
-    }
+/// Scores a node that the demand fits.
+pub(crate) fn score(policy: Placement, node: &Node, demand: &Demand, typical: &[TypicalDemand]) -> Choice {
+    let devices = node.fullest_devices(demand);
+    let score = match policy {
+        Placement::FirstFit | Placement::Random => 0.0,
+        Placement::BestFit => 100.0 * (1.0 - left(node, demand)),
+        Placement::WorstFit => 100.0 * left(node, demand),
+        Placement::DotProduct => 100.0 * (1.0 - dot_product(node, demand)),
+        Placement::GpuPacking => packing(node, demand, &devices) as f64,
+        Placement::GpuClustering => clustering(node, demand) as f64,
+        Placement::GradientDescent => return fragmentation_descent(node, demand, typical),
+    };
+    Choice { score, devices }
+}
 
-    /// Whether scores, cut to whole numbers, are stretched to run from 0 to 100 over the nodes that fit.
-    pub(super) fn is_stretched(self) -> bool {
-        matches!(self, Policy::BestFit | Policy::WorstFit)
-    }
+/// Whether scores, cut to whole numbers, are stretched to run from 0 to 100 over the nodes that fit.
+pub(super) fn is_stretched(policy: Placement) -> bool {
+    matches!(policy, Placement::BestFit | Placement::WorstFit)
 }
 
 /// What is left after the task, as a part of the largest node.

@@ -3,10 +3,11 @@
 use std::num::NonZeroU32;
 
 use apportion::resources::Role;
+use apportion::scheduler::Placement;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::{JobTable, WorkloadTable};
-use crate::frameworks::{Placement, QueuePolicy};
+use crate::frameworks::QueuePolicy;
 use crate::values::Span;
 
 /// A framework and what it runs.

@@ -6,13 +6,13 @@ use std::sync::Arc;
 use apportion::allocator::Quota;
 use apportion::protocol::{AgentId, Attributes, FrameworkId, OfferMode, Weight};
 use apportion::resources::{Resources, Role};
-use apportion::scheduler::Score;
+use apportion::scheduler::{Placement, Score};
 use apportion::time::Time;
 
 use super::failures::AgentFailures;
 use super::{AllocatorTable, Decision, Fidelity, OutputTable, Scenario, Simultaneous};
 use crate::digest::Digest;
-use crate::frameworks::{OwnPlacement, Placement, QueueOptions};
+use crate::frameworks::{OwnPlacement, QueueOptions};
 use crate::traces::TraceError;
 use crate::values::{Length, Span};
 use crate::workload::Workload;

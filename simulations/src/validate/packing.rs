@@ -1,9 +1,10 @@
 //! Placements on the openb cluster (Weng et al., ATC 2023), against what the authors of fragmentation gradient descent publish.
 
+use apportion::scheduler::Placement;
 use rayon::prelude::*;
 
 use super::{Case, CaseError, Checks, Pace};
-use crate::packing::{Inflation, Level, Policy};
+use crate::packing::{Inflation, Level};
 use crate::traces::{Format, Malformed, TraceFile};
 
 pub(super) const CASES: &[Case] = &[
@@ -56,24 +57,24 @@ const TRACES: [(&str, &[u8]); 17] = [
 type Published = [f64; 2];
 
 /// The policies, from the one that allocates the least.
-const POLICIES: [(&str, Policy); 6] = [
-    ("random", Policy::Random),
-    ("dot product", Policy::DotProduct),
-    ("clustering", Policy::GpuClustering),
-    ("packing", Policy::GpuPacking),
-    ("best fit", Policy::BestFit),
-    ("FGD", Policy::Fgd),
+const POLICIES: [(&str, Placement); 6] = [
+    ("random", Placement::Random),
+    ("dot product", Placement::DotProduct),
+    ("clustering", Placement::GpuClustering),
+    ("packing", Placement::GpuPacking),
+    ("best fit", Placement::BestFit),
+    ("FGD", Placement::GradientDescent),
 ];
 
 /// What the authors call a policy.
-fn authors_name(policy: Policy) -> &'static str {
+fn authors_name(policy: Placement) -> &'static str {
     match policy {
-        Policy::DotProduct => "DotProd",
-        Policy::GpuClustering => "GpuClustering",
-        Policy::GpuPacking => "GpuPacking",
-        Policy::BestFit => "BestFit",
-        Policy::Fgd => "FGD",
-        Policy::Random | Policy::FirstFit | Policy::WorstFit => "Random",
+        Placement::DotProduct => "DotProd",
+        Placement::GpuClustering => "GpuClustering",
+        Placement::GpuPacking => "GpuPacking",
+        Placement::BestFit => "BestFit",
+        Placement::GradientDescent => "FGD",
+        Placement::Random | Placement::FirstFit | Placement::WorstFit => "Random",
     }
 }
 
@@ -123,8 +124,8 @@ fn order(checks: &mut Checks) -> Result<(), CaseError> {
     };
     for (name, pods) in TRACES {
         let experiment = experiment(pods)?;
-        let [random, best_fit, descent] =
-            [Policy::Random, Policy::BestFit, Policy::Fgd].map(|policy| mean(&experiment, policy));
+        let [random, best_fit, descent] = [Placement::Random, Placement::BestFit, Placement::GradientDescent]
+            .map(|policy| mean(&experiment, policy));
         let found = format!("{random:.2}, {best_fit:.2}, {descent:.2}");
         let what = format!("{name}: GPUs allocated by random, best fit, FGD, %");
         checks.so(&what, "ascending", found, random < best_fit && best_fit < descent);

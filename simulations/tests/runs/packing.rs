@@ -2,7 +2,8 @@
 
 use std::path::Path;
 
-use apportion_simulations::packing::{Inflation, Policy};
+use apportion::scheduler::Placement;
+use apportion_simulations::packing::Inflation;
 use apportion_simulations::traces::{Format, Malformed, TraceFile};
 
 #[test]
@@ -15,13 +16,13 @@ fn fragmentation_descent_fills_the_cluster_as_its_authors_found() {
     assert_eq!(experiment.typical(), 35);
     // Means of ten seeds; a single one lies near them.
     for (policy, expected, tolerance) in [
-        (Policy::Random, 87.47, 0.5),
-        (Policy::DotProduct, 90.85, 0.5),
+        (Placement::Random, 87.47, 0.5),
+        (Placement::DotProduct, 90.85, 0.5),
         // Their own seeds lie so far apart.
-        (Policy::GpuClustering, 91.88, 1.2),
-        (Policy::GpuPacking, 92.00, 1.2),
-        (Policy::BestFit, 93.08, 0.5),
-        (Policy::Fgd, 95.39, 0.5),
+        (Placement::GpuClustering, 91.88, 1.2),
+        (Placement::GpuPacking, 92.00, 1.2),
+        (Placement::BestFit, 93.08, 0.5),
+        (Placement::GradientDescent, 95.39, 0.5),
     ] {
         crate::assert_close(experiment.run(policy, 1, &[130])[0].allocated_pct, expected, tolerance);
     }

@@ -17,14 +17,14 @@ use std::sync::Arc;
 use apportion::protocol::Command;
 use apportion::resources::{Kind, Quantities, Role};
 use apportion::scheduler::{
-    Alignment, BestFit, GpuClustering, GpuPacking, GradientDescent, Planned, RandomFit, Reconciler, Spread,
+    Alignment, BestFit, GpuClustering, GpuPacking, GradientDescent, Placement, Planned, RandomFit,
+    Reconciler, Spread,
 };
 use apportion::spec::{Cpus, Memory, StopTable, TaskTable};
 
 pub use batch::BatchParty;
 pub use service::ServiceParty;
 
-use super::options::Placement;
 use super::own::OwnPlacement;
 use super::timer::TIMER;
 use crate::random::Stream;
@@ -113,7 +113,9 @@ impl Blueprint {
             Placement::DotProduct => planned.score(Alignment::new(self.largest)),
             Placement::GpuPacking => planned.score(GpuPacking::default()),
             Placement::GpuClustering => planned.score(GpuClustering::default()),
-            Placement::Fgd => planned.score(GradientDescent::expecting(self.workload.tasks_by_class())),
+            Placement::GradientDescent => {
+                planned.score(GradientDescent::expecting(self.workload.tasks_by_class()))
+            }
             Placement::FirstFit => planned,
         };
         match NonZeroU32::new(self.per_offer) {

@@ -1,0 +1,88 @@
+//! Tasks that nobody knows, and of which an agent has to show that it does not have them.
+//!
+//! An agent holds what its last registration told, and what this master has launched there since. But the connection that it seems to have may
+//! be a dead one: it may be with a deposed master again, that does not know yet that it is, and run what that launches. So "it does not have the
+//! task" is said only when the agent has answered a ping that was sent after somebody asked.
+
+use std::collections::BTreeMap;
+
+use rustc_hash::FxHashMap;
+
+use super::machine::{Master, Output};
+use crate::protocol::{
+    AgentEvent, AgentId, FrameworkId, Reason, SchedulerEvent, TaskId, TaskState, TaskStatus,
+};
+use crate::time::Time;
+
+/// So many tasks of an agent are in doubt at a time; of others a framework asks again.
+const MOST: usize = 10_000;
+
+/// Of one registration of an agent: its answers come in the order of the pings.
+#[derive(Debug, Default)]
+pub(super) struct Doubts {
+    pings: u64,
+    answers: u64,
+    /// The ping whose answer shows that the agent does not have it.
+    tasks: BTreeMap<(FrameworkId, TaskId), u64>,
+}
+
+impl Doubts {
+    /// A ping is sent; returns its number.
+    pub(super) fn ping(&mut self) -> u64 {
+        self.pings += 1;
+        self.pings
+    }
+
+    fn add(&mut self, framework: &FrameworkId, task: TaskId, ping: u64) {
+        if self.tasks.len() < MOST {
+            self.tasks.entry((framework.clone(), task)).or_insert(ping);
+        }
+    }
+
+    /// An answer has come; returns the tasks that are in doubt no more.
+    fn answered(&mut self) -> Vec<(FrameworkId, TaskId)> {
+        self.answers += 1;
+        let answers = self.answers;
+        self.tasks.extract_if(.., |_, ping| *ping <= answers).map(|(task, _)| task).collect()
+    }
+
+    /// There is no connection any more on which an answer could come.
+    pub(super) fn clear(&mut self) {
+        *self = Doubts::default();
+    }
+}
+
+impl Master {
+    /// Has an agent show that it does not have a task. Returns whether it is asked; `asked` are those that were pinged for this already.
+    pub(super) fn doubt(
+        &mut self,
+        framework: &FrameworkId,
+        task: &TaskId,
+        agent: &AgentId,
+        asked: &mut FxHashMap<AgentId, u64>,
+        out: &mut Vec<Output>,
+    ) -> bool {
+        let Some(known) = self.agents.get_mut(agent).filter(|_| self.asks_agents) else { return false };
+        let Some(connection) = known.connection else { return false };
+        let ping = *asked.entry(agent.clone()).or_insert_with(|| {
+            out.push(Output::ToAgent { connection, event: AgentEvent::Ping });
+            known.doubts.ping()
+        });
+        known.doubts.add(framework, task.clone(), ping);
+        true
+    }
+
+    pub(super) fn pong(&mut self, now: Time, id: &AgentId, out: &mut Vec<Output>) {
+        let Some(agent) = self.agents.get_mut(id) else { return };
+        agent.pings_missed = 0;
+        for (framework, task) in agent.doubts.answered() {
+            let known = self.frameworks.get(&framework);
+            if known.is_some_and(|framework| !framework.tasks.contains_key(&task)) {
+                let status = TaskStatus::new(task, TaskState::Gone, now)
+                    .because(Reason::Reconciliation, "its agent does not have it");
+                let status = TaskStatus { agent: Some(id.clone()), ..status };
+                self.tell(&framework, SchedulerEvent::Update(status), out);
+            }
+        }
+    }
+}
