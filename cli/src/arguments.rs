@@ -70,7 +70,7 @@ pub(crate) enum Command {
     /// Run a whole cluster on this machine, until Ctrl-C
     #[command(after_help = "\
 It is a master, agents that share what this machine has, and the frameworks for batch jobs and services. Ctrl-C ends it with all \
-that it runs.
+that it runs, and so does its death: what is to outlive that runs by `apportion master`, `agent`, `batch` and `service`.
 
 With --simulated-agents it is a large cluster to try frameworks on, and to load a master with: agents that speak with the master as \
 all do, each on a QUIC connection and with a certificate of its own, but run nothing. A task of theirs lasts for as long as \
