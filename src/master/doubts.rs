@@ -22,7 +22,8 @@ const MOST: usize = 10_000;
 pub(super) struct Doubts {
     pings: u64,
     answers: u64,
-    /// The ping whose answer shows that the agent does not have it.
+    /// The ping whose answer shows that the agent does not have it: the first that was sent after somebody asked, or who asks often
+    /// would never be answered.
     tasks: BTreeMap<(FrameworkId, TaskId), u64>,
 }
 
@@ -41,7 +42,8 @@ impl Doubts {
 
     /// An answer has come; returns the tasks that are in doubt no more.
     fn answered(&mut self) -> Vec<(FrameworkId, TaskId)> {
-        self.answers += 1;
+        // No answer counts for a ping that is still to come.
+        self.answers = (self.answers + 1).min(self.pings);
         let answers = self.answers;
         self.tasks.extract_if(.., |_, ping| *ping <= answers).map(|(task, _)| task).collect()
     }

@@ -7,8 +7,11 @@
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use quinn::EndpointConfig;
-use quinn_proto::HashedConnectionIdGenerator;
-use ring::hmac;
+use quinn_proto::{ConnectionId, ConnectionIdGenerator, InvalidCid};
+use ring::{
+    hmac,
+    rand::{SecureRandom, SystemRandom},
+};
 
 use crate::protocol::identity::Identity;
 
@@ -32,16 +35,71 @@ impl ResetSecret {
     /// Each machine and address has keys of its own: of two servers with the same ones, one could be made to reset the other's
     /// connections (RFC 9000, section 10.3.2).
     pub(super) fn apply(&self, address: SocketAddr, config: &mut EndpointConfig) {
-        let machine = rustix::system::uname();
-        let place = format!("{address} of {}", machine.nodename().to_string_lossy());
-        let derive = |what: &str| hmac::sign(&self.0, format!("{what} at {place}").as_bytes());
+        let name = rustix::system::uname();
+        // Machines that were cloned may have the same name, or those that run as containers none of their own.
+        let machine = std::fs::read_to_string("/etc/machine-id").unwrap_or_default();
+        let place = format!("{address} of {} {}", name.nodename().to_string_lossy(), machine.trim());
+        let derive = |what: &str| {
+            let secret = hmac::sign(&self.0, format!("{what} at {place}").as_bytes());
+            hmac::Key::new(hmac::HMAC_SHA256, secret.as_ref())
+        };
         let ids = derive("connection ids");
-        let mut id_key = [0; 8];
-        id_key.copy_from_slice(&ids.as_ref()[..8]);
-        let id_key = u64::from_le_bytes(id_key);
         config
-            .reset_key(Arc::new(hmac::Key::new(hmac::HMAC_SHA256, derive("tokens").as_ref())))
-            .cid_generator(move || Box::new(HashedConnectionIdGenerator::from_key(id_key)))
+            .reset_key(Arc::new(derive("tokens")))
+            .cid_generator(move || Box::new(Ids(ids.clone())))
             .min_reset_interval(MIN_INTERVAL);
+    }
+}
+
+/// Connection ids that a server knows as its own: so many random bytes, and as many of what its key signs them with. An id is used
+/// once, and can't be guessed; so nobody is told the token of a connection that is not lost.
+struct Ids(hmac::Key);
+
+const HALF_OF_ID: usize = 8;
+
+impl Ids {
+    fn id(&self, random: &[u8; HALF_OF_ID]) -> ConnectionId {
+        let mut id = [0; 2 * HALF_OF_ID];
+        let (first, second) = id.split_at_mut(HALF_OF_ID);
+        first.copy_from_slice(random);
+        second.copy_from_slice(&hmac::sign(&self.0, random).as_ref()[..HALF_OF_ID]);
+        ConnectionId::new(&id)
+    }
+}
+
+impl ConnectionIdGenerator for Ids {
+    fn generate_cid(&mut self) -> ConnectionId {
+        let mut random = [0; HALF_OF_ID];
+        SystemRandom::new().fill(&mut random).expect("the system has randomness, which TLS needs as well");
+        self.id(&random)
+    }
+
+    fn validate(&self, cid: &ConnectionId) -> Result<(), InvalidCid> {
+        let random = cid.first_chunk().ok_or(InvalidCid)?;
+        if self.id(random) == *cid { Ok(()) } else { Err(InvalidCid) }
+    }
+
+    fn cid_len(&self) -> usize {
+        2 * HALF_OF_ID
+    }
+
+    fn cid_lifetime(&self) -> Option<Duration> {
+        None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_knows_its_own_ids_and_no_others() {
+        let key = |secret: &[u8]| hmac::Key::new(hmac::HMAC_SHA256, secret);
+        let (mut before, after, other) = (Ids(key(b"a")), Ids(key(b"a")), Ids(key(b"b")));
+        let id = before.generate_cid();
+        assert!(after.validate(&id).is_ok() && other.validate(&id).is_err());
+        assert_ne!(before.generate_cid(), id);
+        assert!(after.validate(&ConnectionId::new(&id[..HALF_OF_ID])).is_err());
+        assert!(after.validate(&ConnectionId::new(&[])).is_err());
     }
 }

@@ -184,7 +184,7 @@ impl Driver {
         while !self.ended {
             let mut wait = self.machine.next_deadline().map(|deadline| self.clock.until(deadline));
             let is_crowded = self.master.as_ref().is_some_and(|(outbox, _)| outbox.is_crowded());
-            if is_crowded || self.backlog.waits_for_the_way() {
+            if is_crowded || !self.unsent.is_empty() || self.backlog.waits_for_the_way() {
                 wait = Some(wait.map_or(backlog::LOOK, |wait| wait.min(backlog::LOOK)));
             }
             tokio::select! {
@@ -335,7 +335,8 @@ impl Driver {
 
     fn tell_master(&mut self) -> Result<(), OutboxError> {
         let Some((master, _)) = &self.master else { return Ok(()) };
-        while !self.unsent.is_empty() && !master.is_crowded() {
+        // Its last words go out whatever waits: there is no later.
+        while !self.unsent.is_empty() && (self.ended || !master.is_crowded()) {
             let next: Vec<_> = self.unsent.drain(..self.unsent.len().min(TOLD_AT_ONCE)).collect();
             master.push_all(next)?;
         }
