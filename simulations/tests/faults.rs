@@ -24,7 +24,6 @@ const LATER_SEEDS: &[(u64, &str)] = &[
         3_018_543,
         "of a task that came while its agent was ending only the launch was written, and it never ended",
     ),
-    (3_124_375, "what a master had said before it led anew was taken for what it says now"),
 ];
 
 /// Seeds that found something wrong, and what that was.

@@ -201,18 +201,15 @@ impl World {
     /// An agent hears a master. It refuses one that another has succeeded that it has heard of.
     fn master_speaks(&mut self, place: usize, connection: u64, event: AgentEvent) {
         let Some(Node::Master(master)) = self.network.node(connection, End::Server) else { return };
-        let node = &mut self.agents[place];
+        let (epoch, node) = (self.masters[master].epoch, &mut self.agents[place]);
         let (newest, refused) = (node.newest, node.refused);
-        // It may have led again since it said this.
-        let led_in = match &event {
-            AgentEvent::Registered { epoch, .. } => Some(*epoch),
-            _ => None,
-        };
-        node.newest = newest.max(led_in.unwrap_or(newest));
+        let is_registered = matches!(event, AgentEvent::Registered { .. });
+        if is_registered {
+            node.newest = newest.max(epoch);
+        }
         self.agent_input(place, AgentInput::Master(event));
         let node = &self.agents[place];
-        let is_deposed = led_in.is_some_and(|epoch| epoch < newest);
-        if is_deposed && node.machine.is_some() && node.refused == refused {
+        if is_registered && epoch < newest && node.machine.is_some() && node.refused == refused {
             self.ledger.violate(Rule::OneLeader, || {
                 format!(
                     "agent-{} takes master-{} for its leader, which has a successor",
