@@ -120,7 +120,11 @@ impl Cluster {
             std::fs::read(format!("/proc/{process}/cmdline"))
                 .is_ok_and(|line| String::from_utf8_lossy(&line).ends_with("\0executor\0"))
         };
-        ours.into_iter().filter(is_executor).collect()
+        let alike: BTreeSet<u32> = ours.into_iter().filter(is_executor).collect();
+        // A task looks like the executor that starts it until its own program begins; it is not to be killed in its place.
+        let is_started_by_none =
+            |process: &u32| parent_of(*process).is_some_and(|parent| !alike.contains(&parent));
+        alike.iter().copied().filter(is_started_by_none).collect()
     }
 
     /// Asks something that may be asked again; `None` when somebody is not there to answer.
@@ -305,6 +309,13 @@ impl Lines {
 fn kill(process: u32) {
     // It may have ended by itself.
     let _ = Command::new("kill").args(["-9", &process.to_string()]).status();
+}
+
+/// `None` when it has ended.
+fn parent_of(process: u32) -> Option<u32> {
+    let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).ok()?;
+    // After the program's name, which may hold anything, and the state.
+    stat.rsplit_once(')')?.1.split_whitespace().nth(1)?.parse().ok()
 }
 
 fn variable(name: &str) -> Option<u64> {
