@@ -65,7 +65,7 @@ impl Cluster {
 /// A task that runs, as its agent tells of it; what it runs is its own, as nothing is shared with others after it came over the wire.
 fn held(number: u64) -> HeldTask {
     let id: TaskId = format!("job-{number}.step.{number}.1").parse().expect("a valid id");
-    let line = format!("exec /opt/work --part {number} --of 100000 --out /var/lib/work/{number}");
+    let line = format!("exec bin/train --part {number} --of 100000 --out parts/results/{number}");
     let work = Work::Command(Arc::new(CommandInfo::new(Command::Shell(line))));
     let mut status = TaskStatus::new(id.clone(), TaskState::Running, Time::from_secs(1));
     status.number = Some(UpdateNumber(1));

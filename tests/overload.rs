@@ -171,7 +171,10 @@ async fn an_operator_that_asks_more_than_a_framework_reads_is_refused_and_the_fr
         let framework = "slow".parse().unwrap();
         asking.spawn(async move { client.call(OperatorCall::Request { framework, data }).await });
     }
-    let is_refused = |answer: &Result<OperatorEvent, OperatorError>| matches!(answer, Err(OperatorError::Refused(reason)) if reason.contains("reads too slowly"));
+    let is_refused = |answer: &Result<OperatorEvent, OperatorError>| match answer {
+        Err(OperatorError::Refused(reason)) => reason.contains("reads too slowly"),
+        _ => false,
+    };
     for _ in 0..QUESTIONS / 4 {
         let answer = tokio::time::timeout(PATIENCE, asking.join_next()).await.expect("it is answered");
         let answer = answer.expect("more were asked").unwrap();

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::checkpoint::{Checkpoint, Record};
 use super::machine::{Agent, AgentOutput, ExecutorKey};
+use super::tasks::Task;
 use crate::protocol::{
     AgentCall, ConnectionId, ExecutorCall, ExecutorEvent, ExecutorInfo, FrameworkId, HeldExecutor, Reason,
     TaskId, TaskInfo, TaskState, TaskStatus, Work,
@@ -125,10 +126,9 @@ impl Agent {
         let mut dropped = Vec::new();
         for (id, held) in checkpoint.frameworks {
             // They came when the agent was ending, and the write that said what became of them was torn.
-            let has_none =
-                |task: &&super::tasks::Task| task.is_live() && !held.executors.contains_key(&task.executor);
-            dropped
-                .extend(held.tasks.values().filter(has_none).map(|task| (id.clone(), task.info.id.clone())));
+            let has_none = |task: &&Task| task.is_live() && !held.executors.contains_key(&task.executor);
+            let lost = held.tasks.values().filter(has_none);
+            dropped.extend(lost.map(|task| (id.clone(), task.info.id.clone())));
             let framework = self.frameworks.entry(id.clone()).or_default();
             for (executor, (role, info)) in held.executors {
                 let live = held.tasks.values().filter(|task| task.executor == executor && task.is_live());

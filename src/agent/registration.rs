@@ -14,12 +14,15 @@ impl Agent {
     pub(super) fn register(&self, out: &mut Vec<AgentOutput>) {
         let mut tasks = pieces(self.held_tasks());
         let mut executors = pieces(self.held_executors());
-        let last = (tasks.pop().unwrap_or_default(), executors.pop().unwrap_or_default());
-        let of_tasks = tasks.into_iter().map(|tasks| AgentCall::Holds { tasks, executors: Vec::new() });
-        let of_executors =
+        let registers = AgentCall::Register {
+            info: self.info.clone(),
+            tasks: tasks.pop().unwrap_or_default(),
+            executors: executors.pop().unwrap_or_default(),
+        };
+        let tasks = tasks.into_iter().map(|tasks| AgentCall::Holds { tasks, executors: Vec::new() });
+        let executors =
             executors.into_iter().map(|executors| AgentCall::Holds { tasks: Vec::new(), executors });
-        let registers = AgentCall::Register { info: self.info.clone(), tasks: last.0, executors: last.1 };
-        out.extend(of_tasks.chain(of_executors).chain([registers]).map(AgentOutput::ToMaster));
+        out.extend(tasks.chain(executors).chain([registers]).map(AgentOutput::ToMaster));
     }
 }
 

@@ -1,17 +1,16 @@
 //! Tasks that nobody knows, and of which an agent has to show that it does not have them.
 //!
-//! An agent holds what its last registration told, and what this master has launched there since. But the connection that it seems to have may
-//! be a dead one: it may be with a deposed master again, that does not know yet that it is, and run what that launches. So "it does not have the
-//! task" is said only when the agent has answered a ping that was sent after somebody asked.
+//! An agent holds what its last registration told, and what this master has launched there since. But the connection that it seems to
+//! have may be a dead one: it may be with a deposed master again, that does not know yet that it is, and run what that launches. So
+//! "it does not have the task" is said only when the agent has answered a ping that was sent after somebody asked.
 
 use std::collections::BTreeMap;
 
 use rustc_hash::FxHashMap;
 
+use super::agents::Agent;
 use super::machine::{Master, Output};
-use crate::protocol::{
-    AgentEvent, AgentId, FrameworkId, Reason, SchedulerEvent, TaskId, TaskState, TaskStatus,
-};
+use crate::protocol::{AgentEvent, AgentId, FrameworkId, SchedulerEvent, TaskId};
 use crate::time::Time;
 
 /// So many tasks of an agent are in doubt at a time; of others a framework asks again.
@@ -28,12 +27,6 @@ pub(super) struct Doubts {
 }
 
 impl Doubts {
-    /// A ping is sent; returns its number.
-    pub(super) fn ping(&mut self) -> u64 {
-        self.pings += 1;
-        self.pings
-    }
-
     fn add(&mut self, framework: &FrameworkId, task: TaskId, ping: u64) {
         if self.tasks.len() < MOST {
             self.tasks.entry((framework.clone(), task)).or_insert(ping);
@@ -54,6 +47,16 @@ impl Doubts {
     }
 }
 
+impl Agent {
+    /// Has it show that it is there, if it is connected; returns the ping's number.
+    pub(super) fn ping(&mut self, out: &mut Vec<Output>) -> Option<u64> {
+        let connection = self.connection?;
+        out.push(Output::ToAgent { connection, event: AgentEvent::Ping });
+        self.doubts.pings += 1;
+        Some(self.doubts.pings)
+    }
+}
+
 impl Master {
     /// Has an agent show that it does not have a task. Returns whether it is asked; `asked` are those that were pinged for this already.
     pub(super) fn doubt(
@@ -65,11 +68,8 @@ impl Master {
         out: &mut Vec<Output>,
     ) -> bool {
         let Some(known) = self.agents.get_mut(agent).filter(|_| self.asks_agents) else { return false };
-        let Some(connection) = known.connection else { return false };
-        let ping = *asked.entry(agent.clone()).or_insert_with(|| {
-            out.push(Output::ToAgent { connection, event: AgentEvent::Ping });
-            known.doubts.ping()
-        });
+        let Some(ping) = asked.get(agent).copied().or_else(|| known.ping(out)) else { return false };
+        asked.insert(agent.clone(), ping);
         known.doubts.add(framework, task.clone(), ping);
         true
     }
@@ -78,11 +78,9 @@ impl Master {
         let Some(agent) = self.agents.get_mut(id) else { return };
         agent.pings_missed = 0;
         for (framework, task) in agent.doubts.answered() {
-            let known = self.frameworks.get(&framework);
-            if known.is_some_and(|framework| !framework.tasks.contains_key(&task)) {
-                let status = TaskStatus::new(task, TaskState::Gone, now)
-                    .because(Reason::Reconciliation, "its agent does not have it");
-                let status = TaskStatus { agent: Some(id.clone()), ..status };
+            let is_unknown =
+                self.frameworks.get(&framework).is_some_and(|framework| !framework.tasks.contains_key(&task));
+            if is_unknown && let Some(status) = self.status_of_unknown(now, task, Some(id.clone())) {
                 self.tell(&framework, SchedulerEvent::Update(status), out);
             }
         }

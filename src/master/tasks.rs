@@ -236,7 +236,13 @@ impl Master {
         }
     }
 
-    fn status_of_unknown(&self, now: Time, task: TaskId, agent: Option<AgentId>) -> Option<TaskStatus> {
+    /// What is known of a task that is not, by its agent; `None`: that may have it, and is not there to tell.
+    pub(super) fn status_of_unknown(
+        &self,
+        now: Time,
+        task: TaskId,
+        agent: Option<AgentId>,
+    ) -> Option<TaskStatus> {
         let known = agent.as_ref().and_then(|agent| self.agents.get(agent));
         let (state, message) = match known {
             Some(agent) if agent.unreachable.is_some() => {

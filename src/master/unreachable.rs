@@ -6,7 +6,7 @@ use std::time::Duration;
 use rustc_hash::FxHashSet;
 
 use super::machine::{Master, Output, Timer};
-use crate::protocol::{AgentEvent, AgentId, Reason, SchedulerEvent, TaskState, TaskStatus};
+use crate::protocol::{AgentId, Reason, SchedulerEvent, TaskState, TaskStatus};
 use crate::store::{Change, Key};
 use crate::time::Time;
 
@@ -86,10 +86,7 @@ impl Master {
             return self.forget_overdue(now, out);
         }
         agent.pings_missed += 1;
-        if let Some(connection) = agent.connection {
-            agent.doubts.ping();
-            out.push(Output::ToAgent { connection, event: AgentEvent::Ping });
-        }
+        agent.ping(out);
         self.timers.set(Timer::Ping(id.clone()), now + self.pings.interval.into());
     }
 

@@ -16,10 +16,7 @@ use std::sync::Arc;
 
 use apportion::protocol::Command;
 use apportion::resources::{Kind, Quantities, Role};
-use apportion::scheduler::{
-    Alignment, BestFit, GpuClustering, GpuPacking, GradientDescent, Placement, Planned, RandomFit,
-    Reconciler, Spread,
-};
+use apportion::scheduler::{Alignment, GradientDescent, Placement, Planned, RandomFit, Reconciler};
 use apportion::spec::{Cpus, Memory, StopTable, TaskTable};
 
 pub use batch::BatchParty;
@@ -107,16 +104,13 @@ impl Blueprint {
         let planned = Planned::new(reconciler);
         let planned = match self.placement {
             _ if self.own.is_some() => self.own.into_iter().fold(planned, Planned::score),
-            Placement::BestFit => planned.score(BestFit),
-            Placement::WorstFit => planned.score(Spread),
             Placement::Random => planned.score(RandomFit { seed: self.stream.bits() }),
             Placement::DotProduct => planned.score(Alignment::new(self.largest)),
-            Placement::GpuPacking => planned.score(GpuPacking::default()),
-            Placement::GpuClustering => planned.score(GpuClustering::default()),
             Placement::GradientDescent => {
                 planned.score(GradientDescent::expecting(self.workload.tasks_by_class()))
             }
-            Placement::FirstFit => planned,
+            // The others need to know nothing of what is to come.
+            other => planned.placing(other),
         };
         match NonZeroU32::new(self.per_offer) {
             Some(limit) if limit < NonZeroU32::MAX => planned.per_offer(limit),
