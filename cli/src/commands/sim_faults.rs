@@ -9,7 +9,7 @@ use serde_json::json;
 
 use crate::arguments::{FaultsArguments, Global};
 use crate::failure::Failure;
-use crate::output::{print, print_json};
+use crate::output::{note, print, print_json};
 
 /// So many of the seeds that failed are looked into.
 const FAILURES_EXPLAINED: usize = 3;
@@ -44,7 +44,7 @@ fn many(arguments: &FaultsArguments, global: &Global) -> Result<(), Failure> {
             let struck_now: u64 = outcome.injected.values().sum();
             let struck = struck.fetch_add(struck_now, Ordering::Relaxed) + struck_now;
             if let Some(violation) = &outcome.violation {
-                bar.println(format!("seed {} failed {violation}", outcome.seed));
+                bar.suspend(|| note(format!("seed {} failed {violation}", outcome.seed)));
             }
             bar.set_message(format!("{struck} faults"));
             bar.inc(1);

@@ -36,6 +36,8 @@ pub(super) struct AgentNode {
     pub(super) executors: BTreeMap<(FrameworkId, ExecutorId), u64>,
     /// How many tasks it told of when it registered last.
     pub(super) told_tasks: usize,
+    /// The epoch in which the master leads that it is connected to, whatever that claims.
+    pub(super) led_in: Epoch,
     /// The epoch of the newest master that this process of it has heard of.
     pub(super) newest: Epoch,
     /// How many masters it has refused.
@@ -201,8 +203,8 @@ impl World {
     /// An agent hears a master. It refuses one that another has succeeded that it has heard of.
     fn master_speaks(&mut self, place: usize, connection: u64, event: AgentEvent) {
         let Some(Node::Master(master)) = self.network.node(connection, End::Server) else { return };
-        let (epoch, node) = (self.masters[master].epoch, &mut self.agents[place]);
-        let (newest, refused) = (node.newest, node.refused);
+        let node = &mut self.agents[place];
+        let (epoch, newest, refused) = (node.led_in, node.newest, node.refused);
         let is_registered = matches!(event, AgentEvent::Registered { .. });
         if is_registered {
             node.newest = newest.max(epoch);

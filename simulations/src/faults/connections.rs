@@ -41,7 +41,12 @@ impl World {
         self.send(connection, End::Server, Packet::Opened);
         match client {
             Node::Master(_) => {}
-            Node::Agent(place) => self.agent_input(place, AgentInput::MasterConnected),
+            Node::Agent(place) => {
+                if let Some(Node::Master(master)) = self.network.node(connection, End::Server) {
+                    self.agents[place].led_in = self.masters[master].epoch;
+                }
+                self.agent_input(place, AgentInput::MasterConnected);
+            }
             Node::Framework(place) => self.framework_input(place, SchedulerInput::Connected),
             Node::Executor(number) => self.executor_input(number, ExecutorInput::Connected),
         }

@@ -107,8 +107,8 @@ pub(super) struct Ledger {
     processes: FxHashMap<TaskKey, Process>,
     /// By agent: the tasks whose processes run, and what they use.
     running: Vec<BTreeMap<TaskKey, Resources>>,
-    /// By agent: what it has, as the master was told last.
-    registered: Vec<Resources>,
+    /// By agent: the master that heard it register last, and what it had then.
+    registered: Vec<Option<(usize, Resources)>>,
     heard: FxHashMap<TaskKey, Heard>,
     /// By task without its attempt's number: the attempt that its framework launched last.
     attempts: FxHashMap<(FrameworkId, String), TaskId>,
@@ -120,11 +120,7 @@ pub(super) struct Ledger {
 
 impl Ledger {
     pub(super) fn new(agents: usize) -> Self {
-        Ledger {
-            running: vec![BTreeMap::new(); agents],
-            registered: vec![Resources::new(); agents],
-            ..Ledger::default()
-        }
+        Ledger { running: vec![BTreeMap::new(); agents], registered: vec![None; agents], ..Ledger::default() }
     }
 
     pub(super) fn violate(&mut self, rule: Rule, what: impl FnOnce() -> String) {
@@ -145,8 +141,8 @@ impl Ledger {
     }
 
     /// A master has heard an agent register.
-    pub(super) fn registered(&mut self, agent: usize, resources: &Resources) {
-        self.registered[agent].clone_from(resources);
+    pub(super) fn registered(&mut self, agent: usize, master: usize, resources: &Resources) {
+        self.registered[agent] = Some((master, resources.clone()));
     }
 
     /// A task's process is started.
@@ -268,7 +264,12 @@ impl Ledger {
     }
 
     /// Compares a master's books with what is true.
-    pub(super) fn check_books(&mut self, state: &ClusterState, place: impl Fn(&str) -> Option<usize>) {
+    pub(super) fn check_books(
+        &mut self,
+        master: usize,
+        state: &ClusterState,
+        place: impl Fn(&str) -> Option<usize>,
+    ) {
         for agent in &state.agents {
             let used = agent.allocated.clone() + &agent.offered;
             // One that came back with less than its tasks use has nothing to offer.
@@ -279,10 +280,12 @@ impl Ledger {
                 });
             }
             let Some(place) = place(agent.id.as_str()).filter(|_| agent.connected) else { continue };
+            // Of one that has gone to another master since, what this one offers can't be had any more.
+            let Some((_, has)) = self.registered[place].as_ref().filter(|(by, _)| *by == master) else {
+                continue;
+            };
             let in_use: Resources = self.running[place].values().sum();
-            if !agent.offered.is_empty()
-                && !self.registered[place].contains(&(in_use.clone() + &agent.offered))
-            {
+            if !agent.offered.is_empty() && !has.contains(&(in_use.clone() + &agent.offered)) {
                 self.violate(Rule::OneOwner, || {
                     let offered = &agent.offered;
                     format!(

@@ -221,7 +221,8 @@ impl World {
         let Some(machine) = &node.machine else { return };
         let state = machine.cluster_state(node.clock.read(self.now));
         let agents = &self.agents;
-        self.ledger.check_books(&state, |id| agents.iter().position(|agent| agent.id.as_str() == id));
+        let place_of = |id: &str| agents.iter().position(|agent| agent.id.as_str() == id);
+        self.ledger.check_books(place, &state, place_of);
     }
 
     fn begin_commit(&mut self, place: usize) {
@@ -282,7 +283,7 @@ impl World {
                 if let AgentCall::Register { info, tasks, .. } = &call
                     && let Some(Node::Agent(agent)) = self.network.node(connection, End::Client)
                 {
-                    self.ledger.registered(agent, &info.resources);
+                    self.ledger.registered(agent, place, &info.resources);
                     self.agents[agent].told_tasks = tasks.len();
                 }
                 Input::Agent { connection: connection_id, call }

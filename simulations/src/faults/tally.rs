@@ -84,7 +84,9 @@ impl fmt::Display for Tally {
         let years = self.simulated.as_secs_f64() / YEAR_S;
         let hours = self.simulated.as_secs_f64() / 3600.0;
         let faults: u64 = self.faults.values().sum();
-        writeln!(f, "{} seeds, {} of them failed", self.seeds, self.failed.len())?;
+        let failed: Vec<String> = self.failed.iter().map(u64::to_string).collect();
+        let which = if failed.is_empty() { String::new() } else { format!(": {}", failed.join(", ")) };
+        writeln!(f, "{} seeds, {} of them failed{which}", self.seeds, failed.len())?;
         writeln!(f, "{hours:.1} simulated hours ({years:.3} years) in {} steps", self.steps)?;
         writeln!(f, "{faults} faults:")?;
         for (kind, count) in &self.faults {

@@ -232,6 +232,7 @@ impl World {
                 wake: None,
                 executors: BTreeMap::new(),
                 told_tasks: 0,
+                led_in: Epoch::FIRST,
                 newest: Epoch::FIRST,
                 refused: 0,
             })
