@@ -6,6 +6,7 @@ use super::doubts::Doubts;
 use super::machine::{Master, Output, Timer};
 use super::tasks::Task;
 use crate::allocator::{AgentProfile, Allocation};
+use crate::protocol::codec::encoded_len;
 use crate::protocol::{
     AgentCall, AgentEvent, AgentId, AgentInfo, ConnectionId, ExecutorId, FrameworkId, HeldExecutor, HeldTask,
     OfferId, Reason, Rules, SchedulerEvent, TaskId, TaskState, TaskStatus,
@@ -51,14 +52,27 @@ impl Agent {
     }
 }
 
-/// So many tasks and executors an agent may hold without saying who it is. No machine runs as many.
-const HELD_AT_MOST: usize = 1_000_000;
+/// So many bytes of tasks and executors an agent may hold without saying who it is: a thousand tasks of the largest kind, or a million
+/// of the smallest. No machine runs as many.
+pub(super) const HELD_BYTES_AT_MOST: usize = 1 << 30;
 
 /// What an agent has said that it holds.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Held {
     tasks: Vec<HeldTask>,
     executors: Vec<HeldExecutor>,
+    /// What they take in memory, about.
+    pub(super) bytes: usize,
+}
+
+impl Held {
+    fn add(&mut self, tasks: Vec<HeldTask>, executors: Vec<HeldExecutor>) {
+        // What has been decoded can be encoded.
+        let written = encoded_len(&tasks).unwrap_or(0) + encoded_len(&executors).unwrap_or(0);
+        self.bytes += written + size_of_val(&*tasks) + size_of_val(&*executors);
+        self.tasks.extend(tasks);
+        self.executors.extend(executors);
+    }
 }
 
 impl Master {
@@ -70,7 +84,7 @@ impl Master {
         call: AgentCall,
         out: &mut Vec<Output>,
     ) {
-        let Some(call) = self.put_together(connection, call, out) else { return };
+        let Some(call) = self.put_together(now, connection, call, out) else { return };
         if self.gone.contains(&agent) {
             return self.hear_of_gone(connection, call, out);
         }
@@ -104,26 +118,29 @@ impl Master {
     /// An agent's call; its registration with all that it said before. `None`: there is more to come.
     fn put_together(
         &mut self,
+        now: Time,
         connection: ConnectionId,
         call: AgentCall,
         out: &mut Vec<Output>,
     ) -> Option<AgentCall> {
-        let (info, tasks, executors) = match call {
-            AgentCall::Holds { tasks, executors } => (None, tasks, executors),
-            AgentCall::Register { info, tasks, executors } => (Some(info), tasks, executors),
-            other => return Some(other),
-        };
         let held = &mut self.peers.get_mut(&connection)?.held;
-        held.tasks.extend(tasks);
-        held.executors.extend(executors);
-        if let Some(info) = info {
-            let Held { tasks, executors } = std::mem::take(held);
-            return Some(AgentCall::Register { info, tasks, executors });
+        match call {
+            AgentCall::Holds { tasks, executors } => {
+                held.add(tasks, executors);
+                if held.bytes > HELD_BYTES_AT_MOST {
+                    self.disconnected(now, connection, out);
+                    self.refuse(connection, "an agent that holds so much registers first", out);
+                }
+                None
+            }
+            AgentCall::Register { info, tasks, executors } => {
+                let mut all = std::mem::take(held);
+                all.tasks.extend(tasks);
+                all.executors.extend(executors);
+                Some(AgentCall::Register { info, tasks: all.tasks, executors: all.executors })
+            }
+            other => Some(other),
         }
-        if held.tasks.len() + held.executors.len() > HELD_AT_MOST {
-            self.refuse(connection, "an agent that holds so much registers first", out);
-        }
-        None
     }
 
     /// An agent registers, for the first time or again: what it says is the truth about what runs on it.

@@ -310,7 +310,7 @@ impl Master {
         }
     }
 
-    fn disconnected(&mut self, now: Time, connection: ConnectionId, out: &mut Vec<Output>) {
+    pub(super) fn disconnected(&mut self, now: Time, connection: ConnectionId, out: &mut Vec<Output>) {
         match self.peers.remove(&connection).map(|peer| peer.party) {
             Some(Party::Agent(agent)) => self.agent_disconnected(now, connection, &agent, out),
             Some(Party::Framework(framework)) => {

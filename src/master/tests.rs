@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use super::agents::HELD_BYTES_AT_MOST;
 use super::{
     AGENT_PING_INTERVAL, AGENT_PING_LIMIT, AGENT_REMOVAL_BURST, AGENT_REMOVAL_INTERVAL, Input, Master,
     Output, QUESTIONS_PENDING, UNACKNOWLEDGED_ENDS, UNREACHABLE_AGENT_MAX_AGE,
@@ -480,6 +481,20 @@ fn an_agent_may_say_in_pieces_what_it_holds() {
     world.input(Input::Agent { connection: AGENT, call });
     let agent = world.master.agents.values().next().expect("it has registered");
     assert_eq!(agent.tasks.len(), 2);
+}
+
+#[test]
+fn an_agent_that_says_too_much_is_refused_and_not_offered() {
+    let (mut world, _offer) = World::with_offer();
+    world.master.peers.get_mut(&AGENT).expect("it is connected").held.bytes = HELD_BYTES_AT_MOST;
+    let tasks = vec![held(task("t1", 1000, 512), TaskState::Running, 1)];
+    let call = AgentCall::Holds { tasks, executors: Vec::new() };
+    let out = world.input(Input::Agent { connection: AGENT, call });
+    let is_refusal =
+        |output: &Output| matches!(output, Output::Disconnect { connection, .. } if *connection == AGENT);
+    assert!(out.iter().any(is_refusal), "{out:?}");
+    assert!(matches!(events(&out)[..], [SchedulerEvent::Rescind(_)]), "{out:?}");
+    assert!(world.master.agents.values().all(|agent| agent.connection.is_none()));
 }
 
 #[test]
