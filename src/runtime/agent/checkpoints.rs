@@ -1,7 +1,8 @@
 //! An agent's records on disk, and the thread that makes them durable.
 //!
 //! Records are appended, everything that waits at a time with one `fdatasync`. When the file has grown, it is written anew with what
-//! its records add up to.
+//! its records add up to. Room for what comes next is taken ahead: on a full disk, where every task fails, the agent can still keep
+//! records of that, and say so.
 
 use std::fs::{File, OpenOptions};
 use std::io::{ErrorKind, Write};
@@ -11,6 +12,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use crossbeam::channel::{self, Receiver, Sender};
+use rustix::fs::{FallocateFlags, fallocate};
 use tokio::sync::watch;
 
 use crate::agent::{Checkpoint, Record, encode_records};
@@ -19,6 +21,9 @@ use crate::runtime::RuntimeError;
 
 /// A file that has grown by this much since it was written anew is written anew again.
 const GROWTH_BYTES: u64 = 32 << 20;
+
+/// So much room is taken ahead, and again when half of it is used.
+const ROOM_BYTES: u64 = 1 << 20;
 
 /// How often a full disk is tried again.
 const FULL_DISK_RETRY: Duration = Duration::from_secs(1);
@@ -36,6 +41,8 @@ struct RecordFile {
     length: u64,
     /// Its length when it was written anew.
     compact: u64,
+    /// Up to where it has room on the disk for certain.
+    room: u64,
     /// The number up to which all is durable.
     durable: u64,
 }
@@ -59,7 +66,17 @@ impl RecordFile {
         let file = replace(path, &compact).map_err(failed("write"))?;
         let length = compact.len() as u64;
         let (agent, path) = (agent.clone(), path.to_owned());
-        Ok((RecordFile { agent, path, file, length, compact: length, durable: 0 }, checkpoint))
+        let mut records = RecordFile { agent, path, file, length, compact: length, room: length, durable: 0 };
+        records.make_room();
+        Ok((records, checkpoint))
+    }
+
+    /// Takes room for what comes next, where the file system lets it: without, records need what is free when they come.
+    fn make_room(&mut self) {
+        if self.room - self.length <= ROOM_BYTES / 2 {
+            let ahead = fallocate(&self.file, FallocateFlags::KEEP_SIZE, self.length, ROOM_BYTES);
+            self.room = self.length + if ahead.is_ok() { ROOM_BYTES } else { 0 };
+        }
     }
 
     /// Appends records; they are durable when this returns, unless their number says that nothing waits for them.
@@ -72,13 +89,16 @@ impl RecordFile {
             tracing::error!(path = %self.path.display(), "the disk is full; tasks and their updates wait");
             // What was written of it would end the records there.
             self.file.set_len(self.length).map_err(failed)?;
+            self.room = self.length;
             std::thread::sleep(FULL_DISK_RETRY);
         }
         self.length += bytes.len() as u64;
+        self.room = self.room.max(self.length);
         if number > self.durable {
             self.file.sync_data().map_err(failed)?;
             self.durable = number;
         }
+        self.make_room();
         if self.length > self.compact + GROWTH_BYTES {
             let (compacted, _) = RecordFile::open(&self.path, &self.agent)?;
             *self = RecordFile { durable: self.durable, ..compacted };
@@ -206,6 +226,28 @@ mod tests {
         assert_eq!(found.records(), [started("e1"), started("e2")].concat());
         drop(checkpoints);
         assert_eq!(std::fs::read(&path).unwrap(), found.to_bytes().unwrap(), "it was written anew");
+    }
+
+    #[test]
+    fn room_for_records_is_taken_ahead() {
+        use std::os::unix::fs::MetadataExt;
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("checkpoint");
+        let (mut file, _) = RecordFile::open(&path, &"a1".parse().unwrap()).unwrap();
+        let has_room = |file: &RecordFile| {
+            let metadata = file.file.metadata().unwrap();
+            assert_eq!(metadata.len(), file.length, "room is not content");
+            // In blocks of 512 bytes.
+            metadata.blocks() * 512 >= file.length + ROOM_BYTES / 2
+        };
+        let is_taken_here = fallocate(&file.file, FallocateFlags::KEEP_SIZE, 0, 1).is_ok();
+        assert_eq!(has_room(&file), is_taken_here);
+        let mut bytes = Vec::new();
+        encode_records(&started(&"e".repeat(200)), &mut bytes).unwrap();
+        for _ in 0..2 * ROOM_BYTES / bytes.len() as u64 {
+            file.write(0, &bytes).unwrap();
+        }
+        assert_eq!(has_room(&file), is_taken_here);
     }
 
     #[test]
