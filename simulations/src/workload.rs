@@ -58,8 +58,6 @@ pub struct Job {
     pub class: u32,
     /// How long each runs.
     pub lengths: Lengths,
-    /// Whether all tasks start together or none does.
-    pub gang: bool,
     /// On what terms it is served, if not on the usual ones, as most of millions of jobs are; see [`Job::with_terms`].
     pub terms: Option<Box<Terms>>,
 }
@@ -67,6 +65,8 @@ pub struct Job {
 /// On what terms a job is served.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Terms {
+    /// Whether all tasks start together or none does.
+    pub gang: bool,
     /// How long each task runs at most, as its owner says: what backfilling plans with.
     pub limit: Option<Span>,
     /// The higher, the earlier, where the queue's policy looks at it.
@@ -78,7 +78,7 @@ pub struct Terms {
 impl Job {
     /// A job without a name, of one task of that class and length, that arrives then.
     pub fn new(at: Time, class: u32, lengths: Lengths) -> Self {
-        Job { id: CompactString::default(), at, tasks: 1, class, lengths, gang: false, terms: None }
+        Job { id: CompactString::default(), at, tasks: 1, class, lengths, terms: None }
     }
 
     /// The same on these terms.
@@ -91,6 +91,11 @@ impl Job {
     /// On what terms it is served.
     pub fn terms(&self) -> Terms {
         self.terms.as_deref().copied().unwrap_or_default()
+    }
+
+    /// Whether it has tasks that start together or not at all.
+    pub fn is_gang(&self) -> bool {
+        self.tasks > 1 && self.terms.as_ref().is_some_and(|terms| terms.gang)
     }
 }
 
@@ -191,10 +196,9 @@ impl WorkloadBuilder {
         let made = Job {
             id: job.id.as_str().into(),
             tasks: job.tasks,
-            gang: job.gang,
             ..Job::new(Time::from_nanos(job.submit.nanos()), class, lengths)
         };
-        self.push(made.with_terms(Terms { limit: job.limit, ..Terms::default() }));
+        self.push(made.with_terms(Terms { gang: job.gang, limit: job.limit, ..Terms::default() }));
     }
 
     /// Whether any task asks for a part of a GPU.

@@ -215,7 +215,7 @@ impl QueueFramework {
         Some(Unit {
             entry,
             class,
-            count: if job.gang { self.waiting_tasks(entry.job) } else { 1 },
+            count: if job.is_gang() { self.waiting_tasks(entry.job) } else { 1 },
             each: self.requests[class as usize].class.amounts.clone(),
             length: job
                 .terms()

@@ -63,7 +63,7 @@ impl QueueFramework {
             let following = self.line.after(class, entry);
             if self.place_next(entry, class, shelf, firsts.entry(class).or_default()) {
                 turns.extend(self.line.head_of(class).map(|head| Reverse((head, class))));
-            } else if self.job(entry.job).gang {
+            } else if self.job(entry.job).is_gang() {
                 turns.extend(following.map(|next| Reverse((next, class))));
             }
         }

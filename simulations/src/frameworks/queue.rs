@@ -122,7 +122,7 @@ impl QueueFramework {
             requests,
             chooser,
             line: Line::new(workload.classes.len()),
-            has_gangs: workload.jobs.iter().any(is_gang),
+            has_gangs: workload.jobs.iter().any(Job::is_gang),
             begun: vec![0; workload.jobs.len()],
             role,
             options,
@@ -283,7 +283,7 @@ impl QueueFramework {
             return false;
         }
         let request = self.requests[class as usize].clone();
-        if self.job(entry.job).gang {
+        if self.job(entry.job).is_gang() {
             let count = self.waiting_tasks(entry.job);
             let Some(spots) = shelf.choose_all(&request, &mut self.chooser, count) else { return false };
             return spots.into_iter().all(|spot| self.launch(entry, &request, shelf, spot));
@@ -313,7 +313,7 @@ impl QueueFramework {
         while let Some(Reverse((entry, class, mut first))) = turns.pop() {
             let following = self.line.after(class, entry);
             let placed = self.place(entry, class, shelf, &mut first);
-            if placed || self.job(entry.job).gang {
+            if placed || self.job(entry.job).is_gang() {
                 turns.extend(following.map(|next| Reverse((next, class, first))));
             }
         }
@@ -354,7 +354,7 @@ impl QueueFramework {
 
     /// Whether a gang is among those that are next.
     pub(super) fn awaits_gang(&self) -> bool {
-        self.has_gangs && self.line.heads().any(|(entry, _)| is_gang(self.job(entry.job)))
+        self.has_gangs && self.line.heads().any(|(entry, _)| self.job(entry.job).is_gang())
     }
 
     /// Whether a gang waits for which all that is free has not been asked for at this time. It needs offers of several agents at
@@ -483,10 +483,6 @@ fn task_name(job: u32, index: u32, attempt: Option<u32>) -> CompactString {
         name.push_str(&number.to_compact_string());
     }
     name
-}
-
-fn is_gang(job: &Job) -> bool {
-    job.gang && job.tasks > 1
 }
 
 /// The job and index that a task's name tells.

@@ -285,11 +285,10 @@ impl Draw<'_> {
         let made = Job {
             id: job.name.as_deref().map_or_else(default, CompactString::from),
             tasks,
-            gang: job.gang,
             ..Job::new(Time::from_nanos(job.at.nanos()), class, lengths)
         };
-        let (limit, priority, decision) = (job.limit, job.priority, job.decision);
-        self.builder.push(made.with_terms(Terms { limit, priority, decision }));
+        let JobTable { gang, limit, priority, decision, .. } = *job;
+        self.builder.push(made.with_terms(Terms { gang, limit, priority, decision }));
         Ok(())
     }
 
@@ -339,11 +338,10 @@ impl Draw<'_> {
         let made = Job {
             id: CompactString::from(job.id.as_str()),
             tasks,
-            gang: workload.gang.unwrap_or(job.gang),
             ..Job::new(Time::from_nanos(at.nanos()), class, lengths)
         };
-        let (limit, decision) = (job.limit, workload.decision);
-        self.builder.push(made.with_terms(Terms { limit, decision, ..Terms::default() }));
+        let (gang, limit, decision) = (workload.gang.unwrap_or(job.gang), job.limit, workload.decision);
+        self.builder.push(made.with_terms(Terms { gang, limit, decision, ..Terms::default() }));
         Ok(())
     }
 
@@ -377,10 +375,10 @@ impl Draw<'_> {
             let made = Job {
                 id: format_compact!("{}-{number}", self.name),
                 tasks,
-                gang: workload.gang.unwrap_or(false),
                 ..Job::new(Time::from_nanos(at.nanos()), class, lengths)
             };
-            self.builder.push(made.with_terms(Terms { decision: workload.decision, ..Terms::default() }));
+            let (gang, decision) = (workload.gang.unwrap_or(false), workload.decision);
+            self.builder.push(made.with_terms(Terms { gang, decision, ..Terms::default() }));
         }
         Ok(())
     }

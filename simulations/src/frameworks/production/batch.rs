@@ -37,7 +37,7 @@ impl BatchParty {
             needs: Vec::new(),
             count: job.tasks,
             parallel: None,
-            gang: job.gang && job.tasks > 1,
+            gang: job.is_gang(),
             retry: RetryTable { limit: u32::MAX, ..RetryTable::default() },
         };
         let task = task_table(self.workload.class_of(job), number)?;

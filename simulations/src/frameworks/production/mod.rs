@@ -25,16 +25,15 @@ pub use service::ServiceParty;
 use super::own::OwnPlacement;
 use super::timer::TIMER;
 use crate::random::Stream;
-use crate::workload::{Job, TaskClass, Workload};
+use crate::workload::{TaskClass, Workload};
 
 /// Whether specs can say what the jobs of a workload need: whole MiB, whole GPUs of any model, and gangs in the batch framework alone.
 pub fn can_be_specified(workload: &Workload, as_batch: bool) -> bool {
     let is_plain = |class: &TaskClass| class.gpu_models.is_empty() && task_table(class, 0).is_some();
-    let is_gang = |job: &Job| job.gang && job.tasks > 1;
     workload
         .jobs
         .iter()
-        .all(|job| job.tasks <= MAX_TASKS && (!is_gang(job) || as_batch && job.tasks <= MAX_GANG))
+        .all(|job| job.tasks <= MAX_TASKS && (!job.is_gang() || as_batch && job.tasks <= MAX_GANG))
         && workload.classes.iter().all(is_plain)
 }
 
