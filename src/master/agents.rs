@@ -123,9 +123,9 @@ impl Master {
         call: AgentCall,
         out: &mut Vec<Output>,
     ) -> Option<AgentCall> {
-        let held = &mut self.peers.get_mut(&connection)?.held;
         match call {
             AgentCall::Holds { tasks, executors } => {
+                let held = &mut self.peers.get_mut(&connection)?.held;
                 held.add(tasks, executors);
                 if held.bytes > HELD_BYTES_AT_MOST {
                     self.disconnected(now, connection, out);
@@ -134,7 +134,7 @@ impl Master {
                 None
             }
             AgentCall::Register { info, tasks, executors } => {
-                let mut all = std::mem::take(held);
+                let mut all = std::mem::take(&mut self.peers.get_mut(&connection)?.held);
                 all.tasks.extend(tasks);
                 all.executors.extend(executors);
                 Some(AgentCall::Register { info, tasks: all.tasks, executors: all.executors })
