@@ -10,11 +10,6 @@ mod logs;
 mod master;
 mod run;
 mod sim;
-mod sim_faults;
-mod sim_replay;
-mod sim_sweep;
-mod sim_trace;
-mod sim_validate;
 mod spec;
 mod status;
 mod up;
@@ -26,9 +21,7 @@ use std::path::Path;
 use apportion::protocol::{Quota, Rules};
 use apportion::spec::Document;
 
-use crate::arguments::{
-    Arguments, Command, RulesCommand, SimCommand, SpecCommand, TokenCommand, TraceCommand,
-};
+use crate::arguments::{Arguments, Command, RulesCommand, SpecCommand, TokenCommand};
 use crate::context::Context;
 use crate::failure::Failure;
 
@@ -89,18 +82,7 @@ pub(crate) fn execute(Arguments { global, command }: Arguments) -> Result<(), Fa
         Command::Token(TokenCommand::Create { kind, again }) => {
             wait_for(control::create_token(&context()?, kind, again, json))
         }
-        Command::Sim(SimCommand::Allocator { script }) => sim::allocator(&script, &global),
-        Command::Sim(SimCommand::Run(arguments)) => sim::run(&arguments, &global),
-        Command::Sim(SimCommand::Check { scenarios }) => sim::check(&scenarios),
-        Command::Sim(SimCommand::Faults(arguments)) => sim_faults::faults(&arguments, &global),
-        Command::Sim(SimCommand::Validate(arguments)) => sim_validate::validate(&arguments, &global),
-        Command::Sim(SimCommand::Replay(arguments)) => sim_replay::replay(&arguments, &global),
-        Command::Sim(SimCommand::Whatif(arguments)) => sim_replay::whatif(&arguments, &global),
-        Command::Sim(SimCommand::Sweep(arguments)) => sim_sweep::sweep(&arguments, &global),
-        Command::Sim(SimCommand::Trace(TraceCommand::Info(trace))) => sim_trace::info(&trace, json),
-        Command::Sim(SimCommand::Trace(TraceCommand::Convert { trace, out, skip_malformed })) => {
-            sim_trace::convert(&trace, out.as_deref(), skip_malformed)
-        }
+        Command::Sim(command) => sim::execute(command, &global),
         Command::Spec(SpecCommand::Check { files }) => spec::check(&files),
         Command::Spec(SpecCommand::Explain { file }) => spec::explain(&file),
         Command::Completions { shell } => completions::completions(shell),

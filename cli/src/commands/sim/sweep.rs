@@ -4,8 +4,8 @@ use apportion_simulations::sweep::{Cell, Estimate, Sweep};
 use indicatif::{ProgressBar, ProgressDrawTarget};
 use serde_json::{Map, json};
 
-use super::read;
 use crate::arguments::{Global, SweepArguments};
+use crate::commands::read;
 use crate::failure::Failure;
 use crate::output::{print, print_json, print_table};
 

@@ -1,20 +1,20 @@
-//! `apportion sim`: clusters in virtual time.
+//! `apportion sim run`: one scenario.
 
 use std::io::IsTerminal;
-use std::path::{Path, PathBuf};
 use std::time::Instant;
 
+use apportion_simulations::Progress;
 use apportion_simulations::output::Extras;
 use apportion_simulations::scenario::Model;
-use apportion_simulations::script::Script;
 use apportion_simulations::values::Span;
-use apportion_simulations::{Progress, Scenario};
 use indicatif::{ProgressBar, ProgressStyle};
 
-use super::read;
+use super::parse;
 use crate::arguments::{Global, SimRunArguments};
 use crate::failure::Failure;
-use crate::output::{print, print_json, print_json_line};
+use crate::output::{print, print_json};
+
+const SECOND: u64 = 1_000_000_000;
 
 /// Runs a scenario, prints its summary, and writes its tables where it is asked to.
 pub(crate) fn run(arguments: &SimRunArguments, global: &Global) -> Result<(), Failure> {
@@ -43,44 +43,6 @@ pub(crate) fn run(arguments: &SimRunArguments, global: &Global) -> Result<(), Fa
     }
     if global.json { print_json(run.summary()) } else { print(&run.summary().to_string()) }
 }
-
-/// Plays an allocator script, printing each step, to its end or to the first expectation that is not met.
-pub(crate) fn allocator(script: &Path, global: &Global) -> Result<(), Failure> {
-    let script = Script::parse(read(script)?)?;
-    let mut printed = Ok(());
-    let played = script.play(|step| {
-        if printed.is_ok() {
-            printed = if global.json { print_json_line(step) } else { print(&format!("{step}\n")) };
-        }
-    });
-    printed?;
-    played.map_err(|unmet| Failure::Unsuccessful(unmet.to_string()))
-}
-
-/// Says of each scenario whether it can be run.
-pub(crate) fn check(scenarios: &[PathBuf]) -> Result<(), Failure> {
-    for file in scenarios {
-        let model = parse(file)?.resolve()?;
-        let (jobs, tasks) = model.frameworks.iter().fold((0, 0), |(jobs, tasks), framework| {
-            (jobs + framework.workload.jobs.len(), tasks + framework.workload.tasks())
-        });
-        let counted = [
-            (model.agents.len() as u64, "agent"),
-            (model.frameworks.len() as u64, "framework"),
-            (jobs as u64, "job"),
-            (tasks, "task"),
-        ]
-        .map(|(count, noun)| format!("{count} {noun}{}", if count == 1 { "" } else { "s" }));
-        print(&format!("{}: right; {}\n", file.display(), counted.join(", ")))?;
-    }
-    Ok(())
-}
-
-fn parse(file: &Path) -> Result<Scenario, Failure> {
-    Ok(Scenario::parse(&read(file)?)?)
-}
-
-const SECOND: u64 = 1_000_000_000;
 
 /// The virtual second by which a bar is full: the end of the run where that is known, otherwise that of the last arrival.
 fn horizon(model: &Model) -> u64 {

@@ -8,8 +8,8 @@ use apportion_simulations::values::Span;
 use apportion_simulations::{Progress, Summary};
 use serde_json::json;
 
-use super::why::told;
 use crate::arguments::{Global, ReplayArguments, WhatIfArguments};
+use crate::commands::why::told;
 use crate::failure::Failure;
 use crate::output::{print, print_json, print_table};
 
