@@ -1,16 +1,15 @@
 //! The clock, and who is told what when.
 
+mod setup;
+mod tasks;
+
 use std::collections::VecDeque;
 
-use apportion::allocator::{Allocator, DrfAllocator, DrfOptions, QuotaError};
+use apportion::allocator::QuotaError;
 use apportion::master::{Input, Master, Output};
-use apportion::protocol::operator::OperatorRequest;
-use apportion::protocol::{
-    AgentEvent, ConnectionId, FrameworkId, Identity, IdentityKind, OperatorCall, RequestId, SchedulerCall,
-    SchedulerEvent, TaskId, TaskInfo, TaskState,
-};
-use apportion::resources::{Quantities, Role};
-use apportion::scheduler::{SchedulerInput, SchedulerProcess};
+use apportion::protocol::{AgentEvent, ConnectionId, FrameworkId, SchedulerCall, SchedulerEvent, TaskState};
+use apportion::resources::Role;
+use apportion::scheduler::SchedulerInput;
 use apportion::time::Time;
 use rustc_hash::FxHashMap;
 
@@ -22,16 +21,13 @@ use super::observer::Observer;
 use super::offers::OfferHistory;
 use super::placement::{Effect, PlacementCluster};
 use super::post::{Edge, Post};
-use super::record::{Ending, Outcome, Record, TaskRun};
+use super::record::{Ending, Record, TaskRun};
 use super::seat::Seat;
 use crate::digest::Digester;
-use crate::frameworks::production::{BatchParty, Blueprint, ServiceParty};
-use crate::frameworks::{Party, QueueFramework, TimerTask};
-use crate::random::Stream;
-use crate::scenario::{
-    AllocatorTable, Batch, Decision, Fidelity, FrameworkModel, Model, Player, RoleModel, Simultaneous,
-};
+use crate::scenario::Batch;
 use crate::values::Span;
+
+pub(crate) use setup::drf;
 
 /// The connection of whoever sets weights.
 const OPERATOR: ConnectionId = ConnectionId(0);
@@ -173,171 +169,8 @@ pub struct Simulation<'a> {
 }
 
 impl<'a> Simulation<'a> {
-    /// The cluster of a model, before anything has happened.
-    ///
-    /// # Errors
-    /// When a name can't be an identity.
-    pub fn new(model: &Model) -> Result<Self, RunError> {
-        Simulation::with(model, Box::new(drf(model)), FxHashMap::default())
-    }
-
-    /// The same with an allocator, and with the parties that play some of the frameworks, by their places in the model, instead of its own.
-    pub(crate) fn with(
-        model: &Model,
-        mut allocator: Box<dyn Allocator>,
-        mut parties: FxHashMap<usize, Box<dyn Party>>,
-    ) -> Result<Self, RunError> {
-        set_quotas(model, allocator.as_mut())?;
-        let mut simulation = Simulation {
-            now: Time::ZERO,
-            events: 0,
-            events_at_once: 0,
-            cycles: 0,
-            digester: Digester::default(),
-            calendar: Calendar::default(),
-            instant: VecDeque::new(),
-            post: Post::new(model.latency.clone(), model.seed),
-            batch: model.allocator.batch,
-            interval_ns: model.allocator.interval.nanos(),
-            core: match model.fidelity {
-                Fidelity::Full => {
-                    let master = Box::new(Master::boxed(allocator).without_pings());
-                    Core::Full { master, agents: Vec::new() }
-                }
-                Fidelity::Placement => Core::Placement(Box::new(PlacementCluster::new(allocator))),
-            },
-            seats: Vec::new(),
-            workloads: Vec::new(),
-            by_name: FxHashMap::default(),
-            due: VecDeque::new(),
-            tasks: Vec::new(),
-            to_end: 0,
-            running: 0,
-            arrivals_to_come: 0,
-            arrivals: match model.simultaneous {
-                Simultaneous::EndsFirst => Class::Arrival,
-                Simultaneous::ArrivalsFirst => Class::EarlyArrival,
-            },
-            open_ended: false,
-            active_at: Time::ZERO,
-            said: Vec::new(),
-            outputs: Vec::new(),
-            deeds: Vec::new(),
-            effects: Vec::new(),
-            failures: Failures::new(model),
-            contention: model.slowdown.map(Contention::new),
-            moved: Vec::new(),
-            names: Vec::new(),
-            offer_history: OfferHistory::default(),
-            observers: Vec::new(),
-        };
-        simulation.connect(OPERATOR, IdentityKind::Operator, "simulation")?;
-        for role in &model.roles {
-            simulation.rule(role);
-        }
-        for agent in &model.agents {
-            simulation.add_agent(agent)?;
-        }
-        let per_agent = model.agents.iter().map(|agent| agent.resources.quantities());
-        let largest = per_agent.fold(Quantities::new(), |largest, amounts| largest.max(&amounts));
-        for (place, framework) in model.frameworks.iter().enumerate() {
-            let party = parties.remove(&place).unwrap_or_else(|| {
-                let stream = Stream::named(model.seed, &format!("framework/{}/placement", framework.id));
-                party(framework, &largest, stream)
-            });
-            simulation.add_framework(framework, party)?;
-        }
-        simulation.expect_failures();
-        Ok(simulation)
-    }
-
-    /// Sets what operators set of a role.
-    fn rule(&mut self, model: &RoleModel) {
-        if let Core::Placement(cluster) = &mut self.core {
-            return cluster.rule(model);
-        }
-        let role = || model.role.clone();
-        for call in [
-            OperatorCall::SetWeight { role: role(), weight: model.weight },
-            OperatorCall::SetOfferMode { role: role(), mode: model.offers },
-        ] {
-            let request = OperatorRequest { request: RequestId(0), call };
-            self.tell_master(Input::Operator { connection: OPERATOR, request });
-        }
-    }
-
-    fn add_agent(&mut self, model: &crate::scenario::AgentModel) -> Result<(), RunError> {
-        let (place, call) = match &mut self.core {
-            Core::Placement(cluster) => {
-                cluster.add_agent(model);
-                return Ok(());
-            }
-            Core::Full { agents, .. } => {
-                let agent = TimerAgent::new(model.id.clone());
-                let call = agent.register(model);
-                agents.push(agent);
-                (agents.len() as u32 - 1, call)
-            }
-        };
-        let connection = agent_connection(place);
-        self.connect(connection, IdentityKind::Agent, model.id.as_str())?;
-        self.send(Edge::FromAgent(place), Message::Master(Input::Agent { connection, call }));
-        Ok(())
-    }
-
-    fn add_framework(&mut self, model: &FrameworkModel, party: Box<dyn Party>) -> Result<(), RunError> {
-        let place = self.plug(model.id.clone(), party, model.decision)?;
-        let seat = &mut self.seats[place as usize];
-        seat.record.retries = model.player != Player::Queue;
-        seat.thinks |= model.workload.jobs.iter().any(|job| job.terms().decision.is_some());
-        let workload = model.workload.clone();
-        let ends = workload.jobs.iter().filter(|job| job.lengths.of(0).is_some());
-        self.to_end += ends.map(|job| u64::from(job.tasks)).sum::<u64>();
-        self.arrivals_to_come += workload.jobs.len();
-        if let Some(first) = workload.jobs.first() {
-            self.calendar.push(first.at, self.arrivals, Event::Arrival(place));
-        }
-        self.workloads[place as usize] = workload;
-        Ok(())
-    }
-
-    /// Adds a framework of any scheduler; returns its place. Its tasks last as long as [`TimerTask`] or their label `length`
-    /// says, and otherwise until they are stopped.
-    ///
-    /// # Errors
-    /// When the name can't be an identity.
-    pub fn plug(
-        &mut self,
-        id: FrameworkId,
-        party: Box<dyn Party>,
-        decision: Decision,
-    ) -> Result<u32, RunError> {
-        let place = self.seats.len() as u32;
-        self.connect(framework_connection(place), IdentityKind::Framework, id.as_str())?;
-        if let Core::Placement(cluster) = &mut self.core {
-            cluster.add_framework(id.clone());
-        }
-        self.names.push(id.clone());
-        self.by_name.insert(id, place);
-        self.seats.push(Seat::new(party, decision));
-        self.workloads.push(std::sync::Arc::default());
-        self.tell_framework(place, SchedulerInput::Connected);
-        Ok(place)
-    }
-
-    /// Lets somebody be told what happens.
-    pub fn observe(&mut self, observer: &'a mut dyn Observer) {
-        self.observers.push(observer);
-    }
-
     fn tell_observers(&mut self, tell: impl Fn(&mut dyn Observer)) {
         self.observers.iter_mut().for_each(|observer| tell(*observer));
-    }
-
-    fn connect(&mut self, connection: ConnectionId, kind: IdentityKind, name: &str) -> Result<(), RunError> {
-        let peer = Identity::new("simulation", kind, name).map_err(|_| RunError::Name(name.to_owned()))?;
-        self.tell_master(Input::Connected { connection, peer });
-        Ok(())
     }
 
     /// Runs until `until`, or else until all tasks that end by themselves have ended, or nothing can happen any more.
@@ -493,71 +326,6 @@ impl<'a> Simulation<'a> {
         self.digester.add([self.now.as_nanos(), tag << 32 | u64::from(who), what]);
     }
 
-    fn arrive(&mut self, framework: u32) {
-        let seat = &mut self.seats[framework as usize];
-        let job = seat.record.arrived;
-        seat.record.arrived += 1;
-        self.arrivals_to_come -= 1;
-        self.active_at = self.now;
-        if let Some(next) = self.workloads[framework as usize].jobs.get(job + 1) {
-            self.calendar.push(next.at, self.arrivals, Event::Arrival(framework));
-        }
-        self.note(1, framework, job as u64);
-        let now = self.now;
-        self.tell_observers(|observer| observer.arrived(now, framework, job as u32));
-        let data = self.seats[framework as usize].arrival(job as u32);
-        self.tell_framework(framework, SchedulerInput::LocalRequest { request: RequestId(job as u64), data });
-    }
-
-    /// A task's run ends by itself; nothing happens when it has ended before.
-    fn time_is_over(&mut self, run: RunId) {
-        // Others on its machine may have moved its end.
-        if self.contention.as_ref().is_none_or(|contention| contention.is_due(self.now, run))
-            && let Some(outcome) = self.failures.outcome(run)
-        {
-            self.end(run, outcome);
-        }
-    }
-
-    fn end(&mut self, run: RunId, outcome: Outcome) {
-        let agent = self.tasks[run.0 as usize].agent;
-        let state = if outcome == Outcome::Finished { TaskState::Finished } else { TaskState::Failed };
-        let call = match &mut self.core {
-            Core::Full { agents, .. } => agents[agent as usize].end(self.now, run, state),
-            Core::Placement(cluster) => {
-                if cluster.runs(run) {
-                    self.close(run, outcome);
-                    self.instant.push_back(Message::Ended(run, state));
-                }
-                return;
-            }
-        };
-        let Some(call) = call else { return };
-        self.close(run, outcome);
-        let connection = agent_connection(agent);
-        self.send(Edge::FromAgent(agent), Message::Master(Input::Agent { connection, call }));
-    }
-
-    pub(super) fn close(&mut self, run: RunId, outcome: Outcome) {
-        let task = &mut self.tasks[run.0 as usize];
-        (task.end, task.outcome) = (self.now, outcome);
-        let (framework, machine) = (task.framework as usize, task.agent);
-        let job = self.workloads[framework].jobs.get(task.job as usize);
-        let ends = job.is_some_and(|job| job.lengths.of(task.index).is_some());
-        self.running -= u64::from(ends);
-        if !self.seats[framework].record.runs_again(outcome) {
-            self.to_end -= u64::from(ends);
-        }
-        self.active_at = self.now;
-        self.note(2, run.0, outcome as u64);
-        let task = self.tasks[run.0 as usize];
-        self.tell_observers(|observer| observer.ended(run.0 as usize, &task));
-        if let Some(contention) = &mut self.contention {
-            contention.end(self.now, machine, run, &mut self.moved);
-            self.move_ends();
-        }
-    }
-
     fn deliver(&mut self, message: Message) {
         match message {
             Message::Master(input) => {
@@ -615,123 +383,6 @@ impl<'a> Simulation<'a> {
                 }
                 self.carry_out_effects();
             }
-        }
-    }
-
-    /// A framework hears whether a task of it is to make room for others.
-    fn make_room(&mut self, framework: u32, task: &TaskId, makes_room: bool) {
-        if let Core::Full { agents, .. } = &mut self.core {
-            let task = (self.names[framework as usize].clone(), task.clone());
-            agents.iter_mut().for_each(|agent| agent.make_room(&task, makes_room));
-        }
-    }
-
-    pub(super) fn carry_out_effects(&mut self) {
-        let mut effects = std::mem::take(&mut self.effects);
-        for effect in effects.drain(..) {
-            match effect {
-                Effect::Tell(framework, event) => {
-                    self.instant.push_back(Message::Framework(framework, event));
-                }
-                Effect::Start { framework, agent, task, role } => {
-                    let run = self.begin(agent, framework, &task);
-                    if self.failures.is_down(agent) {
-                        // The master does not know it yet.
-                        self.lose(run);
-                    }
-                    if let Core::Placement(cluster) = &mut self.core {
-                        if self.seats[framework as usize].heeds(TaskState::Running) {
-                            let told = cluster.starting(self.now, agent, &task.id);
-                            self.instant.push_back(Message::Framework(framework, told));
-                        }
-                        cluster.started(run, framework, agent, role, task);
-                    }
-                }
-                Effect::Stopped(run) => self.close(run, Outcome::Killed),
-            }
-        }
-        self.effects = effects;
-    }
-
-    fn carry_out(&mut self, agent: u32, deed: Deed) {
-        match deed {
-            Deed::Say(call) => {
-                let connection = agent_connection(agent);
-                self.send(Edge::FromAgent(agent), Message::Master(Input::Agent { connection, call }));
-            }
-            Deed::Start(framework, task) => {
-                let Some(place) = self.by_name.get(&framework).copied() else { return };
-                let run = self.begin(agent, place, &task);
-                if let Core::Full { agents, .. } = &mut self.core {
-                    agents[agent as usize].started(run, framework, task.id);
-                }
-            }
-            Deed::Stopped(run, outcome) => self.close(run, outcome),
-        }
-    }
-
-    /// A framework that has no workload runs a task: it counts as a job that arrives now.
-    fn note_own(&mut self, framework: u32, task: &TaskInfo, length: Option<Span>) -> (u32, u32) {
-        let workload = std::sync::Arc::make_mut(&mut self.workloads[framework as usize]);
-        let job = workload.note(task.id.as_str(), self.now, &task.resources, length);
-        self.seats[framework as usize].record.arrived += 1;
-        self.to_end += u64::from(length.is_some());
-        (job, 0)
-    }
-
-    /// What a framework has run that has no workload of its model.
-    pub(crate) fn workload(&self, framework: usize) -> std::sync::Arc<crate::workload::Workload> {
-        self.workloads[framework].clone()
-    }
-
-    /// Counts all tasks of a framework as jobs of their own.
-    pub(crate) fn free(&mut self, framework: usize) {
-        self.seats[framework].free = true;
-        self.open_ended = true;
-    }
-
-    /// A task starts.
-    fn begin(&mut self, agent: u32, framework: u32, task: &TaskInfo) -> RunId {
-        let run = RunId(self.tasks.len() as u32);
-        let known = TimerTask::played_by(task, &self.workloads[framework as usize]);
-        let length = known.map_or_else(|| labelled_length(task), |known| known.length);
-        let known = match self.seats[framework as usize].free {
-            true => Some(self.note_own(framework, task, length)),
-            false => known.map(|known| (known.job, known.index)),
-        };
-        let (job, index) = known.unwrap_or((u32::MAX, run.0));
-        self.tasks.push(TaskRun {
-            framework,
-            job,
-            index,
-            agent,
-            start: self.now,
-            end: Time::MAX,
-            outcome: Outcome::Running,
-        });
-        let name = self.names[framework as usize].as_str();
-        let lasts = self.failures.cut((framework, name), run, length.map(Span::duration));
-        match (&mut self.contention, lasts) {
-            (Some(contention), lasts) => {
-                contention.start(self.now, agent, run, lasts, &mut self.moved);
-                self.move_ends();
-            }
-            (None, Some(lasts)) => self.calendar.push(self.now + lasts, Class::End, Event::End(run)),
-            (None, None) => {}
-        }
-        self.running += u64::from(known.is_some() && length.is_some());
-        self.active_at = self.now;
-        self.note(4, framework, u64::from(job) << 32 | u64::from(index));
-        self.digester.add([u64::from(agent)]);
-        let task = self.tasks[run.0 as usize];
-        self.tell_observers(|observer| observer.started(run.0 as usize, &task));
-        run
-    }
-
-    /// Notes the ends that contention has moved.
-    fn move_ends(&mut self) {
-        for (run, at) in self.moved.drain(..) {
-            self.calendar.push(at, Class::End, Event::End(run));
         }
     }
 
@@ -826,60 +477,6 @@ impl<'a> Simulation<'a> {
             Some(at) => self.calendar.push(at, Class::Message, Event::Message(Box::new(message))),
         }
     }
-}
-
-/// The framework of production or of models that plays a framework's workload.
-fn party(model: &FrameworkModel, largest: &Quantities, stream: Stream) -> Box<dyn Party> {
-    let blueprint = Blueprint {
-        name: model.id.as_str().to_owned(),
-        role: model.role.clone(),
-        placement: model.options.placement,
-        own: model.own_placement.clone(),
-        per_offer: model.options.per_offer,
-        workload: model.workload.clone(),
-        largest: largest.clone(),
-        stream,
-    };
-    match model.player {
-        Player::Batch => Box::new(BatchParty::new(blueprint)),
-        Player::Service => Box::new(ServiceParty::new(blueprint)),
-        Player::Queue => {
-            let Blueprint { name, role, own, workload, largest, stream, .. } = blueprint;
-            let queue = QueueFramework::new(&name, role, model.options, workload, largest, stream);
-            Box::new(SchedulerProcess::new(queue.placing_by(own)))
-        }
-    }
-}
-
-/// The allocator of production, as the model has it.
-pub(crate) fn drf(model: &Model) -> DrfAllocator {
-    let AllocatorTable { interval, batches_only, ties, .. } = model.allocator;
-    DrfAllocator::new(DrfOptions {
-        allocation_interval: interval.duration(),
-        allocate_on_events: !batches_only,
-        ties,
-        preemption: model.allocator.preemption(),
-        ..DrfOptions::default()
-    })
-}
-
-fn set_quotas(model: &Model, allocator: &mut dyn Allocator) -> Result<(), RunError> {
-    let mut roles: Vec<_> = model.roles.iter().filter(|role| !role.quota.is_default()).collect();
-    // Parents first: what is guaranteed to their children is part of what is guaranteed to them.
-    roles.sort_unstable_by(|a, b| a.role.cmp(&b.role));
-    for role in roles {
-        // The agents that are to meet the guarantees come later.
-        let set = allocator.set_quota(&role.role, &role.quota, true);
-        set.map_err(|error| RunError::Quota { role: role.role.clone(), error })?;
-    }
-    Ok(())
-}
-
-/// The label of a plugged-in scheduler's task that says how long it lasts, such as `100s`.
-const LENGTH_LABEL: &str = "length";
-
-fn labelled_length(task: &TaskInfo) -> Option<Span> {
-    task.labels.get(LENGTH_LABEL)?.parse().ok()
 }
 
 /// Frameworks' connections are odd, agents' are even.
