@@ -84,7 +84,7 @@ impl Times {
         let simulated = ["agent", "--name", "sim", "--simulated-agents", &number];
         let _agents = Background::start(&state, &simulated);
         wait_until("the agents register", || {
-            printed(&state, &["status"]).contains(&format!("{agents} connected of {agents}"))
+            printed(&state, &["status"]).contains(&format!("agents      {agents} connected of {agents}"))
         });
         let token = printed(&state, &["token", "create", "framework"]);
         std::thread::spawn(move || run_watcher(&addresses.join(","), &token, agents, tell));

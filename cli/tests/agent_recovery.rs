@@ -29,7 +29,7 @@ impl<'a> Cluster<'a> {
         let agent = Some(Cluster::agent(state, &RECOVERY));
         let batch = Background::start(state, &["batch"]);
         wait_until("all are there", || {
-            printed(state, &["status"]).contains("1 connected of 1")
+            printed(state, &["status"]).contains("agents      1 connected of 1")
                 && printed(state, &["frameworks"]).contains("batch")
         });
         Cluster { state, master, agent, batch }
@@ -104,7 +104,7 @@ fn tasks_never_notice_that_their_agent_was_killed() {
     // They go on without it, and with its next life.
     cluster.kill_agent();
     cluster.start_agent();
-    wait_until("it is back", || printed(state, &["status"]).contains("1 connected of 1"));
+    wait_until("it is back", || printed(state, &["status"]).contains("agents      1 connected of 1"));
     assert!(before.is_subset(&tasks_waiting_in(folder.path())));
 
     // They end while it is away.
@@ -143,14 +143,16 @@ fn an_agent_that_steps_aside_leaves_its_tasks_to_the_next_version() {
     std::fs::copy(env!("CARGO_BIN_EXE_apportion"), &old).expect("it can be copied");
     let line = [&["agent", "--name", "a1", "--resources", "cpus:4;mem:1024"][..], &RECOVERY].concat();
     cluster.agent = Some(Background::spawn(in_file(&old, &command(state, &line))));
-    wait_until("the old version is there", || printed(state, &["status"]).contains("1 connected of 1"));
+    wait_until("the old version is there", || {
+        printed(state, &["status"]).contains("agents      1 connected of 1")
+    });
     printed(state, &["run", &job(folder.path(), TASKS), "--detach"]);
     wait_until("all have begun", || lines(folder.path(), "begun").len() == TASKS as usize);
     let before = tasks_waiting_in(folder.path());
     cluster.agent.take().expect("it runs").end("-TERM");
     std::fs::remove_file(&old).expect("it is there");
     cluster.start_agent();
-    wait_until("it is back", || printed(state, &["status"]).contains("1 connected of 1"));
+    wait_until("it is back", || printed(state, &["status"]).contains("agents      1 connected of 1"));
     assert!(before.is_subset(&tasks_waiting_in(folder.path())), "they never noticed");
     std::fs::write(folder.path().join("go"), "").expect("it can be written");
     wait_until("all have ended", || lines(folder.path(), "ended").len() == TASKS as usize);
@@ -218,13 +220,13 @@ fn an_agent_that_is_said_to_be_gone_is_replaced_and_turned_away_until_it_may_com
     cluster.kill_agent();
     printed(state, &["gone", "a1"]);
     wait_until("its tasks are over", || printed(state, &["tasks"]).matches("gone").count() >= 2);
-    assert!(printed(state, &["status"]).contains("0 connected of 0"));
+    assert!(printed(state, &["status"]).contains("agents      0 connected of 0"));
 
     // It was alive, after all.
     cluster.start_agent();
     let mark = format!("{}/go", folder.path().display());
     wait_until("it ends what it has", || processes_with(&mark).is_empty());
-    assert!(printed(state, &["status"]).contains("0 connected of 0"));
+    assert!(printed(state, &["status"]).contains("agents      0 connected of 0"));
     printed(state, &["gone", "a1", "--back"]);
     wait_until("their successors run on it", || lines(folder.path(), "begun").len() == 4);
     std::fs::write(folder.path().join("go"), "").expect("it can be written");

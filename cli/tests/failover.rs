@@ -72,7 +72,7 @@ impl Cluster {
 
     fn is_complete(&self) -> bool {
         let status = common::apportion(&self.state(), &["status"]);
-        String::from_utf8_lossy(&status.stdout).contains("2 connected of 2")
+        String::from_utf8_lossy(&status.stdout).contains("agents      2 connected of 2")
     }
 
     /// Agents that the state's operator runs.
@@ -127,7 +127,7 @@ fn tasks_run_on_and_offers_flow_when_the_leading_master_is_killed() {
     by_token.env("APPORTION_TOKEN", token.trim());
     let joined = Background::spawn(by_token);
     wait_until("the token holds under another master", || {
-        printed(&state, &["status"]).contains("3 connected of 3")
+        printed(&state, &["status"]).contains("agents      3 connected of 3")
     });
     joined.end("-INT");
 

@@ -63,7 +63,9 @@ impl Cluster {
         let resources = ["--resources", "cpus:4;mem:4096", "--work-dir", &work_dir];
         let agent =
             Background::start(&self.folder.path().join("agent"), &[&by_token[..], &resources].concat());
-        wait_until("the agent registers", || self.printed(&["status"]).contains("1 connected of 1"));
+        wait_until("the agent registers", || {
+            self.printed(&["status"]).contains("agents      1 connected of 1")
+        });
         agent
     }
 
@@ -92,7 +94,9 @@ fn a_bad_network_loses_nothing_and_runs_nothing_twice() {
     let diary = cluster.submit_diary("lossy", 60, 0.1);
     wait_until("tasks run", || diary.has_begun());
     network.set_cut(true);
-    wait_until("the agent is missed", || cluster.printed(&["status"]).contains("0 connected of 1"));
+    wait_until("the agent is missed", || {
+        cluster.printed(&["status"]).contains("agents      0 connected of 1")
+    });
     network.set_cut(false);
     diary.complete(&cluster.state());
     cluster.end();

@@ -78,7 +78,7 @@ impl Cluster {
         (1..cluster.processes.len()).for_each(|place| cluster.start_process(place));
         wait_until("all are there", || {
             let state = printed(&cluster.state(), &["status"]) + &printed(&cluster.state(), &["frameworks"]);
-            [&format!("{AGENTS} connected of {AGENTS}"), "batch", "service"]
+            [&format!("agents      {AGENTS} connected of {AGENTS}"), "batch", "service"]
                 .iter()
                 .all(|part| state.contains(*part))
         });

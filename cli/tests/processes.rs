@@ -30,7 +30,9 @@ fn an_agent_that_nobody_listens_to_goes_on() {
     let mut agent =
         Background(line.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("the binary runs"));
     drop(agent.0.stderr.take());
-    wait_until("the agent registers", || printed(state, &["status"]).contains("1 connected of 1"));
+    wait_until("the agent registers", || {
+        printed(state, &["status"]).contains("agents      1 connected of 1")
+    });
     agent.end("-INT");
 }
 
@@ -40,7 +42,9 @@ fn a_cluster_on_this_machine_runs_work_and_leaves_nothing_behind() {
     let state = &folder.path().join("state");
     let mut cluster = Background::start(state, &["up", "--listen", "127.0.0.1:0", "--agents", "2"]);
     cluster.master();
-    wait_until("the agents register", || printed(state, &["status"]).contains("2 connected of 2"));
+    wait_until("the agents register", || {
+        printed(state, &["status"]).contains("agents      2 connected of 2")
+    });
 
     let good = printed(state, &["run", &batch(folder.path(), "good", 20, "echo result $INDEX")]);
     assert!(good.contains(": succeeded after"), "{good}");
@@ -114,7 +118,7 @@ fn the_same_cluster_from_processes_of_their_own() {
     let near = Background::start(state, &["agent", "--name", "near", "--resources", "cpus:1;mem:256"]);
     let batch_framework = Background::start(state, &["batch"]);
     let ready = || {
-        printed(state, &["status"]).contains("2 connected of 2")
+        printed(state, &["status"]).contains("agents      2 connected of 2")
             && printed(state, &["frameworks"]).contains("batch")
     };
     wait_until("all are there", ready);
@@ -129,7 +133,7 @@ fn the_same_cluster_from_processes_of_their_own() {
     // An agent that has joined needs no token to come back.
     far.end("-TERM");
     let again = Background::start(elsewhere, &["agent", "--master", &address, "--name", "far"]);
-    wait_until("it is back", || printed(state, &["status"]).contains("2 connected of 2"));
+    wait_until("it is back", || printed(state, &["status"]).contains("agents      2 connected of 2"));
 
     let long = batch(folder.path(), "long", 2, &format!(": {marker}; sleep 1000"));
     printed(state, &["run", &long, "--detach"]);

@@ -34,7 +34,9 @@ fn who_was_away_for_too_long_joins_again_under_its_name() {
         String::from_utf8_lossy(&output.stderr).into_owned()
     };
     let is_back = || {
-        wait_until("the agent registers", || printed(state, &["status"]).contains("1 connected of 1"));
+        wait_until("the agent registers", || {
+            printed(state, &["status"]).contains("agents      1 connected of 1")
+        });
     };
 
     let agent = start(Some(printed(state, &["token", "create", "agent"])));

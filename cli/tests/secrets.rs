@@ -32,7 +32,9 @@ fn secrets_are_in_no_log_and_on_no_command_line() {
 
     let join = |name| ["agent", "--name", name, "--master", &address, "--token-file", "-"];
     let agent = start(&own, &logs[1], &join("a1"), &token);
-    wait_until("the agent registers", || printed(&state, &["status"]).contains("1 connected of 1"));
+    wait_until("the agent registers", || {
+        printed(&state, &["status"]).contains("agents      1 connected of 1")
+    });
     let mut again = start(&own, &folder.path().join("again.log"), &join("a2"), &token);
     assert!(!again.0.wait().expect("it ends").success());
     let told = std::fs::read_to_string(folder.path().join("again.log")).expect("a log");

@@ -24,6 +24,10 @@ const LATER_SEEDS: &[(u64, &str)] = &[
         3_018_543,
         "of a task that came while its agent was ending only the launch was written, and it never ended",
     ),
+    // These found mistakes of the checker.
+    (3_124_375, "a master was taken for the one that has started in its place since"),
+    (3_172_044, "a master's books were compared with an agent that had gone to another master since"),
+    (3_356_317, "an agent was taken to be told what came over a connection that it had ended"),
 ];
 
 /// Seeds that found something wrong, and what that was.

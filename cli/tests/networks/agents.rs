@@ -54,7 +54,7 @@ impl Cluster {
     }
 
     fn wait_for_connected(&self, agents: usize) {
-        let told = format!("{agents} connected of");
+        let told = format!("agents      {agents} connected of");
         wait_until(&told, || printed(&self.state(), &["status"]).contains(&told));
     }
 

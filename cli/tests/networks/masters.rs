@@ -74,7 +74,7 @@ impl Cluster {
     fn wait_for_agents(&self) {
         wait_until("both agents are there", || {
             let status = apportion(&self.state(), &["status"]);
-            String::from_utf8_lossy(&status.stdout).contains("2 connected of 2")
+            String::from_utf8_lossy(&status.stdout).contains("agents      2 connected of 2")
         });
     }
 

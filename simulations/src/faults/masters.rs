@@ -75,7 +75,7 @@ impl World {
             match output {
                 Output::ToAgent { connection, mut event } => {
                     if let AgentEvent::Registered { agent, epoch } = &mut event {
-                        self.check_told(place, &Key::Agent(agent.clone()));
+                        self.check_told(place, connection.0, &Key::Agent(agent.clone()));
                         self.blur(epoch);
                     }
                     if let AgentEvent::ShutdownFramework(framework) = &event {
@@ -85,7 +85,7 @@ impl World {
                 }
                 Output::ToScheduler { connection, mut event } => {
                     if let SchedulerEvent::Subscribed { framework, epoch, .. } = &mut event {
-                        self.check_told(place, &Key::Framework(framework.clone()));
+                        self.check_told(place, connection.0, &Key::Framework(framework.clone()));
                         self.blur(epoch);
                     }
                     has_offered |= matches!(event, SchedulerEvent::Offers(_));
@@ -196,7 +196,10 @@ impl World {
         }
     }
 
-    fn check_told(&mut self, place: usize, key: &Key) {
+    fn check_told(&mut self, place: usize, connection: u64, key: &Key) {
+        if !self.network.is_heard(connection, End::Client) {
+            return;
+        }
         let node = &mut self.masters[place];
         let records = node.disk.durable.load();
         let is_kept = records.is_ok_and(|records| records.iter().any(|record| record.key() == *key));

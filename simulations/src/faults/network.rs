@@ -126,6 +126,14 @@ impl Network {
         flow.is_open.then_some(packet)
     }
 
+    /// Whether an end listens.
+    pub(super) fn is_heard(&self, id: u64, end: End) -> bool {
+        self.connections.get(&id).is_some_and(|connection| match end {
+            End::Client => connection.client.is_open,
+            End::Server => connection.server.is_open,
+        })
+    }
+
     /// Who is at an end.
     pub(super) fn node(&mut self, id: u64, end: End) -> Option<Node> {
         Some(self.connections.get_mut(&id)?.flow(end).node)
