@@ -158,7 +158,7 @@ impl<'a> Simulation<'a> {
         Ok(())
     }
 
-    /// Adds a framework of any scheduler; returns its place. Its tasks last as long as [`TimerTask`] or their label `length`
+    /// Adds a framework of any scheduler; returns its place. Its tasks last as long as [`TimerTask`](crate::frameworks::TimerTask) or their label `length`
     /// says, and otherwise until they are stopped.
     ///
     /// # Errors
