@@ -158,8 +158,8 @@ impl<'a> Simulation<'a> {
         Ok(())
     }
 
-    /// Adds a framework of any scheduler; returns its place. Its tasks last as long as [`TimerTask`](crate::frameworks::TimerTask) or their label `length`
-    /// says, and otherwise until they are stopped.
+    /// Adds a framework of any scheduler; returns its place. Its tasks last as long as [`TimerTask`](crate::frameworks::TimerTask) or their
+    /// label `length` says, and otherwise until they are stopped.
     ///
     /// # Errors
     /// When the name can't be an identity.
