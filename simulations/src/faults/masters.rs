@@ -197,7 +197,7 @@ impl World {
     }
 
     fn check_told(&mut self, place: usize, connection: u64, key: &Key) {
-        if !self.network.is_heard(connection, End::Client) {
+        if !self.network.listens(connection, End::Client) {
             return;
         }
         let node = &mut self.masters[place];

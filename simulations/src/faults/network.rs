@@ -127,11 +127,8 @@ impl Network {
     }
 
     /// Whether an end listens.
-    pub(super) fn is_heard(&self, id: u64, end: End) -> bool {
-        self.connections.get(&id).is_some_and(|connection| match end {
-            End::Client => connection.client.is_open,
-            End::Server => connection.server.is_open,
-        })
+    pub(super) fn listens(&mut self, id: u64, end: End) -> bool {
+        self.connections.get_mut(&id).is_some_and(|connection| connection.flow(end).is_open)
     }
 
     /// Who is at an end.

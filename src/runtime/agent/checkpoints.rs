@@ -41,7 +41,7 @@ struct RecordFile {
     length: u64,
     /// Its length when it was written anew.
     compact: u64,
-    /// Up to where it has room on the disk for certain.
+    /// Up to where room on the disk was taken for it.
     room: u64,
     /// The number up to which all is durable.
     durable: u64,
@@ -73,9 +73,10 @@ impl RecordFile {
 
     /// Takes room for what comes next, where the file system lets it: without, records need what is free when they come.
     fn make_room(&mut self) {
-        if self.room - self.length <= ROOM_BYTES / 2 {
-            let ahead = fallocate(&self.file, FallocateFlags::KEEP_SIZE, self.length, ROOM_BYTES);
-            self.room = self.length + if ahead.is_ok() { ROOM_BYTES } else { 0 };
+        if self.room.saturating_sub(self.length) <= ROOM_BYTES / 2
+            && fallocate(&self.file, FallocateFlags::KEEP_SIZE, self.length, ROOM_BYTES).is_ok()
+        {
+            self.room = self.length + ROOM_BYTES;
         }
     }
 
@@ -93,7 +94,6 @@ impl RecordFile {
             std::thread::sleep(FULL_DISK_RETRY);
         }
         self.length += bytes.len() as u64;
-        self.room = self.room.max(self.length);
         if number > self.durable {
             self.file.sync_data().map_err(failed)?;
             self.durable = number;
