@@ -65,13 +65,14 @@ impl DrfAllocator {
             }
             candidates.absorb(&mut self.waiting);
         }
-        let (mut agents, mut sought) = (Vec::new(), None);
+        let (mut agents, mut are_sought) = (Vec::new(), false);
+        let mut demanded = std::mem::take(&mut self.demanded);
         if self.tree.is_anyone_wanting() {
             let total = self.share_total().into_owned();
             self.tree.rank_for(&total);
             let is_in_order = self.agent_order.is_none() && self.role_order.is_none();
-            sought = if is_in_order && candidates.are_all() { self.demanded() } else { None };
-            if sought.is_none() {
+            are_sought = is_in_order && candidates.are_all() && self.list_demanded(&mut demanded);
+            if !are_sought {
                 agents = candidates.take(&self.agents);
             }
         }
@@ -82,10 +83,20 @@ impl DrfAllocator {
         // Given back, as what it has allocated is of use again.
         candidates.clear();
         self.urgent = candidates;
-        let are_sought = sought.is_some();
-        if agents.is_empty() && !are_sought {
-            return;
+        if !agents.is_empty() || are_sought {
+            self.serve_all(now, agents, are_sought.then_some(&mut demanded), offers);
         }
+        self.demanded = demanded;
+    }
+
+    /// Serves these agents, or all on which something fits that is demanded.
+    fn serve_all(
+        &mut self,
+        now: Time,
+        mut agents: Vec<AgentSlot>,
+        mut demanded: Option<&mut Vec<Quantities>>,
+        offers: &mut Vec<Allocation>,
+    ) {
         let before = offers.len();
         let mut cycle = Cycle {
             now,
@@ -103,8 +114,7 @@ impl DrfAllocator {
             }
             cycle.lane = lane;
             cycle.barren.clear();
-            if are_sought {
-                let demanded = sought.take().or_else(|| self.demanded()).unwrap_or_default();
+            if let Some(demanded) = &mut demanded {
                 self.serve_demands(demanded, &mut cycle, offers);
             }
             self.serve_each(&mut agents, &mut cycle, offers);
@@ -131,27 +141,32 @@ impl DrfAllocator {
         }
     }
 
-    /// Serves all agents on which something fits that is waited for; the others have nothing for anyone.
+    /// Serves all agents on which something fits that is demanded, which is kept up to date; the others have nothing for anyone.
     fn serve_demands(
         &mut self,
-        mut demanded: Vec<Quantities>,
+        demanded: &mut Vec<Quantities>,
         cycle: &mut Cycle,
         offers: &mut Vec<Allocation>,
     ) {
         let mut from = 0;
-        while let Some((slot, behind)) = self.agents.first_with(from, &demanded) {
+        while let Some((slot, behind)) = self.agents.first_with(from, demanded) {
             from = behind;
             if self.serve(slot, cycle, offers) {
-                demanded = self.demanded().unwrap_or_default();
+                self.list_demanded(demanded);
             }
         }
     }
 
-    /// What agents must have for any of those who want offers; `None` when someone has not said that.
-    fn demanded(&self) -> Option<Vec<Quantities>> {
-        let mut shapes = self.tree.demanded()?;
-        shapes.extend(self.gangs.holder().map(|holder| holder.group.shape.clone()));
-        Some(shapes)
+    /// Lists what agents must have for any of those who want offers; `false`, and nothing is listed, when someone has not said that.
+    fn list_demanded(&self, shapes: &mut Vec<Quantities>) -> bool {
+        shapes.clear();
+        let is_known = self.tree.list_demanded(shapes);
+        if is_known {
+            shapes.extend(self.gangs.holder().map(|holder| holder.group.shape.clone()));
+        } else {
+            shapes.clear();
+        }
+        is_known
     }
 
     /// Gives what is free on an agent to those who can have any of it, one after the other. Whether anyone took something.

@@ -68,6 +68,8 @@ pub struct DrfAllocator {
     pub(super) batches: Batches,
     pub(super) maintenance: Maintenance,
     pub(super) gangs: Gangs,
+    /// What is waited for, as a cycle lists it; used again by the next.
+    pub(super) demanded: Vec<Quantities>,
     /// Since all agents were looked at last, someone could not have something because of a limit or others' guarantees. As long as
     /// that is not so, whatever becomes free makes no difference for agents that nobody wanted. Noted while only looking: atomic,
     /// so that the allocator can be shared.

@@ -96,7 +96,6 @@ impl Resources {
         }
         if self.has_scalars(other, |held, less| held.value().contains(less.value())) {
             self.change_scalars(other, |held, less| held.checked_sub(less).expect("checked to be in here"));
-            self.0.to_mut().retain(|part| !part.is_empty());
             return Ok(());
         }
         if let Some((wanted, had)) = self.shortfall(other) {
@@ -172,24 +171,26 @@ impl Resources {
     fn has_scalars(&self, other: &Self, fits: impl Fn(&Resource, &Resource) -> bool) -> bool {
         let mut held = self.iter();
         other.iter().all(|resource| {
-            let mut first_not_before = held.by_ref().map(|held| (held, held.pile_cmp(resource)));
             matches!(resource.value(), Value::Scalar(_))
-                && first_not_before
-                    .find(|(_, order)| order.is_ge())
-                    .is_some_and(|(held, order)| order.is_eq() && fits(held, resource))
+                && held.find(|held| held.is_of_pile(resource)).is_some_and(|held| fits(held, resource))
         })
     }
 
     /// Changes the scalars in here by those of `other`, which are [known](Self::has_scalars) to have their piles in here.
     fn change_scalars(&mut self, other: &Self, change: impl Fn(Scalar, Scalar) -> Scalar) {
-        let mut parts = self.0.to_mut().iter_mut();
+        let parts = self.0.to_mut();
+        let (mut rest, mut is_any_empty) = (parts.iter_mut(), false);
         for resource in other {
-            let held = parts.find(|held| held.pile_cmp(resource).is_eq());
+            let held = rest.find(|held| held.is_of_pile(resource));
             if let (Some(Value::Scalar(held)), Value::Scalar(by)) =
                 (held.map(|held| &mut held.value), resource.value())
             {
                 *held = change(*held, *by);
+                is_any_empty |= held.is_zero();
             }
+        }
+        if is_any_empty {
+            parts.retain(|part| !part.is_empty());
         }
     }
 

@@ -139,10 +139,6 @@ impl FromStr for Scalar {
 
     /// Reads a decimal number exactly, rounding half away from zero to three decimals.
     fn from_str(text: &str) -> Result<Self, ScalarError> {
-        let is = |name: &&str| text.trim_start_matches(['+', '-']).eq_ignore_ascii_case(name);
-        if ["nan", "inf", "infinity"].iter().any(is) {
-            return Err(ScalarError::NotFinite);
-        }
         let (negative, digits) = match text.strip_prefix('-') {
             Some(rest) => (true, rest),
             None => (false, text.strip_prefix('+').unwrap_or(text)),
@@ -150,7 +146,9 @@ impl FromStr for Scalar {
         let (units, fraction) = digits.split_once('.').unwrap_or((digits, ""));
         let decimal = |part: &str| part.bytes().all(|byte| byte.is_ascii_digit());
         if units.len() + fraction.len() == 0 || !decimal(units) || !decimal(fraction) {
-            return Err(ScalarError::NotANumber);
+            let is = |name: &&str| digits.eq_ignore_ascii_case(name);
+            let is_float = ["nan", "inf", "infinity"].iter().any(is);
+            return Err(if is_float { ScalarError::NotFinite } else { ScalarError::NotANumber });
         }
         let is_zero = digits.bytes().all(|byte| matches!(byte, b'0' | b'.'));
         if is_zero {

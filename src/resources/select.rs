@@ -111,7 +111,7 @@ impl Resources {
             let is_plain = wanted.reserved_to().is_none() && wanted.volume().is_none();
             let mut of_kind = self.iter().filter(|held| held.kind() == wanted.kind());
             match (of_kind.next(), of_kind.next(), wanted.value()) {
-                (Some(held), None, Value::Scalar(_)) if is_plain && held.pile_cmp(wanted).is_eq() => {
+                (Some(held), None, Value::Scalar(_)) if is_plain && held.is_of_pile(wanted) => {
                     if !held.value().contains(wanted.value()) {
                         return Some(false);
                     }

@@ -38,6 +38,7 @@ impl Value {
 
     /// Whether all of `other` is in here; never across types.
     #[must_use]
+    #[inline]
     pub fn contains(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::Scalar(held), Self::Scalar(wanted)) => held >= wanted,

@@ -273,10 +273,9 @@ impl RoleTree {
         }
     }
 
-    /// What is waited for, when all that want offers have stated that: none of it is nothing.
-    pub(in crate::allocator) fn demanded(&self) -> Option<Vec<Quantities>> {
-        let mut shapes = Vec::new();
-        self.demanded_below(ROOT, &mut shapes).then_some(shapes)
+    /// Lists what is waited for, none of which is nothing; `false` when not all that want offers have stated that.
+    pub(in crate::allocator) fn list_demanded(&self, shapes: &mut Vec<Quantities>) -> bool {
+        self.demanded_below(ROOT, shapes)
     }
 
     fn demanded_below(&self, place: Place, shapes: &mut Vec<Quantities>) -> bool {
