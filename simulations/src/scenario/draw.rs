@@ -254,10 +254,12 @@ impl Shelved {
         format: Format,
         malformed: Malformed,
     ) -> Result<Self, ModelError> {
-        let trace = file.jobs(format, malformed).map_err(|error| wrong_trace(whose, error))?;
+        let (hash, trace) = rayon::join(|| Digest::of(file.bytes()), || file.jobs(format, malformed));
+        let trace = trace.map_err(|error| wrong_trace(whose, error))?;
         let mut jobs = trace.rows;
         jobs.sort_by(|a, b| a.submit.cmp(&b.submit).then_with(|| natural(&a.id, &b.id)));
-        Ok(Shelved { jobs, input: input(name, file, trace.skipped.len()) })
+        let input = InputFile { file: name.to_owned(), hash, skipped_lines: trace.skipped.len() };
+        Ok(Shelved { jobs, input })
     }
 }
 

@@ -64,11 +64,11 @@ fn once<T>(rows: Vec<Result<T, LineError>>, id: impl Fn(&T) -> &String) -> Vec<R
 fn amount(line: &Line<'_>, column: &str, unit: f64) -> Result<Scalar, Problem> {
     let read = |text: &str| share(text.parse().ok()?, unit);
     let amount = line.parsed(&[column], "an amount of at least 0", read)?;
-    amount.ok_or_else(|| Problem::Empty { column: column.to_owned() })
+    amount.ok_or_else(|| Problem::empty(column))
 }
 
 fn time(line: &Line<'_>, column: &str) -> Result<Span, Problem> {
-    line.seconds(&[column])?.ok_or_else(|| Problem::Empty { column: column.to_owned() })
+    line.seconds(&[column])?.ok_or_else(|| Problem::empty(column))
 }
 
 fn task(line: &Line<'_>) -> Result<TraceJob, Problem> {
@@ -92,7 +92,7 @@ fn task(line: &Line<'_>) -> Result<TraceJob, Problem> {
         id: format!("{}.{}", line.needed("job_name")?, line.needed("task_name")?),
         submit: start,
         runtime,
-        tasks: tasks.ok_or_else(|| Problem::Empty { column: "inst_num".to_owned() })?,
+        tasks: tasks.ok_or_else(|| Problem::empty("inst_num"))?,
         cpus: amount(line, "plan_cpu", CPU_UNIT)?,
         mem: amount(line, "plan_mem", MEM_UNIT)?,
         gpus: GpuRequest { count: 0, milli: 1000 },
@@ -118,7 +118,7 @@ fn machine(line: &Line<'_>) -> Result<TraceNode, Problem> {
     let cpus = line.amount(&["cpu_num"])?;
     Ok(TraceNode {
         id: line.needed("machine_id")?.to_owned(),
-        cpus: cpus.ok_or_else(|| Problem::Empty { column: "cpu_num".to_owned() })?,
+        cpus: cpus.ok_or_else(|| Problem::empty("cpu_num"))?,
         mem: amount(line, "mem_size", MEM_UNIT)?,
         ..TraceNode::default()
     })

@@ -22,16 +22,15 @@ use crate::values::Span;
 const SECONDS_PER_DAY: f64 = 86_400.0;
 
 pub(super) fn jobs(file: &TraceFile) -> Result<Vec<Result<TraceJob, LineError>>, TraceError> {
-    read_table(file, "azure-packing", &["vmId", "starttime", "endtime", "core", "memory"], vm)
+    read_table(file, "azure-packing", &["vmId", "starttime", "endtime", "core", "memory"], |_| vm)
 }
 
 fn vm(line: &Line<'_>) -> Result<TraceJob, Problem> {
-    let empty = |column: &str| Problem::Empty { column: column.to_owned() };
     let days = |column: &str| {
         let read = |text: &str| text.parse().ok().filter(|days: &f64| days.abs() <= 36_500.0);
         line.parsed(&[column], "a number of days", read)
     };
-    let start = days("starttime")?.ok_or_else(|| empty("starttime"))?.max(0.0);
+    let start = days("starttime")?.ok_or_else(|| Problem::empty("starttime"))?.max(0.0);
     let end = if line.text(&["endtime"]) == Some("NULL") { None } else { days("endtime")? };
     if end.is_some_and(|end| end < start) {
         return Err(line.wrong(&["endtime"], "a time after the start and the beginning of the trace"));
@@ -47,8 +46,8 @@ fn vm(line: &Line<'_>) -> Result<TraceJob, Problem> {
         submit: Span::from_secs_f64(start * SECONDS_PER_DAY),
         runtime: end.map(|end| Span::from_secs_f64((end - start) * SECONDS_PER_DAY)),
         tasks: 1,
-        cpus: line.share("core", WHOLE_CPUS)?.ok_or_else(|| empty("core"))?,
-        mem: line.share("memory", WHOLE_MEM)?.ok_or_else(|| empty("memory"))?,
+        cpus: line.share("core", WHOLE_CPUS)?.ok_or_else(|| Problem::empty("core"))?,
+        mem: line.share("memory", WHOLE_MEM)?.ok_or_else(|| Problem::empty("memory"))?,
         disk: line.share("ssd", WHOLE_DISK)?.unwrap_or_default(),
         gpus: GpuRequest { count: 0, milli: 1000 },
         queue: queue.to_owned(),

@@ -49,6 +49,13 @@ pub enum Problem {
     Text(String),
 }
 
+impl Problem {
+    /// The field of that column is empty.
+    pub(super) fn empty(column: &str) -> Self {
+        Problem::Empty { column: column.to_owned() }
+    }
+}
+
 /// How many lines an error names; the rest are counted.
 const LINES_NAMED: usize = 5;
 

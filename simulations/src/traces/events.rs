@@ -146,9 +146,7 @@ fn note(
 }
 
 fn begin(event: &TaskEvent, at: Span) -> Result<TraceJob, Problem> {
-    let needed = |amount: Option<Scalar>, column: &str| {
-        amount.ok_or_else(|| Problem::Empty { column: column.to_owned() })
-    };
+    let needed = |amount: Option<Scalar>, column: &str| amount.ok_or_else(|| Problem::empty(column));
     Ok(TraceJob {
         id: event.task.clone(),
         submit: at,

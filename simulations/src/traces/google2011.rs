@@ -43,10 +43,10 @@ fn task_event(line: &Line<'_>) -> Result<TaskEvent, Problem> {
         "2" | "3" | "4" | "5" | "6" => What::Ends,
         _ => return Err(line.wrong(&["event type"], "an event type from 0 to 8")),
     };
-    let index = line.whole(&["task index"])?.ok_or_else(|| empty("task index"))?;
+    let index = line.whole(&["task index"])?.ok_or_else(|| Problem::empty("task index"))?;
     Ok(TaskEvent {
         line: line.number(),
-        at: micros(line.whole(&["time"])?.ok_or_else(|| empty("time"))?),
+        at: micros(line.whole(&["time"])?.ok_or_else(|| Problem::empty("time"))?),
         what,
         task: format!("{}.{index}", line.needed("job ID")?),
         cpus: line.share("CPU request", WHOLE_CPUS)?,
@@ -65,14 +65,10 @@ fn machine_event(line: &Line<'_>) -> Result<MachineEvent, Problem> {
     }
     Ok(Some(TraceNode {
         id: line.needed("machine ID")?.to_owned(),
-        cpus: line.share("CPUs", WHOLE_CPUS)?.ok_or_else(|| empty("CPUs"))?,
-        mem: line.share("Memory", WHOLE_MEM)?.ok_or_else(|| empty("Memory"))?,
+        cpus: line.share("CPUs", WHOLE_CPUS)?.ok_or_else(|| Problem::empty("CPUs"))?,
+        mem: line.share("Memory", WHOLE_MEM)?.ok_or_else(|| Problem::empty("Memory"))?,
         ..TraceNode::default()
     }))
-}
-
-fn empty(column: &str) -> Problem {
-    Problem::Empty { column: column.to_owned() }
 }
 
 #[cfg(test)]

@@ -170,11 +170,12 @@ fn machine(row: MachineRow) -> Result<MachineEvent, Problem> {
         return Ok(None);
     }
     let has = row.capacity.unwrap_or_default();
-    let empty = |column: &str| Problem::Empty { column: column.to_owned() };
     Ok(Some(TraceNode {
         id: row.machine_id.0.to_string(),
-        cpus: amount(has.cpus, "capacity.cpus", WHOLE_CPUS)?.ok_or_else(|| empty("capacity.cpus"))?,
-        mem: amount(has.memory, "capacity.memory", WHOLE_MEM)?.ok_or_else(|| empty("capacity.memory"))?,
+        cpus: amount(has.cpus, "capacity.cpus", WHOLE_CPUS)?
+            .ok_or_else(|| Problem::empty("capacity.cpus"))?,
+        mem: amount(has.memory, "capacity.memory", WHOLE_MEM)?
+            .ok_or_else(|| Problem::empty("capacity.memory"))?,
         ..TraceNode::default()
     }))
 }

@@ -11,11 +11,11 @@ use crate::values::Span;
 
 pub(super) fn jobs(file: &TraceFile) -> Result<Vec<Result<TraceJob, LineError>>, TraceError> {
     let columns = ["name", "cpu_milli", "memory_mib", "num_gpu", "gpu_milli"];
-    read_table(file, "openb", &columns, pod)
+    read_table(file, "openb", &columns, |_| pod)
 }
 
 pub(super) fn nodes(file: &TraceFile) -> Result<Vec<Result<TraceNode, LineError>>, TraceError> {
-    read_table(file, "openb", &["sn", "cpu_milli", "memory_mib", "gpu"], node)
+    read_table(file, "openb", &["sn", "cpu_milli", "memory_mib", "gpu"], |_| node)
 }
 
 fn pod(line: &Line<'_>) -> Result<TraceJob, Problem> {

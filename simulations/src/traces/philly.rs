@@ -12,7 +12,7 @@ use crate::values::Span;
 
 pub(super) fn jobs(file: &TraceFile) -> Result<Vec<Result<TraceJob, LineError>>, TraceError> {
     let columns = ["timestamp", "duration", "num_gpus", "cluster"];
-    let mut rows = read_table(file, "philly", &columns, job)?;
+    let mut rows = read_table(file, "philly", &columns, |_| job)?;
     let start = rows.iter().flatten().map(|job| job.submit).min().unwrap_or_default();
     for job in rows.iter_mut().flatten() {
         job.submit = Span::from_nanos(job.submit.nanos() - start.nanos());
@@ -23,14 +23,12 @@ pub(super) fn jobs(file: &TraceFile) -> Result<Vec<Result<TraceJob, LineError>>,
 fn job(line: &Line<'_>) -> Result<TraceJob, Problem> {
     let submit = line
         .parsed(&["timestamp"], "a time such as 2017-10-09 07:01:55", since_epoch)?
-        .ok_or_else(|| Problem::Empty { column: "timestamp".to_owned() })?;
+        .ok_or_else(|| Problem::empty("timestamp"))?;
     Ok(TraceJob {
         // The trace has no ids; a line's number is one.
         id: format!("line{}", line.number()),
         submit,
-        runtime: Some(
-            line.seconds(&["duration"])?.ok_or_else(|| Problem::Empty { column: "duration".to_owned() })?,
-        ),
+        runtime: Some(line.seconds(&["duration"])?.ok_or_else(|| Problem::empty("duration"))?),
         tasks: small(line, &["num_gpus"], 1)?.max(1),
         gang: true,
         cpus: Scalar::whole(4),

@@ -16,30 +16,52 @@ pub(super) struct Line<'a> {
 pub(super) struct Columns(Vec<String>);
 
 impl Columns {
-    /// The position of the first of these columns that there is.
-    fn position(&self, names: &[&str]) -> Option<usize> {
-        names.iter().find_map(|name| self.0.iter().position(|column| column == name))
+    /// The first of these columns that there is, to be looked up once for all lines.
+    pub(super) fn column<const N: usize>(&self, names: [&str; N]) -> Column {
+        Column(names.at(self))
     }
 }
 
-/// Reads a table with a line of headings, of which those of `required` must be there.
-pub(super) fn read_table<T>(
+/// A column that was looked up; it may be missing.
+pub(super) struct Column(Option<usize>);
+
+/// What tells a column: the names that it may have, or where it was found.
+pub(super) trait Locate {
+    fn at(&self, columns: &Columns) -> Option<usize>;
+}
+
+impl<const N: usize> Locate for [&str; N] {
+    fn at(&self, columns: &Columns) -> Option<usize> {
+        self.iter().find_map(|name| columns.0.iter().position(|column| column == name))
+    }
+}
+
+impl Locate for Column {
+    fn at(&self, _columns: &Columns) -> Option<usize> {
+        self.0
+    }
+}
+
+/// Reads a table with a line of headings, of which those of `required` must be there. `row` is made once, for the columns that there
+/// are.
+pub(super) fn read_table<T, R: Fn(&Line<'_>) -> Result<T, Problem>>(
     file: &TraceFile,
     format: &'static str,
     required: &[&str],
-    row: impl Fn(&Line<'_>) -> Result<T, Problem>,
+    row: impl FnOnce(&Columns) -> R,
 ) -> Result<Vec<Result<T, LineError>>, TraceError> {
-    let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::All).flexible(true).from_reader(file.bytes());
+    let mut reader = csv::ReaderBuilder::new().flexible(true).from_reader(file.bytes());
     let not_this =
         |problem: String| TraceError::NotThisFormat { file: file.name().to_owned(), format, problem };
     let headings = reader.headers().map_err(|error| not_this(error.to_string()))?;
-    let columns =
-        Columns(headings.iter().map(|heading| heading.trim_start_matches('\u{feff}').to_owned()).collect());
+    let heading = |text: &str| text.trim_start_matches('\u{feff}').trim().to_owned();
+    let columns = Columns(headings.iter().map(heading).collect());
     for column in required {
-        if columns.position(&[column]).is_none() {
+        if [*column].at(&columns).is_none() {
             return Err(not_this(format!("it has no column '{column}'")));
         }
     }
+    let row = row(&columns);
     Ok(read_lines(reader, &columns, row))
 }
 
@@ -51,7 +73,6 @@ pub(super) fn read_plain<T>(
     row: impl Fn(&Line<'_>) -> Result<T, Problem>,
 ) -> Vec<Result<T, LineError>> {
     let reader = csv::ReaderBuilder::new()
-        .trim(csv::Trim::All)
         .delimiter(delimiter)
         .has_headers(false)
         .flexible(true)
@@ -92,55 +113,56 @@ impl Line<'_> {
         self.number
     }
 
-    /// The first of these columns that there is; `None` when there is none of them or the field is empty.
-    pub(super) fn text(&self, names: &[&str]) -> Option<&str> {
-        let field = self.record.get(self.columns.position(names)?)?;
+    /// The first of these columns that there is, without blanks around it; `None` when there is none of them or the field is empty.
+    pub(super) fn text(&self, column: &impl Locate) -> Option<&str> {
+        let field = self.record.get(column.at(self.columns)?)?.trim();
         (!field.is_empty()).then_some(field)
     }
 
     /// A field that must not be empty.
     pub(super) fn needed(&self, name: &str) -> Result<&str, Problem> {
-        self.text(&[name]).ok_or_else(|| Problem::Empty { column: name.to_owned() })
+        self.text(&[name]).ok_or_else(|| Problem::empty(name))
     }
 
     /// A whole number, if there is one.
-    pub(super) fn whole(&self, names: &[&str]) -> Result<Option<u64>, Problem> {
-        self.parsed(names, "a whole number of at least 0", |text| text.parse().ok())
+    pub(super) fn whole(&self, column: &impl Locate) -> Result<Option<u64>, Problem> {
+        self.parsed(column, "a whole number of at least 0", |text| text.parse().ok())
     }
 
     /// An amount with up to three decimals, if there is one.
-    pub(super) fn amount(&self, names: &[&str]) -> Result<Option<Scalar>, Problem> {
-        self.parsed(names, "an amount of at least 0", |text| text.parse().ok())
+    pub(super) fn amount(&self, column: &impl Locate) -> Result<Option<Scalar>, Problem> {
+        self.parsed(column, "an amount of at least 0", |text| text.parse().ok())
     }
 
     /// An amount in thousandths, if there is one.
-    pub(super) fn milli(&self, names: &[&str]) -> Result<Option<Scalar>, Problem> {
+    pub(super) fn milli(&self, column: &impl Locate) -> Result<Option<Scalar>, Problem> {
         let read = |text: &str| text.parse().ok().and_then(|milli| Scalar::from_milli(milli).ok());
-        self.parsed(names, "a whole number of thousandths of at least 0", read)
+        self.parsed(column, "a whole number of thousandths of at least 0", read)
     }
 
     /// Seconds, if there are any.
-    pub(super) fn seconds(&self, names: &[&str]) -> Result<Option<Span>, Problem> {
-        self.parsed(names, "a number of seconds of at least 0", seconds)
+    pub(super) fn seconds(&self, column: &impl Locate) -> Result<Option<Span>, Problem> {
+        self.parsed(column, "a number of seconds of at least 0", seconds)
     }
 
     pub(super) fn parsed<T>(
         &self,
-        names: &[&str],
+        column: &impl Locate,
         expected: &'static str,
         parse: impl FnOnce(&str) -> Option<T>,
     ) -> Result<Option<T>, Problem> {
-        let Some(text) = self.text(names) else { return Ok(None) };
+        let Some(text) = self.text(column) else { return Ok(None) };
         match parse(text) {
             Some(value) => Ok(Some(value)),
-            None => Err(self.wrong(names, expected)),
+            None => Err(self.wrong(column, expected)),
         }
     }
 
     /// The field is not what it should be.
-    pub(super) fn wrong(&self, names: &[&str], expected: &'static str) -> Problem {
-        let column = self.columns.position(names).map_or(String::new(), |at| self.columns.0[at].clone());
-        Problem::Value { column, value: self.text(names).unwrap_or_default().to_owned(), expected }
+    pub(super) fn wrong(&self, column: &impl Locate, expected: &'static str) -> Problem {
+        let value = self.text(column).unwrap_or_default().to_owned();
+        let column = column.at(self.columns).map_or(String::new(), |at| self.columns.0[at].clone());
+        Problem::Value { column, value, expected }
     }
 }
 

@@ -24,8 +24,7 @@ pub(super) fn jobs(file: &TraceFile) -> Result<Vec<Result<TraceJob, LineError>>,
 }
 
 fn job(line: &Line<'_>) -> Result<TraceJob, Problem> {
-    let bytes =
-        |column: &str| line.whole(&[column])?.ok_or_else(|| Problem::Empty { column: column.to_owned() });
+    let bytes = |column: &str| line.whole(&[column])?.ok_or_else(|| Problem::empty(column));
     let (input, shuffle, output) = (bytes("input")?, bytes("shuffle")?, bytes("output")?);
     let tasks = (input.div_ceil(SPLIT) + shuffle.div_ceil(SPLIT)).max(1);
     let moved = u128::from(input) + u128::from(shuffle) + u128::from(output);
@@ -33,7 +32,7 @@ fn job(line: &Line<'_>) -> Result<TraceJob, Problem> {
     let runtime = Span::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX).max(1_000_000_000));
     Ok(TraceJob {
         id: line.needed("job")?.to_owned(),
-        submit: line.seconds(&["submit"])?.ok_or_else(|| Problem::Empty { column: "submit".to_owned() })?,
+        submit: line.seconds(&["submit"])?.ok_or_else(|| Problem::empty("submit"))?,
         runtime: Some(runtime),
         tasks: u32::try_from(tasks).map_err(|_| line.wrong(&["input"], "a size below 2^32 splits"))?,
         cpus: Scalar::whole(1),

@@ -29,7 +29,7 @@
 
 use std::io::{self, Write};
 
-use super::reader::{Line, read_table};
+use super::reader::{Column, Columns, Line, Locate, read_table};
 use super::{GpuRequest, LineError, Problem, TraceError, TraceFile, TraceJob, TraceNode};
 
 /// The headings of a table of jobs.
@@ -54,31 +54,74 @@ pub const JOB_COLUMNS: [&str; 14] = [
 pub const NODE_COLUMNS: [&str; 6] = ["node_id", "cpus", "mem_mib", "disk_mib", "gpus", "gpu_model"];
 
 pub(super) fn jobs(file: &TraceFile) -> Result<Vec<Result<TraceJob, LineError>>, TraceError> {
-    read_table(file, "csv", &["job_id", "submit_s"], job)
+    read_table(file, "csv", &["job_id", "submit_s"], |columns| {
+        let columns = JobColumns::of(columns);
+        move |line: &Line<'_>| columns.job(line)
+    })
 }
 
 pub(super) fn nodes(file: &TraceFile) -> Result<Vec<Result<TraceNode, LineError>>, TraceError> {
-    read_table(file, "csv", &["node_id"], node)
+    read_table(file, "csv", &["node_id"], |_| node)
 }
 
-fn job(line: &Line<'_>) -> Result<TraceJob, Problem> {
-    Ok(TraceJob {
-        id: line.needed("job_id")?.to_owned(),
-        submit: line
-            .seconds(&["submit_s"])?
-            .ok_or_else(|| Problem::Empty { column: "submit_s".to_owned() })?,
-        runtime: line.seconds(&["runtime_s", "duration_s"])?,
-        limit: line.seconds(&["limit_s"])?,
-        tasks: small(line, &["tasks"], 1)?,
-        gang: line.parsed(&["gang"], "true or false", |text| text.parse().ok())?.unwrap_or(false),
-        cpus: line.amount(&["cpus"])?.unwrap_or_default(),
-        mem: line.amount(&["mem_mib"])?.unwrap_or_default(),
-        disk: line.amount(&["disk_mib"])?.unwrap_or_default(),
-        gpus: GpuRequest { count: small(line, &["gpus"], 0)?, milli: small(line, &["gpu_milli"], 1000)? },
-        gpu_models: models(line.text(&["gpu_models"])),
-        queue: line.text(&["role", "queue"]).unwrap_or_default().to_owned(),
-        user: line.text(&["user"]).unwrap_or_default().to_owned(),
-    })
+/// Where the columns of a table of jobs are: these tables have millions of lines.
+struct JobColumns {
+    id: Column,
+    submit: Column,
+    runtime: Column,
+    limit: Column,
+    tasks: Column,
+    gang: Column,
+    cpus: Column,
+    mem: Column,
+    disk: Column,
+    gpus: Column,
+    gpu_milli: Column,
+    gpu_models: Column,
+    role: Column,
+    user: Column,
+}
+
+impl JobColumns {
+    fn of(columns: &Columns) -> Self {
+        JobColumns {
+            id: columns.column(["job_id"]),
+            submit: columns.column(["submit_s"]),
+            runtime: columns.column(["runtime_s", "duration_s"]),
+            limit: columns.column(["limit_s"]),
+            tasks: columns.column(["tasks"]),
+            gang: columns.column(["gang"]),
+            cpus: columns.column(["cpus"]),
+            mem: columns.column(["mem_mib"]),
+            disk: columns.column(["disk_mib"]),
+            gpus: columns.column(["gpus"]),
+            gpu_milli: columns.column(["gpu_milli"]),
+            gpu_models: columns.column(["gpu_models"]),
+            role: columns.column(["role", "queue"]),
+            user: columns.column(["user"]),
+        }
+    }
+
+    fn job(&self, line: &Line<'_>) -> Result<TraceJob, Problem> {
+        Ok(TraceJob {
+            id: line.text(&self.id).ok_or_else(|| Problem::empty("job_id"))?.to_owned(),
+            submit: line.seconds(&self.submit)?.ok_or_else(|| Problem::empty("submit_s"))?,
+            runtime: line.seconds(&self.runtime)?,
+            limit: line.seconds(&self.limit)?,
+            tasks: small(line, &self.tasks, 1)?,
+            gang: line.parsed(&self.gang, "true or false", |text| text.parse().ok())?.unwrap_or(false),
+            cpus: line.amount(&self.cpus)?.unwrap_or_default(),
+            mem: line.amount(&self.mem)?.unwrap_or_default(),
+            disk: line.amount(&self.disk)?.unwrap_or_default(),
+            gpus: GpuRequest {
+                count: small(line, &self.gpus, 0)?,
+                milli: small(line, &self.gpu_milli, 1000)?,
+            },
+            gpu_models: models(line.text(&self.gpu_models)),
+            queue: line.text(&self.role).unwrap_or_default().to_owned(),
+            user: line.text(&self.user).unwrap_or_default().to_owned(),
+        })
+    }
 }
 
 fn node(line: &Line<'_>) -> Result<TraceNode, Problem> {
@@ -93,8 +136,8 @@ fn node(line: &Line<'_>) -> Result<TraceNode, Problem> {
 }
 
 /// A whole number of at most 32 bits.
-pub(super) fn small(line: &Line<'_>, names: &[&str], default: u32) -> Result<u32, Problem> {
-    let number = line.parsed(names, "a whole number from 0 to 4294967295", |text| text.parse().ok())?;
+pub(super) fn small(line: &Line<'_>, column: &impl Locate, default: u32) -> Result<u32, Problem> {
+    let number = line.parsed(column, "a whole number from 0 to 4294967295", |text| text.parse().ok())?;
     Ok(number.unwrap_or(default))
 }
 
