@@ -62,9 +62,15 @@ impl Run {
 
     /// The numbers of it.
     pub fn summary(&self) -> &Summary {
-        self.summary.get_or_init(|| {
-            let timeline = Timeline::of(&self.model, &self.record, false);
-            Summary::new(&self.model, &self.record, &self.jobs, &timeline, self.wall)
-        })
+        self.summary.get_or_init(|| self.summarise(&Timeline::of(&self.model, &self.record, false)))
+    }
+
+    /// The same, where the timeline is at hand.
+    pub(crate) fn summary_by(&self, timeline: &Timeline) -> &Summary {
+        self.summary.get_or_init(|| self.summarise(timeline))
+    }
+
+    fn summarise(&self, timeline: &Timeline) -> Summary {
+        Summary::new(&self.model, &self.record, &self.jobs, timeline, self.wall)
     }
 }

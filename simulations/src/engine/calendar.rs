@@ -1,9 +1,9 @@
 //! What happens later, in a total order.
 
 use std::cmp::Reverse;
-use std::collections::BinaryHeap;
 
 use apportion::time::Time;
+use dary_heap::QuaternaryHeap;
 
 /// The order of events of one time, before the order in which they were caused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -35,8 +35,9 @@ struct Entry<E> {
 const NUMBER_BITS: u32 = 56;
 
 impl<E> Entry<E> {
-    fn key(&self) -> (Time, u64) {
-        (self.at, self.turn)
+    /// Time, then turn: one number, which compares in one step.
+    fn key(&self) -> u128 {
+        u128::from(self.at.as_nanos()) << 64 | u128::from(self.turn)
     }
 }
 
@@ -63,13 +64,13 @@ impl<E> Ord for Entry<E> {
 /// Events that are to happen, each of a class that orders those of one time.
 #[derive(Debug)]
 pub struct Calendar<E> {
-    heap: BinaryHeap<Reverse<Entry<E>>>,
+    heap: QuaternaryHeap<Reverse<Entry<E>>>,
     caused: u64,
 }
 
 impl<E> Default for Calendar<E> {
     fn default() -> Self {
-        Calendar { heap: BinaryHeap::new(), caused: 0 }
+        Calendar { heap: QuaternaryHeap::new(), caused: 0 }
     }
 }
 

@@ -1,9 +1,9 @@
 //! What changed in a run, from its beginning to its end.
 
 use std::cmp::Reverse;
-use std::collections::BinaryHeap;
 
 use apportion::time::Time;
+use dary_heap::QuaternaryHeap;
 
 use crate::engine::{Outcome, Record};
 use crate::scenario::Model;
@@ -26,14 +26,19 @@ pub(super) struct Changes<'a> {
     /// How many starts were told.
     started: u32,
     /// Of each framework that has any, the next arrival: when, whose, and its place.
-    arrivals: BinaryHeap<Reverse<(Time, u32, usize)>>,
-    ends: BinaryHeap<Reverse<(Time, u32)>>,
+    arrivals: QuaternaryHeap<Reverse<(Time, u32, usize)>>,
+    ends: QuaternaryHeap<Reverse<(Time, u32)>>,
 }
 
 impl<'a> Changes<'a> {
     pub(super) fn of(model: &'a Model, record: &'a Record) -> Self {
-        let mut changes =
-            Changes { model, record, started: 0, arrivals: BinaryHeap::new(), ends: BinaryHeap::new() };
+        let mut changes = Changes {
+            model,
+            record,
+            started: 0,
+            arrivals: QuaternaryHeap::new(),
+            ends: QuaternaryHeap::new(),
+        };
         (0..model.frameworks.len() as u32).for_each(|framework| changes.expect_arrival(framework, 0));
         changes
     }

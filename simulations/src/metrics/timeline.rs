@@ -131,6 +131,18 @@ impl Step {
         self.settle(now);
         self.value += by;
     }
+
+    /// Its mean over the `length` that has passed since its integral was what is marked; the mark moves to `now`.
+    fn mean_since(&mut self, mark: &mut i128, now: u64, length: f64) -> f64 {
+        self.settle(now);
+        (self.integral - std::mem::replace(mark, self.integral)) as f64 / length
+    }
+}
+
+/// The same of each kind, as shares of what there is.
+fn shares_since(used: &mut [Step], marks: &mut [i128], totals: &[i64], now: u64, length: f64) -> Vec<f64> {
+    let steps = used.iter_mut().zip(marks).zip(totals);
+    steps.map(|((used, mark), total)| used.mean_since(mark, now, length) / (*total).max(1) as f64).collect()
 }
 
 /// The same of a share, which is no whole number.
@@ -150,6 +162,11 @@ impl Ratio {
             self.since = now;
         }
         self.value = value;
+    }
+
+    /// The integral up to a time at which nothing changes. Settling it there would round otherwise: what is sampled must not show.
+    fn integral_until(&self, now: u64) -> f64 {
+        self.integral + self.value * (now - self.since) as f64
     }
 }
 
@@ -204,6 +221,8 @@ struct Walk<'a> {
     now: u64,
     dirty_roles: Vec<usize>,
     dirty_agents: Vec<usize>,
+    /// What is free of an agent that is looked at.
+    free: Vec<i64>,
     interval: u64,
     next_sample: u64,
     with_series: bool,
@@ -216,9 +235,23 @@ struct Series {
     agents: Vec<AgentSample>,
     fragmentation: Vec<f64>,
     /// Integrals at the beginning of the interval.
-    role_marks: Vec<(f64, Vec<i128>, i128, i128)>,
-    agent_marks: Vec<(Vec<i128>, i128)>,
+    role_marks: Vec<RoleMark>,
+    agent_marks: Vec<AgentMark>,
     fragmentation_mark: f64,
+}
+
+#[derive(Clone)]
+struct RoleMark {
+    share: f64,
+    used: Vec<i128>,
+    running: i128,
+    waiting: i128,
+}
+
+#[derive(Clone)]
+struct AgentMark {
+    used: Vec<i128>,
+    running: i128,
 }
 
 impl<'a> Walk<'a> {
@@ -289,8 +322,11 @@ impl<'a> Walk<'a> {
                 .collect(),
             used: steps(),
             series: Series {
-                role_marks: vec![(0.0, vec![0; kinds.len()], 0, 0); roles.len()],
-                agent_marks: vec![(vec![0; kinds.len()], 0); agents.len()],
+                role_marks: vec![
+                    RoleMark { share: 0.0, used: vec![0; kinds.len()], running: 0, waiting: 0 };
+                    roles.len()
+                ],
+                agent_marks: vec![AgentMark { used: vec![0; kinds.len()], running: 0 }; agents.len()],
                 ..Series::default()
             },
             model,
@@ -311,6 +347,7 @@ impl<'a> Walk<'a> {
             now: 0,
             dirty_roles: Vec::new(),
             dirty_agents,
+            free: Vec::new(),
             interval,
             next_sample: interval,
             with_series,
@@ -392,7 +429,7 @@ impl<'a> Walk<'a> {
 
     /// Reckons anew what depends on several changes of one time.
     fn settle_shares(&mut self) {
-        for role in std::mem::take(&mut self.dirty_roles) {
+        for role in self.dirty_roles.drain(..) {
             let state = &mut self.roles[role];
             state.changed = false;
             let shares = state.used.iter().zip(&self.totals);
@@ -403,13 +440,13 @@ impl<'a> Walk<'a> {
             let counts = is_active.then(|| JainShare::of(share / state.weight));
             self.jain_index.replace(std::mem::replace(&mut state.counted, counts), counts);
         }
-        for agent in std::mem::take(&mut self.dirty_agents) {
+        for agent in self.dirty_agents.drain(..) {
             let state = &mut self.agents[agent];
             state.changed = false;
-            let free: Vec<i64> =
-                state.total.iter().zip(&state.used).map(|(total, used)| total - used.value).collect();
-            let (idle, fragmented) =
-                (self.measure.idle(&free), self.measure.of(&free, gpu_model(self.model, agent)));
+            self.free.clear();
+            self.free.extend(state.total.iter().zip(&state.used).map(|(total, used)| total - used.value));
+            let idle = self.measure.idle(&self.free);
+            let fragmented = self.measure.of(&self.free, gpu_model(self.model, agent));
             self.idle += idle - state.idle;
             self.fragmented += fragmented - state.fragmented;
             (state.idle, state.fragmented) = (idle, fragmented);
@@ -432,60 +469,31 @@ impl<'a> Walk<'a> {
             let at = Time::from_nanos(start);
             self.sample_roles(at, end, length);
             self.sample_agents(at, end, length);
-            self.fragmentation.set(end, self.fragmentation.value);
-            let mean = (self.fragmentation.integral - self.series.fragmentation_mark) / length;
-            self.series.fragmentation.push(mean);
-            self.series.fragmentation_mark = self.fragmentation.integral;
+            let integral = self.fragmentation.integral_until(end);
+            self.series.fragmentation.push((integral - self.series.fragmentation_mark) / length);
+            self.series.fragmentation_mark = integral;
         }
         self.next_sample += self.interval;
     }
 
     fn sample_roles(&mut self, at: Time, end: u64, length: f64) {
         for (role, (state, mark)) in self.roles.iter_mut().zip(&mut self.series.role_marks).enumerate() {
-            state.share.set(end, state.share.value);
-            state.used.iter_mut().for_each(|used| used.settle(end));
-            state.running.settle(end);
-            state.waiting.settle(end);
-            let used = state.used.iter().zip(&mark.1).zip(&self.totals);
-            self.series.roles.push(RoleSample {
-                at,
-                role,
-                dominant_share: (state.share.integral - mark.0) / length,
-                used: used
-                    .map(|((used, mark), total)| {
-                        (used.integral - mark) as f64 / length / (*total).max(1) as f64
-                    })
-                    .collect(),
-                running: (state.running.integral - mark.2) as f64 / length,
-                waiting: (state.waiting.integral - mark.3) as f64 / length,
-                offers: 0,
-                declines: 0,
-            });
-            *mark = (
-                state.share.integral,
-                state.used.iter().map(|used| used.integral).collect(),
-                state.running.integral,
-                state.waiting.integral,
-            );
+            let share = state.share.integral_until(end);
+            let dominant_share = (share - std::mem::replace(&mut mark.share, share)) / length;
+            let running = state.running.mean_since(&mut mark.running, end, length);
+            let waiting = state.waiting.mean_since(&mut mark.waiting, end, length);
+            let used = shares_since(&mut state.used, &mut mark.used, &self.totals, end, length);
+            let (offers, declines) = (0, 0);
+            let sample = RoleSample { at, role, dominant_share, used, running, waiting, offers, declines };
+            self.series.roles.push(sample);
         }
     }
 
     fn sample_agents(&mut self, at: Time, end: u64, length: f64) {
         for (agent, (state, mark)) in self.agents.iter_mut().zip(&mut self.series.agent_marks).enumerate() {
-            state.used.iter_mut().for_each(|used| used.settle(end));
-            state.running.settle(end);
-            let used = state.used.iter().zip(&mark.0).zip(&state.total);
-            self.series.agents.push(AgentSample {
-                at,
-                agent,
-                used: used
-                    .map(|((used, mark), total)| {
-                        (used.integral - mark) as f64 / length / (*total).max(1) as f64
-                    })
-                    .collect(),
-                running: (state.running.integral - mark.1) as f64 / length,
-            });
-            *mark = (state.used.iter().map(|used| used.integral).collect(), state.running.integral);
+            let running = state.running.mean_since(&mut mark.running, end, length);
+            let used = shares_since(&mut state.used, &mut mark.used, &state.total, end, length);
+            self.series.agents.push(AgentSample { at, agent, used, running });
         }
     }
 

@@ -61,19 +61,16 @@ impl Run {
         let jobs = |out: &mut dyn Write| tables::jobs(out, self.model(), self.jobs());
         let tasks = |out: &mut dyn Write| tables::tasks(out, self.model(), self.record());
         // What takes long goes on side by side; each file is written by one.
-        let ((timeline, summary), written) = rayon::join(
-            || rayon::join(|| Timeline::of(self.model(), self.record(), true), || self.summary()),
+        let (timeline, written) = rayon::join(
+            || Timeline::of(self.model(), self.record(), true),
             || write_tables(folder, extras, &[("jobs", &jobs), ("tasks", &tasks)]),
         );
         written?;
-        let manifest = Manifest::new(self.model(), self.record());
-        write_file(folder, "summary.json", |out| write_json(out, summary))?;
-        write_file(folder, "manifest.json", |out| write_json(out, &manifest))?;
         let roles = |out: &mut dyn Write| tables::roles(out, &timeline);
         let agents = |out: &mut dyn Write| tables::agents(out, self.model(), &timeline);
         let (written, reported) = rayon::join(
             || write_tables(folder, extras, &[("roles", &roles), ("agents", &agents)]),
-            || write_file(folder, "report.html", |out| report::write(out, self, &timeline)),
+            || self.write_report(folder, &timeline),
         );
         written.and(reported)?;
         if extras.events {
@@ -87,6 +84,13 @@ impl Run {
             }
         }
         Ok(())
+    }
+
+    fn write_report(&self, folder: &Path, timeline: &Timeline) -> Result<(), OutputError> {
+        let (summary, manifest) = (self.summary_by(timeline), Manifest::new(self.model(), self.record()));
+        write_file(folder, "summary.json", |out| write_json(out, summary))?;
+        write_file(folder, "manifest.json", |out| write_json(out, &manifest))?;
+        write_file(folder, "report.html", |out| report::write(out, self, timeline))
     }
 }
 

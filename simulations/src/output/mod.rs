@@ -18,6 +18,7 @@ pub mod events;
 mod files;
 mod manifest;
 mod report;
+mod row;
 mod summary;
 pub mod tables;
 

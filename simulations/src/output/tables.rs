@@ -7,59 +7,13 @@
 //! | `roles.csv` | `time_s`, `role`, `weight`, `dominant_share`, `running`, `waiting`, `offers`, `declines`, then the share of the cluster for each kind of resource; means over the interval that begins at `time_s`, offers and declines counted in it |
 //! | `agents.csv` | `time_s`, `agent`, `running`, then the share of the agent for each kind of resource; likewise |
 
-use std::fmt;
 use std::io::{self, Write};
 
-use apportion::time::Time;
-
+use super::row::Row;
 use crate::engine::{Outcome, Record};
 use crate::gpus::label;
 use crate::metrics::{JobTimes, Timeline};
 use crate::scenario::Model;
-
-/// A time in seconds with as many decimals as it has, exactly.
-struct Seconds(u64);
-
-impl fmt::Display for Seconds {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (whole, rest) = (self.0 / 1_000_000_000, self.0 % 1_000_000_000);
-        if rest == 0 {
-            return write!(f, "{whole}");
-        }
-        let digits = format!("{rest:09}");
-        write!(f, "{whole}.{}", digits.trim_end_matches('0'))
-    }
-}
-
-/// Something, or nothing.
-struct Maybe<T>(Option<T>);
-
-impl<T: fmt::Display> fmt::Display for Maybe<T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.as_ref().map_or(Ok(()), |value| value.fmt(f))
-    }
-}
-
-fn at(time: Time) -> Seconds {
-    Seconds(time.as_nanos())
-}
-
-fn between(later: Option<Time>, earlier: Time) -> Maybe<Seconds> {
-    Maybe(later.map(|later| Seconds(later.as_nanos().saturating_sub(earlier.as_nanos()))))
-}
-
-/// A text as a field: in quotes when it needs them.
-struct Field<'a>(&'a str);
-
-impl fmt::Display for Field<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.0.contains(['"', ',', '\n', '\r']) {
-            write!(f, "\"{}\"", self.0.replace('"', "\"\""))
-        } else {
-            f.write_str(self.0)
-        }
-    }
-}
 
 /// Writes `jobs.csv`.
 ///
@@ -70,27 +24,25 @@ pub fn jobs(mut out: impl Write, model: &Model, jobs: &[JobTimes]) -> io::Result
         out,
         "framework,role,job_id,submit_s,tasks,finished,failed,first_start_s,last_start_s,end_s,wait_s,wait_all_s,jct_s,bounded_slowdown"
     )?;
+    let mut row = Row::default();
     for times in jobs {
         let framework = &model.frameworks[times.framework as usize];
         let job = &framework.workload.jobs[times.job as usize];
-        writeln!(
-            out,
-            "{},{},{},{},{},{},{},{},{},{},{},{},{},{}",
-            Field(framework.id.as_str()),
-            framework.role,
-            Field(&job.id),
-            at(times.arrived),
-            job.tasks,
-            times.finished,
-            times.failed,
-            Maybe(times.first_start().map(at)),
-            Maybe(times.last_start().map(at)),
-            Maybe(times.ended().map(at)),
-            between(times.first_start(), times.arrived),
-            between(times.last_start(), times.arrived),
-            between(times.ended(), times.arrived),
-            Maybe(times.slowdown()),
-        )?;
+        row.text(framework.id.as_str())
+            .text(framework.role.as_str())
+            .text(&job.id)
+            .time(times.arrived)
+            .whole(job.tasks)
+            .whole(times.finished)
+            .whole(times.failed)
+            .time(times.first_start())
+            .time(times.last_start())
+            .time(times.ended())
+            .between(times.arrived, times.first_start())
+            .between(times.arrived, times.last_start())
+            .between(times.arrived, times.ended())
+            .number(times.slowdown())
+            .write_to(&mut out)?;
     }
     out.flush()
 }
@@ -101,25 +53,23 @@ pub fn jobs(mut out: impl Write, model: &Model, jobs: &[JobTimes]) -> io::Result
 /// When the writer fails.
 pub fn tasks(mut out: impl Write, model: &Model, record: &Record) -> io::Result<()> {
     writeln!(out, "framework,role,job_id,task,agent,submit_s,start_s,end_s,wait_s,run_s,outcome")?;
+    let mut row = Row::default();
     for run in &record.tasks {
         let Some(framework) = model.frameworks.get(run.framework as usize) else { continue };
         let Some(job) = framework.workload.jobs.get(run.job as usize) else { continue };
         let end = (run.outcome != Outcome::Running).then_some(run.end);
-        writeln!(
-            out,
-            "{},{},{},{},{},{},{},{},{},{},{}",
-            Field(framework.id.as_str()),
-            framework.role,
-            Field(&job.id),
-            run.index,
-            Field(model.agents[run.agent as usize].id.as_str()),
-            at(job.at),
-            at(run.start),
-            Maybe(end.map(at)),
-            between(Some(run.start), job.at),
-            between(end, run.start),
-            run.outcome.as_str(),
-        )?;
+        row.text(framework.id.as_str())
+            .text(framework.role.as_str())
+            .text(&job.id)
+            .whole(run.index)
+            .text(model.agents[run.agent as usize].id.as_str())
+            .time(job.at)
+            .time(run.start)
+            .time(end)
+            .between(job.at, run.start)
+            .between(run.start, end)
+            .text(run.outcome.as_str())
+            .write_to(&mut out)?;
     }
     out.flush()
 }
@@ -132,21 +82,18 @@ pub fn roles(mut out: impl Write, timeline: &Timeline) -> io::Result<()> {
     write!(out, "time_s,role,weight,dominant_share,running,waiting,offers,declines")?;
     timeline.kinds.iter().try_for_each(|kind| write!(out, ",{}", label(kind)))?;
     writeln!(out)?;
+    let mut row = Row::default();
     for sample in &timeline.role_series {
         let (name, role) = &timeline.roles[sample.role];
-        write!(
-            out,
-            "{},{name},{},{},{},{},{},{}",
-            at(sample.at),
-            role.weight,
-            sample.dominant_share,
-            sample.running,
-            sample.waiting,
-            sample.offers,
-            sample.declines
-        )?;
-        sample.used.iter().try_for_each(|used| write!(out, ",{used}"))?;
-        writeln!(out)?;
+        row.time(sample.at)
+            .text(name.as_str())
+            .number(role.weight)
+            .number(sample.dominant_share)
+            .number(sample.running)
+            .number(sample.waiting)
+            .whole(sample.offers)
+            .whole(sample.declines);
+        sample.used.iter().fold(&mut row, |row, used| row.number(*used)).write_to(&mut out)?;
     }
     out.flush()
 }
@@ -159,31 +106,10 @@ pub fn agents(mut out: impl Write, model: &Model, timeline: &Timeline) -> io::Re
     write!(out, "time_s,agent,running")?;
     timeline.kinds.iter().try_for_each(|kind| write!(out, ",{}", label(kind)))?;
     writeln!(out)?;
+    let mut row = Row::default();
     for sample in &timeline.agent_series {
-        let name = model.agents[sample.agent].id.as_str();
-        write!(out, "{},{},{}", at(sample.at), Field(name), sample.running)?;
-        sample.used.iter().try_for_each(|used| write!(out, ",{used}"))?;
-        writeln!(out)?;
+        row.time(sample.at).text(model.agents[sample.agent].id.as_str()).number(sample.running);
+        sample.used.iter().fold(&mut row, |row, used| row.number(*used)).write_to(&mut out)?;
     }
     out.flush()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn times_are_exact() {
-        let text = |nanos| Seconds(nanos).to_string();
-        assert_eq!(text(0), "0");
-        assert_eq!(text(1_500_000_000), "1.5");
-        assert_eq!(text(16_088_510_000_001), "16088.510000001");
-        assert_eq!(Maybe::<Seconds>(None).to_string(), "");
-    }
-
-    #[test]
-    fn fields_are_quoted_when_they_need_it() {
-        assert_eq!(Field("a-1").to_string(), "a-1");
-        assert_eq!(Field("a,\"b\"").to_string(), "\"a,\"\"b\"\"\"");
-    }
 }
