@@ -91,7 +91,7 @@ fn main() {
         let framework = FrameworkInfo::new(name.clone(), Role::any());
         cluster.join(IdentityKind::Framework, &name, |connection| Input::Scheduler {
             connection,
-            call: SchedulerCall::Subscribe { framework, suppressed: Vec::new() },
+            call: SchedulerCall::Subscribe { framework: Box::new(framework), suppressed: Vec::new() },
         });
     }
     cluster.settle();

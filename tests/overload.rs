@@ -126,7 +126,7 @@ async fn a_framework_that_never_reads_loses_its_connection_alone() {
     let (calls, sender, _never_read) = connection.split::<SchedulerCall, SchedulerEvent>();
     tokio::spawn(sender.drive());
     let framework = FrameworkInfo::new("deaf", Role::any());
-    calls.push(SchedulerCall::Subscribe { framework, suppressed: Vec::new() }).unwrap();
+    calls.push(SchedulerCall::Subscribe { framework: Box::new(framework), suppressed: Vec::new() }).unwrap();
     // Each is answered with as much again.
     let nobodys: Vec<_> = (0..1000).map(|n| (TaskId::new(format!("{n:0>200}")).unwrap(), None)).collect();
     let flood = async {
@@ -158,7 +158,7 @@ async fn an_operator_that_asks_more_than_a_framework_reads_is_refused_and_the_fr
     let (calls, sender, mut events) = connection.split::<SchedulerCall, SchedulerEvent>();
     tokio::spawn(sender.drive());
     let framework = FrameworkInfo::new("slow", Role::any());
-    calls.push(SchedulerCall::Subscribe { framework, suppressed: Vec::new() }).unwrap();
+    calls.push(SchedulerCall::Subscribe { framework: Box::new(framework), suppressed: Vec::new() }).unwrap();
     let mut heard = Vec::new();
     events.recv_batch(&mut heard).await.unwrap();
     assert!(matches!(heard[0], SchedulerEvent::Subscribed { .. }), "{heard:?}");

@@ -85,7 +85,7 @@ impl Master {
     ) {
         if let SchedulerCall::Subscribe { mut framework, suppressed } = call {
             self.keep_permitted_roles(connection, &mut framework, out);
-            return self.subscribe(now, connection, id, framework, &suppressed, out);
+            return self.subscribe(now, connection, id, *framework, &suppressed, out);
         }
         if self.frameworks.get(&id).and_then(|known| known.connection) != Some(connection) {
             return self.refuse(connection, "a framework subscribes before it says anything else", out);
@@ -97,7 +97,7 @@ impl Master {
             }
             SchedulerCall::UpdateFramework { mut framework, suppressed } => {
                 self.keep_permitted_roles(connection, &mut framework, out);
-                self.update_framework(now, &id, framework, &suppressed, out);
+                self.update_framework(now, &id, *framework, &suppressed, out);
             }
             SchedulerCall::SetDemand { role, demand } => {
                 self.allocator.set_demand(&id, &role, demand.as_deref());
@@ -124,7 +124,7 @@ impl Master {
             SchedulerCall::Teardown => self.teardown(now, &id, out),
             SchedulerCall::Reply { request, data, last } => self.relay_reply(&id, request, data, last, out),
             SchedulerCall::Explained { request, explanation } => {
-                self.explained(now, &id, request, explanation, out);
+                self.explained(now, &id, request, *explanation, out);
             }
         }
     }

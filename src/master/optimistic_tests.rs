@@ -20,7 +20,8 @@ fn two_offers() -> (World, OfferInfo, OfferInfo) {
     let first = offers(&mut world.framework_subscribes(FRAMEWORK, Duration::ZERO)).pop().unwrap();
     world.connect(OTHER, IdentityKind::Framework, "f2");
     let framework = FrameworkInfo::new("f2", role());
-    let mut out = world.call(OTHER, SchedulerCall::Subscribe { framework, suppressed: Vec::new() });
+    let mut out = world
+        .call(OTHER, SchedulerCall::Subscribe { framework: Box::new(framework), suppressed: Vec::new() });
     let second = offers(&mut out).pop().unwrap();
     assert_eq!((&first.resources, first.mode), (&second.resources, OfferMode::Optimistic));
     (world, first, second)

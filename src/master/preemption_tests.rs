@@ -28,7 +28,7 @@ fn full() -> World {
     world.call(FRAMEWORK, SchedulerCall::Accept { offers: vec![offer.id], operations, refuse });
     world.connect(HUNGRY, IdentityKind::Framework, "f2");
     let framework = FrameworkInfo::new("f2", "db".parse().unwrap());
-    world.call(HUNGRY, SchedulerCall::Subscribe { framework, suppressed: Vec::new() });
+    world.call(HUNGRY, SchedulerCall::Subscribe { framework: Box::new(framework), suppressed: Vec::new() });
     wait_for(&mut world, 1);
     world
 }

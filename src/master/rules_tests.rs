@@ -42,7 +42,10 @@ impl World {
 
     fn subscribe(&mut self, framework: FrameworkInfo) -> Vec<OfferInfo> {
         self.connect(FRAMEWORK, IdentityKind::Framework, "f1");
-        offers(&mut self.call(FRAMEWORK, SchedulerCall::Subscribe { framework, suppressed: Vec::new() }))
+        offers(&mut self.call(
+            FRAMEWORK,
+            SchedulerCall::Subscribe { framework: Box::new(framework), suppressed: Vec::new() },
+        ))
     }
 
     fn register(&mut self, info: AgentInfo) -> Vec<OfferInfo> {
@@ -194,7 +197,7 @@ fn a_framework_can_go_on_with_other_wishes() {
     let plain = FrameworkInfo { capabilities: Capabilities::NONE, ..FrameworkInfo::new("f1", role()) };
     assert!(world.subscribe(plain).is_empty());
     let framework = FrameworkInfo::new("f1", role());
-    let update = SchedulerCall::UpdateFramework { framework, suppressed: Vec::new() };
+    let update = SchedulerCall::UpdateFramework { framework: Box::new(framework), suppressed: Vec::new() };
     let mut out = world.call(FRAMEWORK, update);
     out.extend(world.pass(Duration::from_secs(1)));
     assert_eq!(offers(&mut out).len(), 1);
@@ -255,7 +258,8 @@ fn frameworks_get_the_roles_that_they_may_use_and_reserve_only_if_they_may() {
     world.connect(FRAMEWORK, IdentityKind::Framework, "f1");
     let mut framework = FrameworkInfo::new("f1", role());
     framework.roles.push("research".parse().unwrap());
-    let mut out = world.call(FRAMEWORK, SchedulerCall::Subscribe { framework, suppressed: Vec::new() });
+    let mut out = world
+        .call(FRAMEWORK, SchedulerCall::Subscribe { framework: Box::new(framework), suppressed: Vec::new() });
     let denied =
         SchedulerEvent::Error("framework/f1 may not register in role research: no rule allows it".to_owned());
     assert!(events(&out).contains(&&denied), "{out:?}");

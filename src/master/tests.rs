@@ -105,7 +105,10 @@ impl World {
     ) -> Vec<Output> {
         self.connect(connection, IdentityKind::Framework, "f1");
         let framework = FrameworkInfo::new("f1", role()).with_failover_timeout(failover);
-        self.call(connection, SchedulerCall::Subscribe { framework, suppressed: Vec::new() })
+        self.call(
+            connection,
+            SchedulerCall::Subscribe { framework: Box::new(framework), suppressed: Vec::new() },
+        )
     }
 
     pub(super) fn call(&mut self, connection: ConnectionId, call: SchedulerCall) -> Vec<Output> {

@@ -27,7 +27,7 @@ fn subscribes(world: &mut World) -> Vec<Output> {
     world.connect(FRAMEWORK, IdentityKind::Framework, "f1");
     let mut framework = FrameworkInfo::new("f1", "eng".parse().unwrap());
     framework.capabilities = Capabilities::USUAL.with(Capability::SharedResources);
-    world.call(FRAMEWORK, SchedulerCall::Subscribe { framework, suppressed: Vec::new() })
+    world.call(FRAMEWORK, SchedulerCall::Subscribe { framework: Box::new(framework), suppressed: Vec::new() })
 }
 
 /// An agent with reserved disk, all of it offered to a framework.

@@ -184,13 +184,13 @@ impl Operation {
     }
 }
 
-/// What a scheduler tells the master.
+/// What a scheduler tells the master. What is said once is boxed, so that what is said for each task is quick to move.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum SchedulerCall {
     /// The first call on a connection.
     Subscribe {
         /// Who it is.
-        framework: FrameworkInfo,
+        framework: Box<FrameworkInfo>,
         /// Roles that want no offers for now.
         suppressed: Vec<Role>,
     },
@@ -219,7 +219,7 @@ pub enum SchedulerCall {
     /// rescinded.
     UpdateFramework {
         /// What it is from now on.
-        framework: FrameworkInfo,
+        framework: Box<FrameworkInfo>,
         /// Roles that want no offers for now.
         suppressed: Vec<Role>,
     },
@@ -303,7 +303,7 @@ pub enum SchedulerCall {
         /// Which question.
         request: RequestId,
         /// The framework's half of the answer.
-        explanation: Explanation,
+        explanation: Box<Explanation>,
     },
 }
 

@@ -40,6 +40,7 @@ impl Driver {
 
     /// Goes on as this instead of as it subscribed: with other roles, capabilities or constraints.
     pub fn update_framework(&mut self, framework: FrameworkInfo) {
+        let framework = Box::new(framework);
         self.calls.push(SchedulerCall::UpdateFramework { framework, suppressed: Vec::new() });
     }
 

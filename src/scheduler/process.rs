@@ -242,8 +242,8 @@ impl<S: Scheduler> SchedulerProcess<S> {
     }
 
     /// What it is, and which roles want nothing.
-    fn introduction(&self) -> (FrameworkInfo, Vec<Role>) {
-        (self.info.clone(), self.suppressed.iter().cloned().collect())
+    fn introduction(&self) -> (Box<FrameworkInfo>, Vec<Role>) {
+        (Box::new(self.info.clone()), self.suppressed.iter().cloned().collect())
     }
 
     fn disconnected(&mut self, now: Time, out: &mut Vec<SchedulerOutput>) {
@@ -302,7 +302,7 @@ impl<S: Scheduler> SchedulerProcess<S> {
                 self.call(now, out, |scheduler, driver| scheduler.request_cancelled(driver, request));
             }
             SchedulerEvent::Explain { request, task } => {
-                let explanation = self.scheduler.explain(&task);
+                let explanation = Box::new(self.scheduler.explain(&task));
                 out.push(SchedulerOutput::Send(SchedulerCall::Explained { request, explanation }));
             }
             SchedulerEvent::Error(message) => {
@@ -339,11 +339,15 @@ impl<S: Scheduler> SchedulerProcess<S> {
 
     /// Shows new offers together with those that are held, and ends each in its way.
     fn offers(&mut self, now: Time, infos: Vec<OfferInfo>, out: &mut Vec<SchedulerOutput>) {
-        let held = std::mem::take(&mut self.held).into_values();
-        let (mut offers, limits): (Vec<_>, Vec<_>) = held.map(|held| (held.offer, held.limit)).unzip();
+        let held = std::mem::take(&mut self.held);
+        let mut offers = Vec::with_capacity(held.len() + infos.len());
+        let mut limits = Vec::with_capacity(held.len());
+        for Held { offer, limit } in held.into_values() {
+            offers.push(offer);
+            limits.push(limit);
+        }
         // Of those that were held, and then of the new ones.
         let limits = || limits.iter().copied().chain(std::iter::repeat(now + MAX_HOLD));
-        offers.reserve_exact(infos.len());
         offers.extend(infos.into_iter().map(Offer::new));
 
         self.call(now, out, |scheduler, driver| scheduler.resource_offers(driver, &mut offers));
@@ -506,7 +510,7 @@ impl<S: Scheduler> SchedulerProcess<S> {
             SchedulerCall::UpdateFramework { framework, suppressed } => {
                 self.suppressed.retain(|role| framework.roles.contains(role));
                 suppressed.extend(self.suppressed.iter().cloned());
-                self.info.clone_from(framework);
+                self.info.clone_from(framework.as_ref());
             }
             SchedulerCall::Reply { request, .. } if request.0 & LOCAL != 0 => {
                 let SchedulerCall::Reply { request, data, last } = call else { return };
@@ -638,7 +642,7 @@ mod tests {
         let framework = FrameworkId::new("noting").unwrap();
         let subscribed = SchedulerEvent::Subscribed { framework, epoch: Epoch(2), resumed: false };
         let (framework, suppressed) = (FrameworkInfo::new("noting", Role::any()), Vec::new());
-        let update = SchedulerCall::UpdateFramework { framework, suppressed };
+        let update = SchedulerCall::UpdateFramework { framework: Box::new(framework), suppressed };
         let out = handle(&mut process, SchedulerInput::Event(subscribed));
         assert_eq!(out, [SchedulerOutput::Send(update)]);
     }

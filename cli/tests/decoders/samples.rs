@@ -122,7 +122,7 @@ fn explanation() -> Explanation {
 pub(crate) fn scheduler_calls() -> Vec<SchedulerCall> {
     let (request, data, last) = (RequestId(1), vec![7; 20], true);
     vec![
-        SchedulerCall::Subscribe { framework: framework_info(), suppressed: vec![role()] },
+        SchedulerCall::Subscribe { framework: Box::new(framework_info()), suppressed: vec![role()] },
         SchedulerCall::Accept {
             offers: vec![OfferId(1), OfferId(2)],
             operations: vec![
@@ -142,7 +142,7 @@ pub(crate) fn scheduler_calls() -> Vec<SchedulerCall> {
             parts: vec![(OfferId(1), vec![Operation::Launch(task())])],
             refuse: second(),
         },
-        SchedulerCall::UpdateFramework { framework: framework_info(), suppressed: Vec::new() },
+        SchedulerCall::UpdateFramework { framework: Box::new(framework_info()), suppressed: Vec::new() },
         SchedulerCall::SetDemand { role: role(), demand: Some(vec![demand()]) },
         SchedulerCall::AnswerInverseOffer { agent: agent(), accepts: true, refuse: second() },
         SchedulerCall::Decline { offers: vec![OfferId(1)], refuse: second() },
@@ -154,7 +154,7 @@ pub(crate) fn scheduler_calls() -> Vec<SchedulerCall> {
         SchedulerCall::Message { agent: agent(), executor: parsed("e1"), data: data.clone() },
         SchedulerCall::Teardown,
         SchedulerCall::Reply { request, data, last },
-        SchedulerCall::Explained { request, explanation: explanation() },
+        SchedulerCall::Explained { request, explanation: Box::new(explanation()) },
     ]
 }
 

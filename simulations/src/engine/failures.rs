@@ -173,7 +173,7 @@ impl Simulation<'_> {
             return self.carry_out_effects();
         }
         let message = Input::Agent { connection: agent_connection(machine), call: AgentCall::Unregister };
-        self.send(Edge::FromAgent(machine), Message::Master(message));
+        self.send(Edge::FromAgent(machine), Message::Master(Box::new(message)));
     }
 
     /// A machine comes back, with nothing on it.
@@ -188,7 +188,7 @@ impl Simulation<'_> {
                 let call = agents[machine as usize].register(model);
                 agents[machine as usize].repair();
                 let message = Input::Agent { connection: agent_connection(machine), call };
-                self.send(Edge::FromAgent(machine), Message::Master(message));
+                self.send(Edge::FromAgent(machine), Message::Master(Box::new(message)));
             }
         }
         if drawn {

@@ -239,7 +239,7 @@ impl PlacementCluster {
             return;
         };
         let agent = pooled.machine;
-        let Some((mut rest, conversions)) = apply(&pooled.allocation.resources, &operations) else {
+        let Some((rest, conversions)) = apply(&pooled.allocation.resources, &operations) else {
             self.give_back(now, &pooled, Some(refuse));
             for task in operations.iter().flat_map(Operation::tasks) {
                 let status = TaskStatus::new(task.id.clone(), TaskState::Error, now)
@@ -268,7 +268,7 @@ impl PlacementCluster {
             out.push(Effect::Start { framework, agent, task, role: role.clone() });
         }
         if !rest.is_empty() {
-            std::mem::swap(&mut pooled.allocation.resources, &mut rest);
+            pooled.allocation.resources = rest;
             self.give_back(now, &pooled, Some(refuse));
         }
     }

@@ -131,25 +131,27 @@ impl Seat {
         let before = self.party.effort();
         self.party.handle(now, input, &mut self.scratch);
         let after = self.party.effort();
-        let calls = self.scratch.drain(..).filter_map(|output| match output {
-            SchedulerOutput::Send(call) => Some(call),
-            SchedulerOutput::Record(_)
-            | SchedulerOutput::LocalReply { .. }
-            | SchedulerOutput::RefuseMaster(_)
-            | SchedulerOutput::Stop => None,
-        });
         let thought_ns = self.decision.per_job.nanos() * (after.jobs - before.jobs)
             + self.decision.per_task.nanos() * (after.tasks - before.tasks)
             + (after.own_ns - before.own_ns);
         self.record.held_cpu_ns += held * (nanos(told_at, now) + u128::from(thought_ns));
         self.held = held as u64;
-        if thought_ns == 0 {
-            said.extend(calls);
-            return;
+        let calls = if thought_ns == 0 {
+            said
+        } else {
+            self.record.busy_ns += thought_ns;
+            self.deciding_until = Some(now + std::time::Duration::from_nanos(thought_ns));
+            &mut self.outbox
+        };
+        for output in self.scratch.drain(..) {
+            match output {
+                SchedulerOutput::Send(call) => calls.push(call),
+                SchedulerOutput::Record(_)
+                | SchedulerOutput::LocalReply { .. }
+                | SchedulerOutput::RefuseMaster(_)
+                | SchedulerOutput::Stop => {}
+            }
         }
-        self.outbox.extend(calls);
-        self.record.busy_ns += thought_ns;
-        self.deciding_until = Some(now + std::time::Duration::from_nanos(thought_ns));
     }
 }
 

@@ -44,15 +44,16 @@ impl FairShares {
 }
 
 impl QueueFramework {
-    /// So many more (or fewer) tasks of a job run: under the fair policy it moves in the line.
+    /// So many more (or fewer) tasks of a job run: under the fair policy, which alone counts them, it moves in the line.
     pub(super) fn note_running(&mut self, job: u32, change: i32) {
+        if self.options.policy != QueuePolicy::Fair {
+            return;
+        }
         let class = self.workload.jobs[job as usize].class;
         let before = self.shares.of(job, class);
         let running = &mut self.shares.running[job as usize];
         *running = running.saturating_add_signed(change);
-        if self.options.policy == QueuePolicy::Fair {
-            self.line.rekey(class, job, before, self.shares.of(job, class));
-        }
+        self.line.rekey(class, job, before, self.shares.of(job, class));
     }
 
     /// Launches task by task of whoever has the least; leaves a class alone as soon as a job of it does not fit.

@@ -97,7 +97,7 @@ impl Replay<'_> {
             obstacles: Vec::new(),
         };
         out.clear();
-        let call = SchedulerCall::Explained { request, explanation: half };
+        let call = SchedulerCall::Explained { request, explanation: Box::new(half) };
         self.master.handle(self.now, Input::Scheduler { connection, call }, &mut out);
         let explanation = answer(&out)?.ok_or_else(|| WaitError::Unknown { task: task.to_owned() })?;
         Ok(Waiting { framework: Some(launch.framework), launched_at_s: Some(launch.at_s), explanation })

@@ -65,7 +65,8 @@ pub(super) enum Event {
 /// What is said, by whom it is said to.
 #[derive(Debug)]
 pub(super) enum Message {
-    Master(Input),
+    /// Boxed, as it is larger than all others.
+    Master(Box<Input>),
     Agent(u32, AgentEvent),
     Framework(u32, SchedulerEvent),
     /// A framework to the cluster of fidelity `placement`.
@@ -330,7 +331,7 @@ impl<'a> Simulation<'a> {
         match message {
             Message::Master(input) => {
                 self.note(3, 0, 0);
-                self.tell_master(input);
+                self.tell_master(*input);
             }
             Message::Agent(agent, event) => {
                 self.note(3, agent + 1, 1);
@@ -418,14 +419,14 @@ impl<'a> Simulation<'a> {
         let connection = framework_connection(framework);
         for call in said.drain(..) {
             self.note_answer(framework, &call);
-            match (&self.core, call) {
-                (Core::Full { .. }, call) => {
-                    let message = Message::Master(Input::Scheduler { connection, call });
+            match &self.core {
+                Core::Full { .. } => {
+                    let message = Message::Master(Box::new(Input::Scheduler { connection, call }));
                     self.send(Edge::FromFramework(framework), message);
                 }
                 // Nobody waits for them.
-                (Core::Placement(_), SchedulerCall::Acknowledge { .. }) => {}
-                (Core::Placement(_), call) => self.instant.push_back(Message::Call(framework, call)),
+                Core::Placement(_) if matches!(call, SchedulerCall::Acknowledge { .. }) => {}
+                Core::Placement(_) => self.instant.push_back(Message::Call(framework, call)),
             }
         }
         self.said = said;

@@ -138,7 +138,7 @@ impl<'a> Simulation<'a> {
         };
         let connection = agent_connection(place);
         self.connect(connection, IdentityKind::Agent, model.id.as_str())?;
-        self.send(Edge::FromAgent(place), Message::Master(Input::Agent { connection, call }));
+        self.send(Edge::FromAgent(place), Message::Master(Box::new(Input::Agent { connection, call })));
         Ok(())
     }
 

@@ -57,7 +57,7 @@ impl Simulation<'_> {
         let Some(call) = call else { return };
         self.close(run, outcome);
         let connection = agent_connection(agent);
-        self.send(Edge::FromAgent(agent), Message::Master(Input::Agent { connection, call }));
+        self.send(Edge::FromAgent(agent), Message::Master(Box::new(Input::Agent { connection, call })));
     }
 
     pub(in crate::engine) fn close(&mut self, run: RunId, outcome: Outcome) {
@@ -119,7 +119,10 @@ impl Simulation<'_> {
         match deed {
             Deed::Say(call) => {
                 let connection = agent_connection(agent);
-                self.send(Edge::FromAgent(agent), Message::Master(Input::Agent { connection, call }));
+                self.send(
+                    Edge::FromAgent(agent),
+                    Message::Master(Box::new(Input::Agent { connection, call })),
+                );
             }
             Deed::Start(framework, task) => {
                 let Some(place) = self.by_name.get(&framework).copied() else { return };
