@@ -15,8 +15,9 @@ pub(super) type AgentSlot = usize;
 pub(super) struct Amounts {
     /// What shares are of. As in Mesos, scalars only: ports are not shared fairly. Copies of a shared volume count once.
     pub(super) scalars: Quantities,
-    /// The scalars of which quotas are not charged as they are allocated: what is reserved or revocable.
-    pub(super) exempt: Quantities,
+    /// The scalars of which quotas are not charged as they are allocated: what is reserved or revocable. Boxed, as there mostly is
+    /// nothing, and amounts are handed on for each task that starts or ends.
+    pub(super) exempt: Option<Box<Quantities>>,
 }
 
 impl Amounts {
@@ -53,7 +54,7 @@ impl Amounts {
         if let Value::Scalar(amount) = resource.value() {
             self.scalars.push(resource.kind(), *amount);
             if is_exempt(resource) {
-                self.exempt.push(resource.kind(), *amount);
+                self.exempt.get_or_insert_default().push(resource.kind(), *amount);
             }
         }
     }
@@ -71,7 +72,7 @@ pub(super) fn is_charged(resource: &Resource) -> bool {
 /// Whether resources without shared volumes are nothing but scalars that are neither reserved nor revocable.
 fn are_plain_scalars(resources: &Resources, amounts: &Amounts) -> bool {
     let is_scalar = |resource: &Resource| matches!(resource.value(), Value::Scalar(_));
-    amounts.exempt.is_empty() && resources.iter().all(is_scalar)
+    amounts.exempt.is_none() && resources.iter().all(is_scalar)
 }
 
 /// Resources, with what allocation asks of them again and again.
@@ -80,19 +81,13 @@ pub(super) struct Measured {
     pub(super) resources: Resources,
     /// All amounts; ranges and sets count their items.
     pub(super) quantities: Quantities,
-    pub(super) amounts: Amounts,
     /// None of it is reserved or revocable, so that everyone can have all of it.
     pub(super) is_plain: bool,
 }
 
 impl From<Resources> for Measured {
     fn from(resources: Resources) -> Self {
-        Measured {
-            quantities: resources.quantities(),
-            amounts: Amounts::of(&resources),
-            is_plain: !resources.iter().any(is_exempt),
-            resources,
-        }
+        Measured { quantities: resources.quantities(), is_plain: !resources.iter().any(is_exempt), resources }
     }
 }
 
@@ -104,7 +99,6 @@ impl Measured {
         self.resources.add(more);
         if are_plain_scalars(more, amounts) {
             self.quantities.add(&amounts.scalars);
-            self.amounts.scalars.add(&amounts.scalars);
         } else {
             *self = Measured::from(std::mem::take(&mut self.resources));
         }
@@ -118,7 +112,6 @@ impl Measured {
         }
         if are_plain_scalars(less, amounts) && !self.resources.is_empty() {
             self.quantities.subtract_clamped(&amounts.scalars);
-            self.amounts.scalars.subtract_clamped(&amounts.scalars);
         } else {
             *self = Measured::from(std::mem::take(&mut self.resources));
         }
@@ -240,8 +233,7 @@ impl Agent {
     /// Gives a leaf all that is available, which is plain, and returns it.
     pub(super) fn take_all(&mut self, leaf: Leaf) -> (Resources, Change) {
         let all = std::mem::take(&mut self.available);
-        let amounts = all.amounts;
-        let change = self.note_taken(leaf, &all.resources, |_| amounts);
+        let change = self.note_taken(leaf, &all.resources, Amounts::of);
         (all.resources, change)
     }
 

@@ -153,7 +153,7 @@ impl DrfAllocator {
 
     /// Counts an agent's total in, or out, for shares and quotas.
     fn count(&mut self, total: &Measured, is_in: bool) {
-        let amounts = &total.amounts;
+        let amounts = Amounts::of(&total.resources);
         if is_in {
             self.total.add(&amounts.scalars);
             self.chargeable.add(&amounts.charged());

@@ -68,7 +68,7 @@ impl DrfAllocator {
         let mut cluster = Quantities::new();
         let mut held: FxHashMap<Leaf, Quantities> = FxHashMap::default();
         for (_, agent) in self.agents.iter() {
-            cluster.add(&agent.total().amounts.scalars);
+            cluster.add(&Amounts::of(&agent.total().resources).scalars);
             for (leaf, resources) in agent.allocated() {
                 held.entry(*leaf).or_default().add(&Amounts::of(resources).scalars);
             }

@@ -6,13 +6,17 @@ use std::ops::Deref;
 use std::sync::Arc;
 
 use serde::{Serialize, Serializer};
+use smallvec::SmallVec;
 
 use super::Resource;
+
+/// Tasks mostly take two resources, cores and memory: these lie where the count of copies does, a single look into memory away.
+type List = SmallVec<[Resource; 2]>;
 
 /// Resources, shared between copies: the same machine's resources are known to agents, allocator, master and offers at
 /// once, and mostly nobody changes them. Nothing at all takes no memory.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Parts(Option<Arc<Vec<Resource>>>);
+pub(super) struct Parts(Option<Arc<List>>);
 
 impl Parts {
     pub(super) const fn new() -> Self {
@@ -29,12 +33,12 @@ impl Parts {
     }
 
     /// The list for changing it; copied first when it is shared.
-    pub(super) fn to_mut(&mut self) -> &mut Vec<Resource> {
+    pub(super) fn to_mut(&mut self) -> &mut List {
         Arc::make_mut(self.0.get_or_insert_default())
     }
 
     pub(super) fn into_vec(self) -> Vec<Resource> {
-        self.0.map(Arc::unwrap_or_clone).unwrap_or_default()
+        self.0.map(Arc::unwrap_or_clone).unwrap_or_default().into_vec()
     }
 }
 
@@ -42,13 +46,13 @@ impl Deref for Parts {
     type Target = [Resource];
 
     fn deref(&self) -> &[Resource] {
-        self.0.as_deref().map_or(&[], Vec::as_slice)
+        self.0.as_deref().map_or(&[], SmallVec::as_slice)
     }
 }
 
 impl From<Vec<Resource>> for Parts {
     fn from(parts: Vec<Resource>) -> Self {
-        Self((!parts.is_empty()).then(|| Arc::new(parts)))
+        Self((!parts.is_empty()).then(|| Arc::new(parts.into())))
     }
 }
 

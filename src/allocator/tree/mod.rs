@@ -457,15 +457,15 @@ impl RoleTree {
 impl Node {
     fn gain(&mut self, amounts: &Amounts) {
         self.allocated.add(&amounts.scalars);
-        if !amounts.exempt.is_empty() {
-            self.charges.exempt.add(&amounts.exempt);
+        if let Some(exempt) = &amounts.exempt {
+            self.charges.exempt.add(exempt);
         }
     }
 
     fn lose(&mut self, amounts: &Amounts) {
         self.allocated.subtract_clamped(&amounts.scalars);
-        if !amounts.exempt.is_empty() {
-            self.charges.exempt.subtract_clamped(&amounts.exempt);
+        if let Some(exempt) = &amounts.exempt {
+            self.charges.exempt.subtract_clamped(exempt);
         }
     }
 }

@@ -231,6 +231,6 @@ impl RoleTree {
 impl Amounts {
     /// What quotas are charged for of these.
     pub(in crate::allocator) fn charged(&self) -> Quantities {
-        self.scalars.minus_clamped(&self.exempt)
+        self.exempt.as_ref().map_or_else(|| self.scalars.clone(), |exempt| self.scalars.minus_clamped(exempt))
     }
 }
