@@ -37,7 +37,7 @@ fn main() {
             let run = model.run(&mut Progress::silent()).expect("it runs");
             let summary = run.summary();
             println!(
-                "{name}: {made:.1} s to make, {:.1} s to run {:.0} s of virtual time; {} events, {:.0} per second; {} tasks finished; \
+                "{name}: {made:.2} s to make, {:.2} s to run {:.0} s of virtual time; {} events, {:.0} per second; {} tasks finished; \
                  {:.2} GB at most",
                 summary.wall_s,
                 summary.virtual_s,

@@ -14,7 +14,7 @@ impl Digest {
     /// The hash of some bytes.
     pub fn of(bytes: &[u8]) -> Self {
         let mut digester = Digester::default();
-        digester.0.write(bytes);
+        digester.hasher.write(bytes);
         digester.finish()
     }
 }
@@ -32,25 +32,32 @@ impl Serialize for Digest {
     }
 }
 
-/// Hashes a stream of numbers as it goes by.
-#[derive(Clone, Debug)]
-pub struct Digester(SipHasher13);
+/// So many bytes are hashed at once: each time costs as much as many bytes do.
+const AT_ONCE: usize = 4096;
 
-impl Default for Digester {
-    fn default() -> Self {
-        Digester(SipHasher13::new())
-    }
+/// Hashes a stream of numbers as it goes by.
+#[derive(Clone, Debug, Default)]
+pub struct Digester {
+    hasher: SipHasher13,
+    /// What is still to be hashed.
+    pending: Vec<u8>,
 }
 
 impl Digester {
     /// Adds numbers, in little-endian order whatever the machine.
     pub fn add<const N: usize>(&mut self, words: [u64; N]) {
-        self.0.write(words.map(u64::to_le_bytes).as_flattened());
+        self.pending.extend_from_slice(words.map(u64::to_le_bytes).as_flattened());
+        if self.pending.len() >= AT_ONCE {
+            self.hasher.write(&self.pending);
+            self.pending.clear();
+        }
     }
 
     /// The hash of what was added so far.
     pub fn finish(&self) -> Digest {
-        let hash = self.0.finish128();
+        let mut hasher = self.hasher;
+        hasher.write(&self.pending);
+        let hash = hasher.finish128();
         Digest(u128::from(hash.h1) << 64 | u128::from(hash.h2))
     }
 }
@@ -58,6 +65,20 @@ impl Digester {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_stream_is_hashed_as_its_bytes_are() {
+        let words: Vec<u64> =
+            (0..3000).map(|number: u64| number.wrapping_mul(0x9E37_79B9_7F4A_7C15)).collect();
+        let mut digester = Digester::default();
+        for (count, word) in words.iter().enumerate() {
+            digester.add([*word]);
+            if count % 500 == 0 {
+                let bytes: Vec<u8> = words[..=count].iter().flat_map(|word| word.to_le_bytes()).collect();
+                assert_eq!(digester.finish(), Digest::of(&bytes));
+            }
+        }
+    }
 
     #[test]
     fn a_digest_depends_on_every_number_and_their_order() {

@@ -1,15 +1,23 @@
 //! What a queue tells the master that it waits for, so that it is offered what it can use and nothing else.
 
 use apportion::protocol::DemandGroup;
+use apportion::resources::Quantities;
 use apportion::scheduler::{Driver, MAX_STATED_SHAPES, Placement};
 
 use super::line::Entry;
 use super::queue::QueueFramework;
 
+/// A class that tasks are wanted of, and how many.
+#[derive(Clone, Copy, Debug)]
+struct Wanted {
+    class: u32,
+    count: u32,
+}
+
 /// What the master was told.
 #[derive(Debug, Default)]
 pub(super) struct Stated {
-    demand: Option<Vec<DemandGroup>>,
+    demand: Option<Vec<Wanted>>,
     /// Offers came since: they count as what was asked for, whether they were used or not.
     is_spent: bool,
 }
@@ -30,18 +38,35 @@ impl QueueFramework {
     /// Tells the master what it waits for, if that has changed.
     pub(super) fn state_demand(&mut self, driver: &mut Driver) {
         let demand = self.demand();
-        if self.stated.is_spent && !(demand.is_none() && self.stated.demand.is_none())
-            || demand != self.stated.demand
-        {
-            driver.set_demand(&self.role, demand.clone());
+        let is_stated = match (&demand, &self.stated.demand) {
+            (None, None) => true,
+            (Some(demand), Some(stated)) => !self.stated.is_spent && self.are_alike(demand, stated),
+            _ => false,
+        };
+        if !is_stated {
+            let group = |wanted: &Wanted| DemandGroup::new(wanted.count, self.shape(wanted.class).clone());
+            driver.set_demand(&self.role, demand.as_ref().map(|all| all.iter().map(group).collect()));
             self.stated.demand = demand;
         }
         self.stated.is_spent = false;
     }
 
+    /// Whether the master would be told the same: it knows shapes, and of classes nothing else.
+    fn are_alike(&self, some: &[Wanted], others: &[Wanted]) -> bool {
+        let is_alike = |(one, other): (&Wanted, &Wanted)| {
+            one.count == other.count
+                && (one.class == other.class || self.shape(one.class) == self.shape(other.class))
+        };
+        some.len() == others.len() && some.iter().zip(others).all(is_alike)
+    }
+
+    fn shape(&self, class: u32) -> &Quantities {
+        &self.requests[class as usize].class.amounts
+    }
+
     /// What it waits for; `None` when it has to see all that is free: to plan, to gather a gang, or because it is to be simulated
     /// so.
-    fn demand(&self) -> Option<Vec<DemandGroup>> {
+    fn demand(&self) -> Option<Vec<Wanted>> {
         if self.line.is_empty() {
             return Some(Vec::new());
         }
@@ -58,11 +83,11 @@ impl QueueFramework {
         if heads.len() > MAX_STATED_SHAPES {
             heads = self.smallest(&heads);
         }
-        (heads.len() <= MAX_STATED_SHAPES).then(|| heads.iter().map(|head| self.group(*head)).collect())
+        (heads.len() <= MAX_STATED_SHAPES).then(|| heads.iter().map(|head| self.wanted(*head)).collect())
     }
 
-    /// One of the groups that it waits for.
-    fn group(&self, (entry, class): (Entry, u32)) -> DemandGroup {
+    /// What it waits for of a class.
+    fn wanted(&self, (entry, class): (Entry, u32)) -> Wanted {
         let count = match (self.options.placement, self.options.per_offer) {
             // After each task the allocator decides anew who is next.
             (Placement::FirstFit, 1) => 1,
@@ -71,16 +96,15 @@ impl QueueFramework {
             // Others choose among all that fits.
             _ => DemandGroup::ANY_NUMBER,
         };
-        DemandGroup::new(count, self.requests[class as usize].class.amounts.clone())
+        Wanted { class, count }
     }
 
     /// Of many, the first, and those that need no more than another: where any of the others fits, one of these does.
     fn smallest(&self, heads: &[(Entry, u32)]) -> Vec<(Entry, u32)> {
-        let shape = |class: u32| &self.requests[class as usize].class.amounts;
         let mut smallest: Vec<(Entry, u32)> = Vec::new();
         for head in &heads[1..] {
-            if !smallest.iter().any(|(_, known)| shape(head.1).contains(shape(*known))) {
-                smallest.retain(|(_, known)| !shape(*known).contains(shape(head.1)));
+            if !smallest.iter().any(|(_, known)| self.shape(head.1).contains(self.shape(*known))) {
+                smallest.retain(|(_, known)| !self.shape(*known).contains(self.shape(head.1)));
                 smallest.push(*head);
             }
         }

@@ -41,7 +41,14 @@ pub(crate) fn run(arguments: &SimRunArguments, global: &Global) -> Result<(), Fa
         let (events, parquet, plots) = (arguments.events, arguments.parquet, arguments.plot);
         run.write_with(folder, Extras { events, parquet, plots })?;
     }
-    if global.json { print_json(run.summary()) } else { print(&run.summary().to_string()) }
+    if global.json {
+        print_json(run.summary())?
+    } else {
+        print(&run.summary().to_string())?
+    }
+    // The process ends: the system takes all memory back at once, where dropping millions of tasks would take a while.
+    std::mem::forget((run, model));
+    Ok(())
 }
 
 /// The virtual second by which a bar is full: the end of the run where that is known, otherwise that of the last arrival.
