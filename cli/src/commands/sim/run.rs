@@ -47,7 +47,7 @@ pub(crate) fn run(arguments: &SimRunArguments, global: &Global) -> Result<(), Fa
         print(&run.summary().to_string())?
     }
     // The process ends: the system takes all memory back at once, where dropping millions of tasks would take a while.
-    std::mem::forget((run, model));
+    std::mem::forget(run);
     Ok(())
 }
 
