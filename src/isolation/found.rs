@@ -24,16 +24,16 @@ impl FoundProcess {
     /// `value`, if it runs. The environment is the one that the process was started with, so that no number of a process that was used
     /// again, and no restart of the machine, can deceive.
     ///
+    /// What such a process has started is not taken for it: until a child becomes its own program it has its parent's environment.
+    ///
     /// # Errors
     /// When `/proc` can't be read.
     pub fn leader_with(name: &str, value: &str) -> io::Result<Option<Self>> {
         let wanted = format!("{name}={value}");
-        let is_it =
-            |pid: Pid| is_leader(pid) && environment_has(pid, |variable| variable == wanted.as_bytes());
-        for pid in processes()?.filter(|pid| is_it(*pid)) {
+        for pid in processes()?.filter(|pid| is_first_leader_with(*pid, wanted.as_bytes())) {
             // It may end, and its number be used again, before it is opened.
             if let Ok(pidfd) = pidfd_open(pid, PidfdFlags::NONBLOCK)
-                && is_it(pid)
+                && is_first_leader_with(pid, wanted.as_bytes())
             {
                 return Ok(Some(FoundProcess { pid, pidfd }));
             }
@@ -120,12 +120,27 @@ fn environment_has(pid: Pid, is_it: impl Fn(&[u8]) -> bool) -> bool {
     environment.split(|byte| *byte == 0).any(is_it)
 }
 
-fn is_leader(pid: Pid) -> bool {
-    let stat = std::fs::read_to_string(format!("/proc/{}/stat", pid.as_raw_nonzero())).unwrap_or_default();
-    // The command's name, in parentheses, may hold anything. The session is the 4th field after it.
-    let session =
-        stat.rsplit_once(')').and_then(|(_, fields)| fields.split_whitespace().nth(3)?.parse().ok());
-    session == Some(pid.as_raw_nonzero().get())
+/// Whether a process leads a session and has this variable, which its parent has not.
+fn is_first_leader_with(pid: Pid, wanted: &[u8]) -> bool {
+    let has = |pid| environment_has(pid, |variable| variable == wanted);
+    let Some(Kin { parent, session }) = kin_of(pid) else { return false };
+    session == Some(pid) && has(pid) && !parent.is_some_and(has)
+}
+
+/// A process' parent and the leader of its session; there are none in this namespace of processes when they are outside it.
+struct Kin {
+    parent: Option<Pid>,
+    session: Option<Pid>,
+}
+
+/// `None` when it has ended.
+fn kin_of(pid: Pid) -> Option<Kin> {
+    let stat = std::fs::read_to_string(format!("/proc/{}/stat", pid.as_raw_nonzero())).ok()?;
+    // The command's name, in parentheses, may hold anything. The parent is the 2nd field after it, the session the 4th.
+    let fields: Vec<i32> =
+        stat.rsplit_once(')')?.1.split_whitespace().skip(1).take(3).flat_map(str::parse).collect();
+    let [parent, _group, session] = fields[..] else { return None };
+    Some(Kin { parent: Pid::from_raw(parent), session: Pid::from_raw(session) })
 }
 
 #[cfg(test)]
@@ -134,6 +149,24 @@ mod tests {
     use crate::isolation::{Isolation, ProcessSpec, Status};
 
     const NAME: &str = "APPORTION_TEST_FOUND";
+
+    #[test]
+    fn what_a_process_has_started_is_not_taken_for_it() {
+        let mark = format!("first-{}", std::process::id());
+        let marked = format!("{NAME}={mark}");
+        let alike = || processes().unwrap().filter(|pid| environment_has(*pid, |it| it == marked.as_bytes()));
+        let leaders = || alike().filter(|pid| kin_of(*pid).is_some_and(|kin| kin.session == Some(*pid)));
+        let spec = ProcessSpec::new(["sh", "-c", "setsid sleep 1000 & wait"], "/").env(NAME, &mark);
+        let process = Isolation::plain().spawn(&spec).unwrap();
+        while leaders().count() < 2 {
+            std::thread::yield_now();
+        }
+        let first: Vec<Pid> =
+            processes().unwrap().filter(|pid| is_first_leader_with(*pid, marked.as_bytes())).collect();
+        let pids: Vec<u32> = first.iter().map(|pid| pid.as_raw_nonzero().get().unsigned_abs()).collect();
+        assert_eq!(pids, [process.pid()]);
+        kill_processes_with(NAME, &mark).unwrap();
+    }
 
     #[tokio::test]
     async fn a_process_is_found_by_its_environment_and_killed_with_its_group() {
