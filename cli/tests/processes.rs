@@ -144,3 +144,37 @@ fn the_same_cluster_from_processes_of_their_own() {
     master.end("-INT");
     assert!(processes_with(&marker).is_empty());
 }
+
+#[test]
+fn tasks_share_gpus_device_by_device() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let state = &folder.path().join("state");
+    let mut master = Background::start(state, &["master", "--listen", "127.0.0.1:0"]);
+    master.master();
+    let resources = "cpus:4;mem:1024;gpu_milli:[0-1999]";
+    let agent = Background::start(state, &["agent", "--name", "a1", "--resources", resources]);
+    let batch = Background::start(state, &["batch", "--placement", "fgd"]);
+    wait_until("both are there", || {
+        printed(state, &["status"]).contains("agents      1 connected of 1")
+            && printed(state, &["frameworks"]).contains("batch")
+    });
+    // A task fails that finds another on its device. The first two go on when both have begun, on both devices.
+    let devices = folder.path().join("devices");
+    std::fs::create_dir(&devices).expect("a folder");
+    let line = format!(
+        "cd {}; mkdir $CUDA_VISIBLE_DEVICES || exit 9; echo $APPORTION_GPUS >> begun; \
+         until [ $(wc -l < begun) -gt 1 ]; do sleep 0.02; done; rmdir $CUDA_VISIBLE_DEVICES",
+        devices.display()
+    );
+    let spec = format!(
+        "schema = 1\nkind = \"batch\"\nid = \"/sharing\"\nrole = \"research\"\n[[step]]\nname = \"work\"\ncount = 3\n\
+         cpus = 0.1\nmemory = \"8MiB\"\nshared_gpus = 0.6\nshell = '''{line}'''\n"
+    );
+    let done = printed(state, &["run", &write(folder.path(), "sharing", &spec)]);
+    assert!(done.contains(": succeeded after"), "{done}");
+    let begun = std::fs::read_to_string(devices.join("begun")).expect("the tasks wrote it");
+    let mut first: Vec<&str> = begun.lines().take(2).collect();
+    first.sort_unstable();
+    assert_eq!((first, begun.lines().count()), (vec!["0", "1"], 3));
+    [batch, agent, master].into_iter().for_each(|process| process.end("-INT"));
+}

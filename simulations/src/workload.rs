@@ -1,23 +1,23 @@
 //! What frameworks run: jobs of tasks, with all that was to be drawn drawn.
 
-use apportion::resources::{Quantities, Resources, Scalar};
+use apportion::resources::{GpuRequest, Quantities, Resources, Scalar, Shape, WHOLE_GPU};
 use apportion::time::Time;
 use compact_str::CompactString;
 use rustc_hash::FxHashMap;
 
-use crate::gpus::with_gpus;
+use crate::gpus;
 use crate::scenario::JobDecision;
-use crate::traces::{GpuRequest, TraceJob};
+use crate::traces::TraceJob;
 use crate::values::Span;
 
 /// What all tasks of a class need. Classes are numbered by their first appearance in a workload.
 #[derive(Clone, Debug, PartialEq)]
 pub struct TaskClass {
     /// What each task takes of an offer.
-    pub resources: Resources,
+    pub shape: Shape,
     /// The same in amounts.
     pub amounts: Quantities,
-    /// The GPUs among them, by device.
+    /// The GPUs among them, shared or not, by device.
     pub gpus: GpuRequest,
     /// Models of GPU that will do; any when there are none.
     pub gpu_models: Vec<String>,
@@ -116,12 +116,12 @@ impl Workload {
 
     /// Adds a job of one task that arrives now, after all others; returns its place.
     pub(crate) fn note(&mut self, id: &str, at: Time, resources: &Resources, length: Option<Span>) -> u32 {
-        let known = self.classes.iter().position(|class| class.resources == *resources);
+        let known = self.classes.iter().position(|class| class.shape.resources == *resources);
         let class = known.unwrap_or_else(|| {
             self.classes.push(TaskClass {
-                resources: resources.clone(),
+                shape: Shape::from(resources.clone()),
                 amounts: resources.quantities(),
-                gpus: GpuRequest::default(),
+                gpus: GpuRequest::NONE,
                 gpu_models: Vec::new(),
             });
             self.classes.len() - 1
@@ -131,10 +131,9 @@ impl Workload {
         (self.jobs.len() - 1) as u32
     }
 
-    /// What tasks of each class take, and how many of them there are.
-    pub fn tasks_by_class(&self) -> Vec<(&Quantities, u64)> {
-        let mut counts: Vec<(&Quantities, u64)> =
-            self.classes.iter().map(|class| (&class.amounts, 0)).collect();
+    /// The classes, and how many tasks there are of each.
+    pub fn tasks_by_class(&self) -> Vec<(&TaskClass, u64)> {
+        let mut counts: Vec<(&TaskClass, u64)> = self.classes.iter().map(|class| (class, 0)).collect();
         for job in &self.jobs {
             counts[job.class as usize].1 += u64::from(job.tasks);
         }
@@ -146,9 +145,6 @@ impl Workload {
         self.jobs.iter().map(|job| u64::from(job.tasks)).sum()
     }
 }
-
-/// A whole GPU, in thousandths.
-const WHOLE: u32 = 1000;
 
 /// Collects jobs into a [`Workload`].
 #[derive(Debug, Default)]
@@ -165,8 +161,8 @@ impl WorkloadBuilder {
         let key = (format!("{resources};{}x{}", gpus.count, gpus.milli), gpu_models.to_vec());
         let classes = &mut self.workload.classes;
         *self.by_text.entry(key).or_insert_with(|| {
-            let (resources, gpu_models) = (resources.clone(), gpu_models.to_vec());
-            classes.push(TaskClass { amounts: Quantities::new(), resources, gpus, gpu_models });
+            let (shape, gpu_models) = (Shape::from(resources.clone()), gpu_models.to_vec());
+            classes.push(TaskClass { amounts: Quantities::new(), shape, gpus, gpu_models });
             (classes.len() - 1) as u32
         })
     }
@@ -203,15 +199,15 @@ impl WorkloadBuilder {
 
     /// Whether any task asks for a part of a GPU.
     pub fn shares_gpus(&self) -> bool {
-        self.workload.classes.iter().any(|class| class.gpus.count > 0 && class.gpus.milli != WHOLE)
+        self.workload.classes.iter().any(|class| !class.gpus.is_none() && class.gpus.milli != WHOLE_GPU)
     }
 
     /// The workload, in a cluster whose GPUs are shared or are not. Jobs that arrive together are in the order in which they were
     /// added.
     pub fn finish(mut self, gpus_are_shared: bool) -> Workload {
         for class in &mut self.workload.classes {
-            class.resources = with_gpus(&class.resources, class.gpus, gpus_are_shared);
-            class.amounts = class.resources.quantities();
+            class.shape = gpus::of_task(&class.shape.resources, class.gpus, gpus_are_shared);
+            class.amounts = class.shape.quantities();
         }
         self.workload.jobs.sort_by_key(|job| job.at);
         self.workload.jobs.shrink_to_fit();
@@ -226,7 +222,7 @@ mod tests {
     #[test]
     fn alike_tasks_share_a_class() {
         let mut builder = WorkloadBuilder::default();
-        let none = GpuRequest::default();
+        let none = GpuRequest::NONE;
         let one: Resources = "cpus:1;mem:2".parse().unwrap();
         let same: Resources = "mem:2;cpus:1".parse().unwrap();
         assert_eq!(builder.class(&one, none, &[]), builder.class(&same, none, &[]));

@@ -5,7 +5,7 @@ use super::slots::{SlotSet, Slots};
 use super::tree::Leaf;
 use crate::protocol::AgentId;
 use crate::protocol::{AgentProfile, Capabilities};
-use crate::resources::{Quantities, Resource, Resources, Role, Value};
+use crate::resources::{Quantities, Resource, Resources, Role};
 
 /// An agent's place in [`Agents`]; given to another when the agent is gone.
 pub(super) type AgentSlot = usize;
@@ -13,7 +13,8 @@ pub(super) type AgentSlot = usize;
 /// How much resources count for their role.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Amounts {
-    /// What shares are of. As in Mesos, scalars only: ports are not shared fairly. Copies of a shared volume count once.
+    /// What shares are of. As in Mesos, ports are not shared fairly, nor are other ranges and sets, but for those that are amounts of
+    /// GPUs. Copies of a shared volume count once.
     pub(super) scalars: Quantities,
     /// The scalars of which quotas are not charged as they are allocated: what is reserved or revocable. Boxed, as there mostly is
     /// nothing, and amounts are handed on for each task that starts or ends.
@@ -51,10 +52,10 @@ impl Amounts {
     }
 
     fn count(&mut self, resource: &Resource) {
-        if let Value::Scalar(amount) = resource.value() {
-            self.scalars.push(resource.kind(), *amount);
+        if let Some(amount) = resource.fair_amount() {
+            self.scalars.push(resource.kind(), amount);
             if is_exempt(resource) {
-                self.exempt.get_or_insert_default().push(resource.kind(), *amount);
+                self.exempt.get_or_insert_default().push(resource.kind(), amount);
             }
         }
     }
@@ -64,15 +65,14 @@ fn is_exempt(resource: &Resource) -> bool {
     resource.is_revocable() || resource.reserved_to().is_some()
 }
 
-/// Whether a resource is what quotas are about: a scalar that is neither reserved nor revocable.
+/// Whether a resource is what quotas are about: an amount that is neither reserved nor revocable.
 pub(super) fn is_charged(resource: &Resource) -> bool {
-    matches!(resource.value(), Value::Scalar(_)) && !is_exempt(resource)
+    resource.is_fair() && !is_exempt(resource)
 }
 
-/// Whether resources without shared volumes are nothing but scalars that are neither reserved nor revocable.
-fn are_plain_scalars(resources: &Resources, amounts: &Amounts) -> bool {
-    let is_scalar = |resource: &Resource| matches!(resource.value(), Value::Scalar(_));
-    amounts.exempt.is_none() && resources.iter().all(is_scalar)
+/// Whether resources without shared volumes are nothing but amounts that are neither reserved nor revocable.
+fn are_plain_amounts(resources: &Resources, amounts: &Amounts) -> bool {
+    amounts.exempt.is_none() && resources.iter().all(Resource::is_fair)
 }
 
 /// Resources, with what allocation asks of them again and again.
@@ -97,7 +97,7 @@ impl Measured {
         // Nothing at all is not known to be plain.
         self.is_plain |= self.resources.is_empty();
         self.resources.add(more);
-        if are_plain_scalars(more, amounts) {
+        if are_plain_amounts(more, amounts) {
             self.quantities.add(&amounts.scalars);
         } else {
             *self = Measured::from(std::mem::take(&mut self.resources));
@@ -110,7 +110,7 @@ impl Measured {
         if self.resources.try_subtract(less).is_err() {
             return false;
         }
-        if are_plain_scalars(less, amounts) && !self.resources.is_empty() {
+        if are_plain_amounts(less, amounts) && !self.resources.is_empty() {
             self.quantities.subtract_clamped(&amounts.scalars);
         } else {
             *self = Measured::from(std::mem::take(&mut self.resources));

@@ -14,7 +14,7 @@ use super::quota::{cut_to, cut_to_limits};
 use super::tree::{Lane, Leaf, Member, Walk};
 use super::{Allocation, DrfAllocator};
 use crate::protocol::{Capabilities, OfferMode};
-use crate::resources::{Quantities, Resources, Value};
+use crate::resources::{Quantities, Resources};
 use crate::time::Time;
 
 /// What a cycle has done so far.
@@ -356,8 +356,8 @@ impl DrfAllocator {
         }
     }
 
-    /// What meets a role's guarantee, with what comes with it: what is reserved to the role, what is no scalar, what is
-    /// revocable, and more scalars as far as its limits and other guarantees allow. As in Mesos, nothing comes alone.
+    /// What meets a role's guarantee, with what comes with it: what is reserved to the role, what is no amount, what is
+    /// revocable, and more amounts as far as its limits and other guarantees allow. As in Mesos, nothing comes alone.
     fn guaranteed(&self, leaf: Leaf, member: &Member, visible: &Resources) -> Option<Resources> {
         let charged = visible.filter(is_charged);
         let room = self.tree.room(leaf);
@@ -374,8 +374,7 @@ impl DrfAllocator {
         }
         part.add(&cut_to(&more, &self.surplus(leaf)));
         part.add(&visible.filter(|resource| {
-            let is_scalar = matches!(resource.value(), Value::Scalar(_));
-            resource.reserved_to() == Some(&member.role) || resource.is_revocable() || !is_scalar
+            resource.reserved_to() == Some(&member.role) || resource.is_revocable() || !resource.is_fair()
         }));
         Some(part)
     }

@@ -105,15 +105,19 @@ pub(super) fn check_quota(
     Ok(())
 }
 
-/// As much of scalar resources as `most` allows of each kind: nothing of a kind that it does not know when `unknown` is
-/// `None`, and all of it otherwise. Gpus are cut to whole ones.
+/// As much of resources that are amounts as `most` allows of each kind, and all of kinds of which it says nothing. Gpus are cut to
+/// whole ones; of shared ones those are kept of which the most is there.
 fn cut(resources: &Resources, most: impl Fn(&Kind) -> Option<Scalar>) -> Resources {
     let part = |resource: &Resource| {
-        let (Value::Scalar(held), Some(most)) = (resource.value(), most(resource.kind())) else {
+        let (Some(held), Some(most)) = (resource.fair_amount(), most(resource.kind())) else {
             return Some(resource.clone());
         };
-        if *held <= most {
+        if held <= most {
             return Some(resource.clone());
+        }
+        if let Value::Ranges(shared) = resource.value() {
+            let rest = shared.most_of_gpus(u64::try_from(most.milli() / 1000).unwrap_or_default());
+            return Resource::new(resource.kind().clone(), Value::Ranges(rest)).ok();
         }
         let whole = |amount: Scalar| Scalar::from_milli(amount.milli() / 1000 * 1000).unwrap_or_default();
         let amount = if *resource.kind() == Kind::Gpus { whole(most) } else { most };
@@ -171,5 +175,15 @@ mod tests {
         assert_eq!(cut.to_string(), "cpus:1.5;gpus:1");
         let cut = cut_to_limits(&held, &"cpus:1.5;mem:100;gpus:0".parse().unwrap());
         assert_eq!(cut.to_string(), "cpus:1.5;mem:64");
+    }
+
+    #[test]
+    fn of_shared_gpus_the_emptiest_are_kept() {
+        let held: Resources = "gpu_milli:[900-999,1000-1999]".parse().unwrap();
+        let cut = cut_to(&held, &"gpu_milli:500".parse().unwrap());
+        assert_eq!(cut.to_string(), "gpu_milli:[1000-1499]");
+        let cut = cut_to_limits(&held, &"gpu_milli:1050.5".parse().unwrap());
+        assert_eq!(cut.to_string(), "gpu_milli:[900-949,1000-1999]");
+        assert!(cut_to(&held, &"cpus:1".parse().unwrap()).is_empty());
     }
 }

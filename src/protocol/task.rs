@@ -72,7 +72,8 @@ pub enum Work {
 pub struct CommandInfo {
     /// The program and its arguments.
     pub command: Command,
-    /// Its environment, besides what the executor adds (`PATH`, `HOME`, `PORT_*`, `APPORTION_*`).
+    /// Its environment, besides what the executor adds (`PATH`, `HOME`, `PORT_*`, `APPORTION_*`; for
+    /// shared GPUs `CUDA_VISIBLE_DEVICES`).
     pub env: BTreeMap<String, String>,
     /// The user of the agent's machine as whom it runs; `None`: as whom the agent runs. Anyone else takes an agent that is root.
     pub user: Option<String>,

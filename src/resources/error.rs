@@ -174,10 +174,22 @@ pub enum ResourceError {
         given: &'static str,
     },
     /// GPUs are whole.
-    #[error("gpus must be a whole number, not {given}")]
+    #[error(
+        "gpus must be a whole number, not {given}; shared ones are given by device, as gpu_milli:[0-999]"
+    )]
     FractionalGpus {
         /// The amount that was given.
         given: Scalar,
+    },
+    /// A thousandth of a GPU that no agent can have.
+    #[error(
+        "gpu_milli goes up to {last}, but an agent has {} GPUs at most, of 1000 each: [0-{}]",
+        super::MAX_GPUS,
+        super::MAX_GPUS * super::WHOLE_GPU - 1
+    )]
+    TooManyGpus {
+        /// The last that was given.
+        last: u64,
     },
     /// More items than can be counted as a [`Scalar`].
     #[error("{kind} holds more than {} items", Scalar::LIMIT)]

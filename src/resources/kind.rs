@@ -7,6 +7,7 @@ use compact_str::CompactString;
 use serde::{Deserialize, Serialize};
 
 use super::KindError;
+use super::gpus::GPU_MILLI;
 
 /// What a resource is an amount of. Well-known kinds sort first.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -18,7 +19,7 @@ pub enum Kind {
     Mem,
     /// Disk space in MiB; a scalar.
     Disk,
-    /// Graphics processors; a whole scalar.
+    /// Graphics processors that are not shared; a whole scalar. Shared ones are of the kind [`GPU_MILLI`].
     Gpus,
     /// Network ports; ranges.
     Ports,
@@ -31,6 +32,9 @@ pub enum Kind {
 pub struct KindName(CompactString);
 
 impl KindName {
+    /// The name of the kind of shared GPUs.
+    pub(super) const GPU_MILLI: Self = Self(CompactString::const_new(GPU_MILLI));
+
     /// The longest name, in bytes.
     pub const MAX_LEN: usize = 128;
 

@@ -3,6 +3,7 @@
 //! - [`Scalar`], [`Ranges`] and [`ItemSet`] are the three types of [`Value`]; [`Kind`] says what is measured.
 //! - A [`Resource`] is a value of a kind with its identity: reservations, volume, revocable, shared.
 //! - [`Resources`] is a normalised multiset of them: what an agent has, an offer holds, a task uses.
+//! - Whole GPUs are a scalar; shared ones are ranges of thousandths, by device: [`GPU_MILLI`].
 //! - [`Shape`] is what a task wants before it is known which concrete resources serve it.
 //! - [`Quantities`] drops identity and keeps amounts per kind: what fairness and quota compute with.
 //!
@@ -14,6 +15,7 @@ mod builder;
 mod bundle;
 mod cursor;
 mod error;
+mod gpus;
 mod kind;
 mod overlap;
 mod parts;
@@ -39,6 +41,7 @@ pub use error::{
     InsufficientQuantity, InsufficientResources, KindError, ParseError, ParseReason, RangesError,
     ReservationError, ResourceError, ResourcesError, RoleError, ScalarError, VolumeError,
 };
+pub use gpus::{GPU_MILLI, GpuRequest, MAX_GPUS, WHOLE_GPU, fullest_gpus};
 pub use kind::{Kind, KindName};
 pub use quantities::Quantities;
 pub use ranges::{Range, Ranges};

@@ -5,8 +5,8 @@ use std::cmp::Ordering;
 use serde::{Deserialize, Serialize, Serializer};
 
 use super::{
-    Kind, Reservation, ReservationError, ReservationKind, ResourceError, Role, Scalar, Value, Volume,
-    VolumeError, VolumeName,
+    Kind, MAX_GPUS, Range, Reservation, ReservationError, ReservationKind, ResourceError, Role, Scalar,
+    Value, Volume, VolumeError, VolumeName, WHOLE_GPU,
 };
 
 /// A value of a kind with its identity: reservations, volume, revocable, shared. Valid by construction.
@@ -165,6 +165,19 @@ impl Resource {
         }
     }
 
+    /// How much it is where it counts for fair shares and quotas: scalars and parts of shared GPUs do. Ports and other ranges do not,
+    /// as in Mesos.
+    #[must_use]
+    pub fn fair_amount(&self) -> Option<Scalar> {
+        self.is_fair().then(|| self.value.amount()).flatten()
+    }
+
+    /// Whether it counts for fair shares and quotas.
+    #[must_use]
+    pub fn is_fair(&self) -> bool {
+        matches!(self.value, Value::Scalar(_)) || self.kind.is_gpu_milli()
+    }
+
     /// The same identity with another value of the same type.
     pub(super) fn with_value(&self, value: Value) -> Self {
         Self { value, ..self.clone() }
@@ -221,6 +234,9 @@ impl Resource {
                 Some("a scalar")
             }
             (Kind::Ports, Value::Scalar(_) | Value::Set(_)) => Some("ranges"),
+            (kind, Value::Scalar(_) | Value::Set(_)) if kind.is_gpu_milli() => {
+                Some("ranges of thousandths, such as [0-999] for the first device")
+            }
             _ => None,
         };
         if let Some(expected) = expected {
@@ -230,6 +246,11 @@ impl Resource {
         match self.value {
             Value::Scalar(given) if self.kind == Kind::Gpus && !given.is_whole() => {
                 Err(ResourceError::FractionalGpus { given })
+            }
+            Value::Ranges(ref ranges) if self.kind.is_gpu_milli() => {
+                let last = ranges.iter().last().map_or(0, Range::end);
+                let is_there = last < u64::from(MAX_GPUS) * u64::from(WHOLE_GPU);
+                is_there.then_some(()).ok_or(ResourceError::TooManyGpus { last })
             }
             _ if self.value.amount().is_none_or(|amount| amount > Scalar::LIMIT) => {
                 Err(ResourceError::TooMany { kind: self.kind.clone() })

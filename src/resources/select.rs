@@ -4,22 +4,44 @@ use std::cmp::Reverse;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Kind, Quantities, Resource, Resources, Role, Scalar, Value};
+use super::gpus::fullest_gpus;
+use super::{GpuRequest, Kind, Quantities, Resource, Resources, Role, Scalar, Value};
 
-/// What a task wants: resources whose values are given, and ports of which only the number matters.
+/// What a task wants: resources whose values are given, and ports and shared GPUs, whichever they are.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Shape {
     /// Amounts and particular items. Unreserved ones may be served by reserved resources of the role.
     pub resources: Resources,
     /// How many more ports, whichever they are.
     pub ports: u32,
+    /// Shared GPUs, whole or in part. Those that are not shared are among the resources.
+    pub gpus: GpuRequest,
 }
 
 impl Shape {
     /// A shape of these resources and that many more ports.
     #[must_use]
     pub const fn new(resources: Resources, ports: u32) -> Self {
-        Self { resources, ports }
+        Self { resources, ports, gpus: GpuRequest::NONE }
+    }
+
+    /// The same, with shared GPUs.
+    ///
+    /// ```
+    /// use apportion::resources::{GpuRequest, Resources, Role, Shape};
+    ///
+    /// let shape = Shape::from(Resources::cpus_mem(1000, 512)).with_gpus(GpuRequest { count: 1, milli: 300 });
+    /// assert_eq!(shape.quantities().to_string(), "cpus:1;mem:512;gpu_milli:300");
+    /// // The first device has not enough left.
+    /// let held: Resources = "cpus:4;mem:1024;gpu_milli:[800-999,1000-1999]".parse()?;
+    /// let found = held.find_shape(&shape, &Role::any()).map(|found| found.to_string());
+    /// assert_eq!(found.as_deref(), Some("cpus:1;mem:512;gpu_milli:[1000-1299]"));
+    /// # Ok::<(), apportion::resources::ParseError>(())
+    /// ```
+    #[must_use]
+    pub fn with_gpus(mut self, gpus: GpuRequest) -> Self {
+        self.gpus = gpus;
+        self
     }
 
     /// How much it wants of each kind.
@@ -27,6 +49,10 @@ impl Shape {
     pub fn quantities(&self) -> Quantities {
         let mut quantities = self.resources.quantities();
         quantities.push(&Kind::Ports, Scalar::whole(self.ports));
+        if !self.gpus.is_none() {
+            let milli = Scalar::checked_whole(u128::from(self.gpus.total_milli()));
+            quantities.push(&Kind::gpu_milli(), milli.unwrap_or(Scalar::LIMIT));
+        }
         quantities
     }
 }
@@ -95,12 +121,34 @@ impl Resources {
         Some(search.found)
     }
 
-    /// As [`Resources::find`], with the lowest free ports for those of which only the number is wanted.
+    /// As [`Resources::find`], with the lowest free ports for those of which only the number is wanted, and with the fullest of the
+    /// shared GPUs that have enough left.
     #[must_use]
     pub fn find_shape(&self, shape: &Shape, role: &Role) -> Option<Self> {
+        self.find_by(shape, role, |free| fullest_gpus(free, shape.gpus))
+    }
+
+    /// As [`Resources::find_shape`], with these shared GPUs, by their numbers.
+    #[must_use]
+    pub fn find_shape_on(&self, shape: &Shape, role: &Role, devices: &[usize]) -> Option<Self> {
+        self.find_by(shape, role, |_| (devices.len() == shape.gpus.count as usize).then(|| devices.to_vec()))
+    }
+
+    fn find_by(
+        &self,
+        shape: &Shape,
+        role: &Role,
+        choose: impl FnOnce(&[u32]) -> Option<Vec<usize>>,
+    ) -> Option<Self> {
+        if shape.ports == 0 && shape.gpus.is_none() {
+            return self.find(&shape.resources, role);
+        }
         let mut search = Search { left: self.clone(), found: Self::new(), role };
         search.take_all(&shape.resources)?;
         search.take_ports(u64::from(shape.ports))?;
+        if !shape.gpus.is_none() {
+            search.take_gpus(shape.gpus, choose)?;
+        }
         Some(search.found)
     }
 
@@ -185,6 +233,16 @@ impl Search<'_> {
             }
         }
         (missing == 0).then_some(())
+    }
+
+    fn take_gpus(
+        &mut self,
+        gpus: GpuRequest,
+        choose: impl FnOnce(&[u32]) -> Option<Vec<usize>>,
+    ) -> Option<()> {
+        let devices = choose(&self.left.gpu_devices(self.role))?;
+        let part = self.left.gpu_ranges(self.role).part_of_gpus(&devices, gpus.milli)?;
+        self.take_like(&Resource::plain(Kind::gpu_milli(), Value::Ranges(part)))
     }
 
     /// What may serve an unreserved wish of this kind, best first.
@@ -277,9 +335,10 @@ mod tests {
         #[test]
         fn what_is_found_is_there_suffices_and_is_for_the_role(
             held in strategies::resources(), wanted in strategies::resources(), ports in 0_u32..4,
-            role in strategies::role(), enough: bool,
+            gpus in (0_u32..3, 1_u32..4), role in strategies::role(), enough: bool,
         ) {
-            let shape = Shape::new(wanted.unreserved(), ports);
+            let gpus = GpuRequest { count: gpus.0, milli: gpus.1 };
+            let shape = Shape::new(wanted.unreserved(), ports).with_gpus(gpus);
             let held = if enough { held + &wanted } else { held };
             match held.find_shape(&shape, &role) {
                 Some(found) => {
@@ -287,7 +346,10 @@ mod tests {
                     prop_assert_eq!(found.quantities(), shape.quantities());
                     prop_assert_eq!(&found.allocatable_to(&role), &found);
                 }
-                None => prop_assert!(!held.unreserved().contains(&shape.resources) || ports > 0),
+                None => {
+                    let is_open = ports > 0 || gpus.count > 0;
+                    prop_assert!(!held.unreserved().contains(&shape.resources) || is_open);
+                }
             }
         }
 

@@ -6,8 +6,8 @@ use proptest::prelude::*;
 use proptest::sample::select;
 
 use super::{
-    ItemSet, Kind, Labels, Quantities, Range, Ranges, Reservation, Resource, Resources, Role, Scalar, Value,
-    Volume,
+    GPU_MILLI, ItemSet, Kind, Labels, Quantities, Range, Ranges, Reservation, Resource, Resources, Role,
+    Scalar, Value, Volume,
 };
 
 pub(super) fn role() -> impl Strategy<Value = Role> {
@@ -19,6 +19,13 @@ pub(super) fn ranges() -> impl Strategy<Value = Ranges> {
     let high = (0_u64..8, 0_u64..4)
         .prop_map(|(less, more)| Range::new(u64::MAX - less - more, u64::MAX - less).unwrap());
     prop::collection::vec(prop_oneof![4 => low, 1 => high], 0..6).prop_map(Ranges::from)
+}
+
+/// Some thousandths of the first three GPUs.
+fn gpu_milli() -> impl Strategy<Value = Ranges> {
+    let part = (0_u64..3, 0_u64..8, 0_u64..4)
+        .prop_map(|(device, first, more)| (device * 1000 + first, device * 1000 + first + more));
+    prop::collection::vec(part.prop_map(|part| Range::try_from(part).unwrap()), 0..4).prop_map(Ranges::from)
 }
 
 fn items() -> impl Strategy<Value = ItemSet> {
@@ -56,8 +63,9 @@ fn plain() -> impl Strategy<Value = Resource> {
         .prop_map(|(kind, milli)| (kind, Value::Scalar(Scalar::from_milli(milli).unwrap())));
     let gpus = (0_u32..4).prop_map(|gpus| ("gpus", Value::Scalar(Scalar::whole(gpus))));
     let ports = ranges().prop_map(|ranges| ("ports", Value::Ranges(ranges)));
+    let shared = gpu_milli().prop_map(|ranges| (GPU_MILLI, Value::Ranges(ranges)));
     let tags = items().prop_map(|items| ("tags", Value::Set(items)));
-    prop_oneof![3 => scalar, 1 => gpus, 2 => ports, 1 => tags]
+    prop_oneof![3 => scalar, 1 => gpus, 2 => ports, 1 => shared, 1 => tags]
         .prop_map(|(kind, value)| Resource::new(kind.parse().unwrap(), value).unwrap())
 }
 

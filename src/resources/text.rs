@@ -305,7 +305,10 @@ mod tests {
             ("cpus(eng:1", "at byte 8: expected )"),
             ("cpus:[1-2]", "at byte 0: cpus is given as a scalar, not as ranges"),
             ("ports:[5-2]", "at byte 7: range 5-2 ends before it begins"),
-            ("mem:1; gpus:0.5", "at byte 7: gpus must be a whole number, not 0.5"),
+            (
+                "mem:1; gpus:0.5",
+                "at byte 7: gpus must be a whole number, not 0.5; shared ones are given by device, as gpu_milli:[0-999]",
+            ),
             ("tags:{a};tags:1", "at byte 9: tags is given with two types of value"),
             ("disk[v:p]:1", "at byte 0: volume \"v\" needs disk that is reserved"),
             ("cpus<SHARED>:1", "at byte 0: cpus without a volume can't be shared"),

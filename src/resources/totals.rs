@@ -58,14 +58,17 @@ impl Resources {
     /// All network ports, whatever their identity.
     #[must_use]
     pub fn ports(&self) -> Ranges {
-        let ports = self.iter().filter(|resource| *resource.kind() == Kind::Ports);
-        ports
-            .filter_map(|resource| match resource.value() {
+        self.ranges(|resource| *resource.kind() == Kind::Ports)
+    }
+
+    /// The ranges of those resources altogether.
+    pub(super) fn ranges(&self, counts: impl Fn(&Resource) -> bool) -> Ranges {
+        let ranges =
+            self.iter().filter(|resource| counts(resource)).filter_map(|resource| match resource.value() {
                 Value::Ranges(ranges) => Some(ranges.iter()),
                 _ => None,
-            })
-            .flatten()
-            .collect()
+            });
+        ranges.flatten().collect()
     }
 
     /// The amount of each resource, where copies of a shared volume count once; `None` beyond a scalar.

@@ -197,13 +197,25 @@ impl Matcher {
         }
         match best {
             Some((_, index, _)) if self.is_used_up(&offers[index]) => Choice::Later,
-            Some((_, index, resources)) => Choice::Offer(index, resources),
+            Some((_, index, resources)) => {
+                let preferred = self.on_preferred_gpus(request, &offers[index]);
+                Choice::Offer(index, preferred.unwrap_or(resources))
+            }
             None if fits => Choice::Excluded,
             None => {
                 *first_fit = offers.len();
                 Choice::Full
             }
         }
+    }
+
+    /// The concrete resources for a task, with the shared GPUs that it had better have; `None` where it does not matter.
+    fn on_preferred_gpus(&self, request: &TaskRequest, offer: &Offer) -> Option<Resources> {
+        if request.shape.gpus.is_none() {
+            return None;
+        }
+        let mut preferred = self.scores.iter().map(|score| score.devices(request, offer));
+        offer.find_on(request, &preferred.find(|devices| !devices.is_empty())?)
     }
 
     /// Whether all rules allow it; remembers the first one that does not.

@@ -4,6 +4,8 @@
 //!   no clock, no IO: whatever a scheduler wants, it says through its [`Driver`].
 //! - [`Reconciler`] is what most authors write: it compares what is with what should be and says in a [`Plan`] what to
 //!   change. [`Planned`] makes a scheduler of it: queue, matching, suppression and explanations.
+//! - [`Score`] says which offer a task had better go on; [`Placement`] names those that come with the library, and [`gpus`] has
+//!   the formulas of those about GPUs.
 //! - [`harness`] tests either against a real master in virtual time.
 //! - [`SchedulerProcess`] runs either as a state machine between the master's events and the calls to it.
 //!
@@ -16,7 +18,7 @@ mod contract;
 mod demand;
 mod driver;
 mod gangs;
-mod gpus;
+pub mod gpus;
 pub mod harness;
 mod matching;
 mod offer;

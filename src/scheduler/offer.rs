@@ -183,7 +183,16 @@ impl Offer {
 
     /// The concrete resources that serve a request, if it and its executor fit in what is left.
     pub(crate) fn find(&self, request: &TaskRequest) -> Option<Resources> {
-        let found = self.remaining.find_shape(&request.shape, &request.role)?;
+        self.with_executor(request, self.remaining.find_shape(&request.shape, &request.role)?)
+    }
+
+    /// As [`Offer::find`], with these shared GPUs.
+    pub(crate) fn find_on(&self, request: &TaskRequest, devices: &[usize]) -> Option<Resources> {
+        self.with_executor(request, self.remaining.find_shape_on(&request.shape, &request.role, devices)?)
+    }
+
+    /// What was found for a task, if its executor fits too.
+    fn with_executor(&self, request: &TaskRequest, found: Resources) -> Option<Resources> {
         match self.new_executor(&request.work) {
             Some(executor) => {
                 self.remaining.contains(&(found.clone() + &executor.resources)).then_some(found)

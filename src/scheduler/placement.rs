@@ -33,6 +33,13 @@ pub trait Score {
     /// The higher, the better. Finite.
     fn score(&self, task: &TaskRequest, offer: &Offer) -> f64;
 
+    /// The shared GPUs of an offer that a task had better have, by their numbers, as many as it wants; none where this preference does
+    /// not care. The task fits.
+    fn devices(&self, task: &TaskRequest, offer: &Offer) -> Vec<usize> {
+        let _ = (task, offer);
+        Vec::new()
+    }
+
     /// These are offered, before any of them is scored.
     fn offered(&mut self, offers: &[Offer]) {
         let _ = offers;

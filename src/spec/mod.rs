@@ -3,7 +3,7 @@
 //! - [`Document`] is the text of a spec with its file's name. It parses into any type that derives `Deserialize` with
 //!   `deny_unknown_fields`, and tells mistakes as [`SpecErrors`]: file, line, column, what to write instead.
 //! - [`Header`] is what is read first, to find out whose spec it is.
-//! - [`Delay`], [`Memory`], [`Cpus`], [`CountOrPercent`] and [`StopSignal`] are values with units.
+//! - [`Delay`], [`Memory`], [`Cpus`], [`SharedGpus`], [`CountOrPercent`] and [`StopSignal`] are values with units.
 //! - [`TaskTable`] is what a task needs, as a table of its own or, by [`WithTask`], among the keys of another one.
 //! - [`expand`] fills in `${NAME}`; [`explain`] prints a spec with its defaults.
 //!
@@ -29,5 +29,5 @@ pub use expand::{ExpandError, expand, references};
 pub use explain::explain;
 pub use header::{Header, SCHEMA};
 pub use task::{DEFAULT_CPUS, DEFAULT_MEMORY, PortName, StopTable, TaskTable, port_variable};
-pub use units::{CountOrPercent, Cpus, Delay, Memory, StopSignal, UnitError, UnitProblem};
+pub use units::{CountOrPercent, Cpus, Delay, Memory, SharedGpus, StopSignal, UnitError, UnitProblem};
 pub use with_task::WithTask;

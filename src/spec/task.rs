@@ -6,7 +6,8 @@ use std::fmt;
 use serde::de::{Error, MapAccess};
 use serde::{Deserialize, Deserializer, Serialize};
 
-use super::{Cpus, Delay, Memory, StopSignal, WithTask};
+use super::units::WholeGpus;
+use super::{Cpus, Delay, Memory, SharedGpus, StopSignal, WithTask};
 use crate::protocol::task::DEFAULT_GRACE;
 use crate::protocol::{Checks, Command, CommandInfo, StopPolicy};
 use crate::resources::{Resources, Shape};
@@ -99,8 +100,11 @@ pub struct TaskTable {
     /// The user of the agent's machine as whom it runs; as whom the agent runs by default.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub user: Option<String>,
-    /// Graphics processors; none by default.
+    /// Graphics processors of its own; none by default.
     pub gpus: u32,
+    /// Shares of graphics processors that agents let tasks share; none by default.
+    #[serde(skip_serializing_if = "SharedGpus::is_none")]
+    pub shared_gpus: SharedGpus,
     /// Names of ports that are assigned at launch.
     pub ports: Vec<PortName>,
     /// How it is asked to stop.
@@ -119,8 +123,20 @@ fn serialize_command<S: serde::Serializer>(command: &Command, serializer: S) -> 
 
 impl TaskTable {
     /// The keys that it has.
-    pub const KEYS: [&'static str; 11] =
-        ["cmd", "shell", "env", "cpus", "memory", "disk", "gpus", "ports", "stop", "timeout", "user"];
+    pub const KEYS: [&'static str; 12] = [
+        "cmd",
+        "shell",
+        "env",
+        "cpus",
+        "memory",
+        "disk",
+        "gpus",
+        "shared_gpus",
+        "ports",
+        "stop",
+        "timeout",
+        "user",
+    ];
 
     /// What the command executor is told.
     pub fn command_info(&self, checks: Checks) -> CommandInfo {
@@ -144,7 +160,8 @@ impl TaskTable {
             .gpus(self.gpus)
             .build();
         // A spec with so many ports could not be parsed in memory.
-        Shape::new(resources, u32::try_from(self.ports.len()).unwrap_or(u32::MAX))
+        let ports = u32::try_from(self.ports.len()).unwrap_or(u32::MAX);
+        Shape::new(resources, ports).with_gpus(self.shared_gpus.request())
     }
 }
 
@@ -227,6 +244,7 @@ pub(super) struct TaskKeys {
     memory: Option<Memory>,
     disk: Memory,
     gpus: u32,
+    shared_gpus: SharedGpus,
     ports: Vec<PortName>,
     stop: StopTable,
     timeout: Option<Delay>,
@@ -250,7 +268,8 @@ impl TaskKeys {
             "cpus" => self.cpus = Some(map.next_value()?),
             "memory" => self.memory = Some(map.next_value()?),
             "disk" => self.disk = map.next_value()?,
-            "gpus" => self.gpus = map.next_value()?,
+            "gpus" => self.gpus = map.next_value::<WholeGpus>()?.0,
+            "shared_gpus" => self.shared_gpus = map.next_value()?,
             "ports" => self.ports = map.next_value()?,
             "stop" => self.stop = map.next_value()?,
             "timeout" => self.timeout = Some(map.next_value()?),
@@ -295,6 +314,7 @@ impl TaskKeys {
             disk: self.disk,
             user: self.user,
             gpus: self.gpus,
+            shared_gpus: self.shared_gpus,
             ports: self.ports,
             stop: self.stop,
             timeout: self.timeout,

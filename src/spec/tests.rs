@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::*;
 use crate::protocol::{Checks, Command};
+use crate::resources::GpuRequest;
 
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -89,7 +90,21 @@ fn wrong_values_are_told_with_their_place_and_remedy() {
         ),
         (
             "gpus = 'two'",
-            "job.toml:6:8: wrong type: found string \"two\", expected a whole number\n    gpus = 'two'\n           ^",
+            "job.toml:6:8: wrong type: found string \"two\", expected a whole number from 0 to 4294967295\n    gpus = 'two'\n           ^",
+        ),
+        (
+            "gpus = 0.5",
+            "job.toml:6:8: 'gpus' are whole; shares of GPUs are written as 'shared_gpus = 0.5'\n    gpus = 0.5\n           ^",
+        ),
+        (
+            "shared_gpus = 2.5",
+            "job.toml:6:15: '2.5' is not a number of shared GPUs: it can't be split into equal thousandths of 3 devices; \
+             write for example 0.5 or 2\n    shared_gpus = 2.5\n                  ^",
+        ),
+        (
+            "shared_gpus = 5000",
+            "job.toml:6:15: '5000' is not a number of shared GPUs: it is too large; write for example 0.5 or 2\n    \
+             shared_gpus = 5000\n                  ^",
         ),
         (
             "memory = 512",
@@ -293,8 +308,10 @@ fn any_task() -> impl Strategy<Value = TaskTable> {
     });
     let timeout = proptest::option::of(any::<u32>().prop_map(Delay::from_secs));
     let user = proptest::option::of("[a-z]{1,6}");
-    (command, env, any::<[u32; 4]>(), ports, stop, timeout, user).prop_map(
-        |(command, env, [cpus, memory, disk, gpus], ports, stop, timeout, user)| TaskTable {
+    let shared = (0..=3_u32, 1..=1000_u32)
+        .prop_map(|(count, milli)| SharedGpus::new(GpuRequest { count, milli }).unwrap_or_default());
+    (command, env, any::<[u32; 4]>(), shared, ports, stop, timeout, user).prop_map(
+        |(command, env, [cpus, memory, disk, gpus], shared_gpus, ports, stop, timeout, user)| TaskTable {
             user,
             command,
             env,
@@ -302,6 +319,7 @@ fn any_task() -> impl Strategy<Value = TaskTable> {
             memory: Memory::from_mib(memory),
             disk: Memory::from_mib(disk),
             gpus,
+            shared_gpus,
             ports,
             stop,
             timeout,

@@ -169,7 +169,11 @@ pub(crate) struct AgentArguments {
     /// Where others find it, if that is not where it listens
     #[arg(long, value_name = "ADDRESS")]
     pub(crate) advertise: Option<SocketAddr>,
-    /// What it offers, such as "cpus:4;mem:8192;ports:[31000-32000]" [default: what this machine has]
+    /// What it offers, such as "cpus:4;mem:8192;ports:[31000-32000]" [default: what this machine has, without GPUs]
+    ///
+    /// GPUs are "gpus:2" where each is of one task at a time, and "gpu_milli:[0-1999]" where tasks share two of them: numbered thousandths,
+    /// of which device 0 has those up to 999. A spec asks for 'gpus = 1' or 'shared_gpus = 0.5'; its task finds the numbers of its devices
+    /// in APPORTION_GPUS and CUDA_VISIBLE_DEVICES.
     #[arg(long)]
     pub(crate) resources: Option<Resources>,
     /// Something for frameworks to choose by, such as zone=a; may be repeated

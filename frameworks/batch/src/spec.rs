@@ -303,7 +303,7 @@ mod tests {
             (
                 "[[step]]\nname = 'a'\ncmd = ['a']\npriority = 3",
                 "job.toml:8:1: unknown key 'priority'; known are 'name', 'needs', 'count', 'parallel', 'gang', 'retry', 'cmd', \
-                 'shell', 'env', 'cpus', 'memory', 'disk', 'gpus', 'ports', 'stop', 'timeout', 'user'\n    priority = 3\n    ^",
+                 'shell', 'env', 'cpus', 'memory', 'disk', 'gpus', 'shared_gpus', 'ports', 'stop', 'timeout', 'user'\n    priority = 3\n    ^",
             ),
         ] {
             assert_eq!(mistake(steps), expected, "{steps}");

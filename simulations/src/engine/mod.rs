@@ -49,6 +49,6 @@ pub use crate::frameworks::{Party, Plugged};
 pub use calendar::{Calendar, Class};
 pub use observer::Observer;
 pub use offers::{OfferCount, OfferHistory};
-pub use record::{Ending, FrameworkRecord, Outcome, Record, TaskRun};
+pub use record::{Ending, FrameworkRecord, GpuParts, Outcome, Record, TaskRun};
 pub(crate) use simulation::drf;
 pub use simulation::{Progress, RunError, Simulation};

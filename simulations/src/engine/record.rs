@@ -1,6 +1,7 @@
 //! What happened in a run: all that metrics are reckoned from.
 
 use apportion::time::Time;
+use rustc_hash::FxHashMap;
 
 use super::offers::OfferHistory;
 use crate::digest::Digest;
@@ -102,11 +103,16 @@ impl FrameworkRecord {
     }
 }
 
+/// Parts of shared GPUs of an agent, by the place of the run of a task that had them: the device's number, and thousandths of it.
+pub type GpuParts = FxHashMap<u32, Vec<(usize, u32)>>;
+
 /// A run as it happened.
 #[derive(Clone, Debug)]
 pub struct Record {
     /// Every run of every task, in the order of their starts.
     pub tasks: Vec<TaskRun>,
+    /// The parts of shared GPUs that they had, by their place; none for those that had none.
+    pub gpu_parts: GpuParts,
     /// By the place of the framework.
     pub frameworks: Vec<FrameworkRecord>,
     /// How many allocations there were.

@@ -1,48 +1,58 @@
-//! GPUs by device: what a framework knows of those that its tasks have.
+//! GPUs by device: what is left of them, and what a framework knows of its tasks that have some.
 
-use apportion::protocol::{AgentId, Attributes};
-use apportion::resources::{Kind, Quantities};
+use apportion::protocol::AgentId;
+use apportion::resources::{Kind, Quantities, WHOLE_GPU};
+use apportion::scheduler::Offer;
+use apportion::scheduler::gpus::{GpuDemand, GpuMix, GpuModels, GpuNode};
 use rustc_hash::FxHashMap;
 
 use crate::gpus::is_gpus;
-use crate::packing::{Demand, Models, Node};
 use crate::scenario::{GPU_COUNT, GPU_MODEL};
 use crate::workload::TaskClass;
 
 /// A task of the framework: its job, and which of the job's it is.
 pub(super) type TaskKey = (u32, u32);
 
-/// The devices of all agents that were ever offered.
+/// The framework's tasks that have GPUs, by agent.
 #[derive(Debug, Default)]
 pub(super) struct DeviceBook {
-    nodes: FxHashMap<AgentId, Node>,
-    held: FxHashMap<TaskKey, (AgentId, Demand, Vec<usize>)>,
+    mixes: FxHashMap<AgentId, GpuMix>,
+    held: FxHashMap<TaskKey, (AgentId, GpuDemand)>,
     /// Models of GPU, by their numbers.
     models: Vec<String>,
 }
 
 impl DeviceBook {
     /// What is left of an agent that is offered with these amounts.
-    pub(super) fn node(&mut self, agent: &AgentId, attributes: &Attributes, free: &Quantities) -> &Node {
-        if !self.nodes.contains_key(agent) {
-            let count = attributes.get(GPU_COUNT).and_then(|count| count.parse().ok()).unwrap_or(0);
-            let model = attributes.get(GPU_MODEL).map_or(Models::ANY, |name| Models::one(self.number(name)));
-            self.nodes.insert(agent.clone(), Node::new(0, 0, count, model));
+    pub(super) fn node(&mut self, offer: &Offer, free: &Quantities) -> GpuNode {
+        let attributes = offer.attributes();
+        let count = attributes.get(GPU_COUNT).and_then(|count| count.parse().ok()).unwrap_or(0);
+        let model = attributes.get(GPU_MODEL).map(|name| GpuModels::one(self.number(name)));
+        let whole = (free.get(&Kind::Gpus).milli() / 1000) as usize;
+        let mut gpus = match whole {
+            0 => offer.remaining().gpu_devices(offer.role()),
+            // Whichever they are.
+            whole => vec![WHOLE_GPU; whole],
+        };
+        gpus.resize(gpus.len().max(count), 0);
+        GpuNode {
+            cpu: free.get(&Kind::Cpus).milli(),
+            mem: free.get(&Kind::Mem).milli() / 1000,
+            gpus,
+            model: model.unwrap_or(GpuModels::ANY),
+            mix: self.mixes.get(offer.agent()).cloned().unwrap_or_default(),
         }
-        let node = self.nodes.entry(agent.clone()).or_insert_with(|| Node::new(0, 0, 0, Models::ANY));
-        (node.cpu, node.mem) = (free.get(&Kind::Cpus).milli(), free.get(&Kind::Mem).milli() / 1000);
-        node
     }
 
     /// What a task of a class takes of a node.
-    pub(super) fn demand(&mut self, class: &TaskClass) -> Demand {
+    pub(super) fn demand(&mut self, class: &TaskClass) -> GpuDemand {
         let models =
-            class.gpu_models.iter().fold(0, |models, name| models | Models::one(self.number(name)).0);
-        Demand {
+            class.gpu_models.iter().fold(0, |models, name| models | GpuModels::one(self.number(name)).0);
+        GpuDemand {
             cpu: class.amounts.get(&Kind::Cpus).milli(),
             mem: class.amounts.get(&Kind::Mem).milli() / 1000,
             gpus: class.gpus,
-            models: Models(models),
+            models: GpuModels(models),
         }
     }
 
@@ -54,20 +64,19 @@ impl DeviceBook {
         })
     }
 
-    /// A task takes devices of an agent.
-    pub(super) fn take(&mut self, task: TaskKey, agent: &AgentId, demand: Demand, devices: Vec<usize>) {
-        if let Some(node) = self.nodes.get_mut(agent) {
-            node.take(&demand, &devices);
-            self.held.insert(task, (agent.clone(), demand, devices));
-        }
+    /// A task has GPUs of an agent.
+    pub(super) fn take(&mut self, task: TaskKey, agent: &AgentId, demand: GpuDemand) {
+        self.mixes.entry(agent.clone()).or_default().add(&demand);
+        self.held.insert(task, (agent.clone(), demand));
     }
 
-    /// A task gives back its devices.
+    /// A task has given them back.
     pub(super) fn give(&mut self, task: TaskKey) {
-        if let Some((agent, demand, devices)) = self.held.remove(&task)
-            && let Some(node) = self.nodes.get_mut(&agent)
-        {
-            node.give(&demand, &devices);
+        let Some((agent, demand)) = self.held.remove(&task) else { return };
+        let Some(mix) = self.mixes.get_mut(&agent) else { return };
+        mix.remove(&demand);
+        if mix.is_empty() {
+            self.mixes.remove(&agent);
         }
     }
 }

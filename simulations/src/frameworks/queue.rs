@@ -8,7 +8,8 @@ use std::time::Duration;
 use apportion::protocol::{
     ExecutorInfo, FrameworkInfo, Reason, RequestId, TaskId, TaskInfo, TaskState, TaskStatus, Work,
 };
-use apportion::resources::{Quantities, Role, Shape};
+use apportion::resources::{Quantities, Role};
+use apportion::scheduler::gpus::typical;
 use apportion::scheduler::{Ack, Alignment, Driver, Offer, Scheduler, Subscription, TaskRequest};
 use apportion::time::Time;
 use compact_str::{CompactString, ToCompactString};
@@ -25,7 +26,6 @@ use super::party::Effort;
 use super::refusals::Refusals;
 use super::shelf::{Chooser, ClassRequest, Shelf, Spot};
 use super::timer::TimerTask;
-use crate::packing::{Demand, typical};
 use crate::random::Stream;
 use crate::workload::{Job, Workload};
 
@@ -98,21 +98,20 @@ impl QueueFramework {
             let work = Work::Custom { executor: executor.clone(), data: Vec::new() };
             // Policies look at what is wanted, not at the name.
             let Ok(id) = TaskId::new("class") else { continue };
-            let request =
-                TaskRequest::new(id, role.clone(), Arc::new(Shape::from(class.resources.clone())), work);
+            let request = TaskRequest::new(id, role.clone(), Arc::new(class.shape.clone()), work);
             requests.push(Arc::new(ClassRequest {
                 class: class.clone(),
                 request,
                 demand: book.demand(class),
             }));
         }
-        let demands: Vec<Demand> =
-            workload.jobs.iter().map(|job| requests[job.class as usize].demand).collect();
+        let demands = workload.jobs.iter().map(|job| (requests[job.class as usize].demand, 1));
+        let typical = typical(demands, TYPICAL);
         let shares = FairShares::new(&workload, &largest);
         let chooser = Chooser {
             placement: options.placement,
             own: None,
-            typical: typical(&demands, TYPICAL),
+            typical,
             alignment: Alignment::new(largest),
             stream,
             book,
@@ -221,7 +220,7 @@ impl QueueFramework {
         let launched = TaskId::new(name).map(|id| offer.launch(TaskInfo::new(id, resources, work)).is_ok());
         debug_assert_eq!(launched, Ok(true), "a task was matched to an offer that it does not fit");
         if !spot.devices.is_empty() {
-            self.chooser.book.take((job, index), offer.agent(), request.demand, spot.devices);
+            self.chooser.book.take((job, index), offer.agent(), request.demand);
         }
         self.note_launched(job);
         true

@@ -2,11 +2,12 @@
 
 use apportion::protocol::AgentId;
 use apportion::resources::{Quantities, Resources, Role};
+use apportion::scheduler::gpus::{GpuDemand, GpuNode, TypicalDemand};
 use apportion::scheduler::{Alignment, BestFit, Offer, Placement, Score, Spread, TaskRequest};
 
 use super::devices::{DeviceBook, has_gpus};
 use super::own::OwnPlacement;
-use crate::packing::{self, Demand, Node, TypicalDemand};
+use crate::packing;
 use crate::random::Stream;
 use crate::scenario::GPU_MODEL;
 use crate::workload::TaskClass;
@@ -37,7 +38,7 @@ pub(super) struct Shelf<'a> {
 struct Slot {
     free: Quantities,
     /// Its devices; `None` when it has none.
-    node: Option<Node>,
+    node: Option<GpuNode>,
     /// How many tasks may still be launched on it.
     budget: u32,
 }
@@ -54,7 +55,7 @@ pub(super) struct Spot {
 pub(super) struct ClassRequest {
     pub(super) class: TaskClass,
     pub(super) request: TaskRequest,
-    pub(super) demand: Demand,
+    pub(super) demand: GpuDemand,
 }
 
 impl<'a> Shelf<'a> {
@@ -66,8 +67,7 @@ impl<'a> Shelf<'a> {
     ) -> Self {
         let slot = |offer: &Offer| {
             let free = offer.remaining().quantities();
-            let node =
-                has_gpus(&free).then(|| chooser.book.node(offer.agent(), offer.attributes(), &free).clone());
+            let node = has_gpus(&free).then(|| chooser.book.node(offer, &free));
             Slot { free, node, budget: per_offer }
         };
         let slots = offers.iter().map(slot).collect();
@@ -108,7 +108,7 @@ impl<'a> Shelf<'a> {
             let may_take = prefers || slot.budget > 0;
             if !may_take
                 || !slot.fits(class, offer)
-                || offer.remaining().find(&class.class.resources, self.role).is_none()
+                || offer.remaining().find(&class.class.shape.resources, self.role).is_none()
             {
                 continue;
             }
@@ -172,7 +172,7 @@ impl<'a> Shelf<'a> {
     pub(super) fn take(&mut self, spot: &Spot, class: &ClassRequest) -> Option<(&mut Offer, Resources)> {
         self.slots[spot.at].take(class, &spot.devices);
         let offer = &mut self.offers[spot.at];
-        let resources = offer.remaining().find(&class.class.resources, self.role)?;
+        let resources = offer.remaining().find_shape_on(&class.class.shape, self.role, &spot.devices)?;
         Some((offer, resources))
     }
 }
@@ -189,7 +189,7 @@ impl Slot {
     fn score(&self, class: &ClassRequest, offer: &Offer, chooser: &Chooser) -> (f64, Vec<usize>) {
         if let Some(own) = &chooser.own {
             let by_device =
-                |node: &Node| packing::score(chooser.placement, node, &class.demand, &chooser.typical);
+                |node: &GpuNode| packing::score(chooser.placement, node, &class.demand, &chooser.typical);
             let devices = self.node.as_ref().map_or_else(Vec::new, |node| by_device(node).devices);
             return (own.score(&class.request, offer), devices);
         }
@@ -209,7 +209,7 @@ impl Slot {
     }
 
     fn random_devices(&self, class: &ClassRequest, stream: &mut Stream) -> Vec<usize> {
-        self.node.as_ref().map_or_else(Vec::new, |node| node.random_devices(&class.demand, stream))
+        self.node.as_ref().map_or_else(Vec::new, |node| packing::random_devices(node, &class.demand, stream))
     }
 
     fn take(&mut self, class: &ClassRequest, devices: &[usize]) {

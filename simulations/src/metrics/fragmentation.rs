@@ -1,12 +1,15 @@
 //! How much of what is idle is of no use to the tasks that are typical.
 
-use apportion::resources::Kind;
+use apportion::resources::{GpuRequest, Kind};
 
 use crate::gpus::is_gpus;
 use crate::scenario::{GPU_MODEL, Model};
 
 /// At most so many classes are looked at: the most frequent ones.
 const CLASSES: usize = 64;
+
+/// Amounts are in thousandths of their unit, which is a thousandth of a device for GPUs that are shared.
+const DEVICE_UNIT: i64 = 1000;
 
 /// The share of tasks that the classes looked at have to cover.
 const COVERED: f64 = 0.95;
@@ -15,8 +18,9 @@ const COVERED: f64 = 0.95;
 /// that can't use it.
 ///
 /// Of a cluster with GPUs, idle GPUs are looked at, and a typical task can't use them when it wants none, or another model, or
-/// does not fit; of another cluster, idle cores, and a task can't use them when it does not fit. Typical tasks are the most
-/// frequent classes of the scenario that cover 95 % of its tasks, weighted with their number.
+/// does not fit; where GPUs are shared, neither can it use those devices of which it wants more than is left. Of another cluster,
+/// idle cores are looked at, and a task can't use them when it does not fit. Typical tasks are the most frequent classes of the
+/// scenario that cover 95 % of its tasks, weighted with their number.
 #[derive(Clone, Debug)]
 pub struct Fragmentation {
     /// The place of the kind that is looked at; `None` when agents have neither GPUs nor cores.
@@ -28,6 +32,7 @@ pub struct Fragmentation {
 #[derive(Clone, Debug)]
 struct Typical {
     amounts: Vec<i64>,
+    gpus: GpuRequest,
     models: Vec<String>,
     /// Their part of all typical tasks.
     weight: f64,
@@ -49,21 +54,32 @@ impl Fragmentation {
         self.kind.map_or(0, |kind| free[kind])
     }
 
-    /// How much of that is fragmented.
-    pub fn of(&self, free: &[i64], gpu_model: Option<&String>) -> f64 {
+    /// How much of that is fragmented. `gpus` is what is idle of each GPU that is shared, in thousandths.
+    pub fn of(&self, free: &[i64], gpus: &[u32], gpu_model: Option<&String>) -> f64 {
         let Some(kind) = self.kind else { return 0.0 };
         let idle = free[kind];
         if idle == 0 {
             return 0.0;
         }
-        let useless = self.classes.iter().filter(|class| {
+        let useless = |class: &Typical| {
             let wants_none = self.of_gpus && class.amounts[kind] == 0;
-            let fits = class.amounts.iter().zip(free).all(|(wanted, free)| wanted <= free);
             let model_fits =
                 class.models.is_empty() || gpu_model.is_some_and(|model| class.models.contains(model));
-            wants_none || !fits || !model_fits
-        });
-        idle as f64 * useless.map(|class| class.weight).sum::<f64>()
+            if wants_none || !model_fits || !class.fits(free, gpus) {
+                return idle as f64;
+            }
+            let too_small = gpus.iter().filter(|free| **free < class.gpus.milli).map(|free| i64::from(*free));
+            (too_small.sum::<i64>() * DEVICE_UNIT) as f64
+        };
+        self.classes.iter().map(|class| class.weight * useless(class)).sum()
+    }
+}
+
+impl Typical {
+    fn fits(&self, free: &[i64], gpus: &[u32]) -> bool {
+        let devices = || gpus.iter().filter(|free| **free >= self.gpus.milli).count();
+        self.amounts.iter().zip(free).all(|(wanted, free)| wanted <= free)
+            && (gpus.is_empty() || devices() >= self.gpus.count as usize)
     }
 }
 
@@ -77,12 +93,13 @@ fn typical(model: &Model, kinds: &[Kind]) -> Vec<Typical> {
         for (class, count) in framework.workload.classes.iter().zip(counts) {
             let amounts: Vec<i64> = kinds.iter().map(|kind| class.amounts.get(kind).milli()).collect();
             let same = |(_, known): &&mut (u64, Typical)| {
-                known.amounts == amounts && known.models == class.gpu_models
+                known.amounts == amounts && known.gpus == class.gpus && known.models == class.gpu_models
             };
             match classes.iter_mut().find(same) {
                 Some((known, _)) => *known += count,
                 None => {
-                    classes.push((count, Typical { amounts, models: class.gpu_models.clone(), weight: 0.0 }))
+                    let models = class.gpu_models.clone();
+                    classes.push((count, Typical { amounts, gpus: class.gpus, models, weight: 0.0 }));
                 }
             }
         }

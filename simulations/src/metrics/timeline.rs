@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use apportion::resources::{Kind, Role};
+use apportion::resources::{Kind, Resources, Role};
 use apportion::time::Time;
 
 use super::changes::{Changes, What};
@@ -190,10 +190,20 @@ struct RoleState {
 struct AgentState {
     total: Vec<i64>,
     used: Vec<Step>,
+    /// What is free of each GPU that is shared, in thousandths.
+    gpus: Vec<u32>,
     running: Step,
     idle: i64,
     fragmented: f64,
     changed: bool,
+}
+
+/// What an idle agent has of each GPU that is shared, in thousandths.
+fn free_gpus(resources: &Resources) -> Vec<u32> {
+    let parts = resources.gpu_parts();
+    let mut gpus = vec![0; parts.last().map_or(0, |(device, _)| device + 1)];
+    parts.into_iter().for_each(|(device, milli)| gpus[device] = milli);
+    gpus
 }
 
 struct Walk<'a> {
@@ -268,9 +278,11 @@ impl<'a> Walk<'a> {
         let steps = || vec![Step::default(); kinds.len()];
         let agents: Vec<AgentState> = per_agent
             .iter()
-            .map(|total| AgentState {
+            .zip(&model.agents)
+            .map(|(total, agent)| AgentState {
                 total: vector(total),
                 used: steps(),
+                gpus: free_gpus(&agent.resources),
                 running: Step::default(),
                 idle: 0,
                 fragmented: 0.0,
@@ -398,6 +410,9 @@ impl<'a> Walk<'a> {
             self.dirty_agents.push(task.agent as usize);
         }
         agent.running.add(self.now, sign);
+        for (device, milli) in self.record.gpu_parts.get(&run).into_iter().flatten() {
+            agent.gpus[*device] = agent.gpus[*device].saturating_add_signed(-(sign as i32) * *milli as i32);
+        }
         self.frameworks[framework].add(self.now, sign);
         for (kind, amount) in amounts.iter().enumerate().filter(|(_, amount)| **amount != 0) {
             agent.used[kind].add(self.now, sign * amount);
@@ -446,7 +461,7 @@ impl<'a> Walk<'a> {
             self.free.clear();
             self.free.extend(state.total.iter().zip(&state.used).map(|(total, used)| total - used.value));
             let idle = self.measure.idle(&self.free);
-            let fragmented = self.measure.of(&self.free, gpu_model(self.model, agent));
+            let fragmented = self.measure.of(&self.free, &state.gpus, gpu_model(self.model, agent));
             self.idle += idle - state.idle;
             self.fragmented += fragmented - state.fragmented;
             (state.idle, state.fragmented) = (idle, fragmented);

@@ -1,8 +1,9 @@
 //! The FGD paper's experiment: a cluster is filled with tasks of a trace until they would take more than it has.
 
 use apportion::scheduler::Placement;
+use apportion::scheduler::gpus::{GpuDemand, GpuModels, GpuNode, typical};
 
-use super::{Demand, Models, Node, Packer, typical};
+use super::Packer;
 use crate::random::Stream;
 use crate::traces::{TraceJob, TraceNode};
 
@@ -12,8 +13,8 @@ const TYPICAL: f64 = 0.95;
 /// A cluster, and the trace that it is filled with.
 #[derive(Clone, Debug)]
 pub struct Inflation {
-    nodes: Vec<Node>,
-    demands: Vec<Demand>,
+    nodes: Vec<GpuNode>,
+    demands: Vec<GpuDemand>,
     gpu_milli: i64,
 }
 
@@ -38,29 +39,33 @@ impl Inflation {
         names.dedup();
         names.retain(|name| !name.is_empty());
         let model = |node: &TraceNode| {
-            names.iter().position(|name| *name == node.gpu_model).map_or(Models::ANY, Models::one)
+            names.iter().position(|name| *name == node.gpu_model).map_or(GpuModels::ANY, GpuModels::one)
         };
-        let nodes: Vec<Node> = nodes
+        let nodes: Vec<GpuNode> = nodes
             .iter()
-            .map(|node| Node::new(node.cpus.milli(), node.mem.milli() / 1000, node.gpus, model(node)))
+            .map(|node| GpuNode::idle(node.cpus.milli(), node.mem.milli() / 1000, node.gpus, model(node)))
             .collect();
         Inflation {
-            gpu_milli: nodes.iter().map(Node::idle).sum(),
-            demands: jobs.iter().map(|job| Demand::of(job, &names)).collect(),
+            gpu_milli: nodes.iter().map(GpuNode::idle_gpus).sum(),
+            demands: jobs.iter().map(|job| demand(job, &names)).collect(),
             nodes,
         }
     }
 
+    fn counted(&self) -> impl Iterator<Item = (GpuDemand, u64)> + '_ {
+        self.demands.iter().map(|demand| (*demand, 1))
+    }
+
     /// How many demands are typical.
     pub fn typical(&self) -> usize {
-        typical(&self.demands, TYPICAL).len()
+        typical(self.counted(), TYPICAL).len()
     }
 
     /// Fills the cluster, and tells how full it was at each of these levels of arrived demand, in percent, which ascend.
     pub fn run(&self, policy: Placement, seed: u64, levels: &[u32]) -> Vec<Level> {
         let mut nodes = self.nodes.clone();
         Stream::named(seed, "inflation/nodes").shuffle(&mut nodes);
-        let typical = typical(&self.demands, TYPICAL);
+        let typical = typical(self.counted(), TYPICAL);
         let mut packer = Packer::new(nodes, policy, typical.clone(), Stream::named(seed, "inflation/policy"));
         let mut arrivals = Stream::named(seed, "inflation/arrivals");
         let mut first_round = self.demands.clone();
@@ -73,10 +78,10 @@ impl Inflation {
                 // After each task has arrived once, any of them arrives again.
                 let demand =
                     first_round.next().unwrap_or_else(|| self.demands[arrivals.below(self.demands.len())]);
-                arrived += demand.gpu_milli();
+                arrived += demand.gpus.total_milli() as i64;
                 packer.place(&demand);
             }
-            let idle: i64 = packer.nodes().iter().map(Node::idle).sum();
+            let idle: i64 = packer.nodes().iter().map(GpuNode::idle_gpus).sum();
             let fragmented: f64 = packer.nodes().iter().map(|node| node.fragmentation(&typical)).sum();
             let percent = |part: f64, whole: i64| 100.0 * part / whole.max(1) as f64;
             reached.push(Level {
@@ -90,12 +95,20 @@ impl Inflation {
     }
 }
 
+/// What a task of a trace takes; `names` numbers the models of GPU.
+fn demand(job: &TraceJob, names: &[String]) -> GpuDemand {
+    let numbers = job.gpu_models.iter().map(|model| names.iter().position(|name| name == model));
+    // A model that no node has is still asked for: it makes the demand fit nowhere.
+    let models = numbers.fold(0, |models, number| models | GpuModels::one(number.unwrap_or(63)).0);
+    let (cpu, mem) = (job.cpus.milli(), job.mem.milli() / 1000);
+    GpuDemand { cpu, mem, gpus: job.gpus, models: GpuModels(models) }
+}
+
 #[cfg(test)]
 mod tests {
-    use apportion::resources::Scalar;
+    use apportion::resources::{GpuRequest, Scalar};
 
     use super::*;
-    use crate::traces::GpuRequest;
 
     #[test]
     fn a_cluster_that_fits_perfectly_is_filled() {

@@ -1,10 +1,11 @@
 //! Nodes, and the scores that they have for demands.
 
 use apportion::scheduler::Placement;
+use apportion::scheduler::gpus::{GpuDemand, GpuNode, TypicalDemand};
 use rustc_hash::FxHashMap;
 
 use super::policy::{Choice, is_stretched, score};
-use super::{Demand, Node, TypicalDemand};
+use super::random_devices;
 use crate::random::Stream;
 
 /// Keeps nodes and places tasks on them by a policy.
@@ -12,12 +13,12 @@ use crate::random::Stream;
 /// A score depends on the node and the demand alone; so it is reckoned again only when the node has changed since.
 #[derive(Clone, Debug)]
 pub struct Packer {
-    nodes: Vec<Node>,
+    nodes: Vec<GpuNode>,
     /// How often each node has changed.
     versions: Vec<u32>,
     policy: Placement,
     typical: Vec<TypicalDemand>,
-    scores: FxHashMap<Demand, Vec<Cached>>,
+    scores: FxHashMap<GpuDemand, Vec<Cached>>,
     stream: Stream,
 }
 
@@ -30,18 +31,18 @@ struct Cached {
 
 impl Packer {
     /// A packer of these nodes, in the order in which ties are broken.
-    pub fn new(nodes: Vec<Node>, policy: Placement, typical: Vec<TypicalDemand>, stream: Stream) -> Self {
+    pub fn new(nodes: Vec<GpuNode>, policy: Placement, typical: Vec<TypicalDemand>, stream: Stream) -> Self {
         let versions = vec![1; nodes.len()];
         Packer { nodes, versions, policy, typical, scores: FxHashMap::default(), stream }
     }
 
     /// The nodes.
-    pub fn nodes(&self) -> &[Node] {
+    pub fn nodes(&self) -> &[GpuNode] {
         &self.nodes
     }
 
     /// Places a task: its node and devices; `None` when it fits nowhere.
-    pub fn place(&mut self, demand: &Demand) -> Option<(usize, Vec<usize>)> {
+    pub fn place(&mut self, demand: &GpuDemand) -> Option<(usize, Vec<usize>)> {
         self.refresh(demand);
         let cached = &self.scores[demand];
         let chosen = match self.policy {
@@ -54,7 +55,7 @@ impl Packer {
             _ => best(cached, is_stretched(self.policy)),
         }?;
         let devices = match self.policy {
-            Placement::Random => self.nodes[chosen].random_devices(demand, &mut self.stream),
+            Placement::Random => random_devices(&self.nodes[chosen], demand, &mut self.stream),
             _ => cached[chosen].choice.as_ref()?.devices.clone(),
         };
         self.nodes[chosen].take(demand, &devices);
@@ -63,7 +64,7 @@ impl Packer {
     }
 
     /// Brings the scores of a demand up to date.
-    fn refresh(&mut self, demand: &Demand) {
+    fn refresh(&mut self, demand: &GpuDemand) {
         let cached = self
             .scores
             .entry(*demand)

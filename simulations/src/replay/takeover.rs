@@ -14,7 +14,7 @@ use apportion::protocol::operator::ClusterState;
 use apportion::protocol::{
     AgentCall, DemandGroup, FrameworkId, OfferId, SchedulerCall, SchedulerEvent, TaskId,
 };
-use apportion::resources::{Kind, Quantities, Resources, Role};
+use apportion::resources::{Kind, Quantities, Resources, Role, Scalar};
 use apportion::spec::{Document, SpecErrors};
 use apportion::time::Time;
 use rustc_hash::FxHashMap;
@@ -22,6 +22,7 @@ use serde_json::{Map, Value, json};
 
 use super::waiting::launches;
 use super::{Journal, Replay, ReplayError};
+use crate::gpus;
 use crate::scenario::{AllocatorTable, Scenario};
 use crate::sweep::{AxisError, set, value};
 
@@ -362,13 +363,23 @@ fn shape(resources: &Resources) -> Quantities {
 
 /// Amounts of a scenario; ports are not simulated.
 fn text(shape: &Quantities) -> String {
-    let scalars = shape.iter().filter(|(kind, _)| **kind != Kind::Ports);
-    scalars.map(|(kind, amount)| format!("{kind}:{amount}")).collect::<Vec<_>>().join(";")
+    let amounts = shape.iter().filter(|(kind, _)| **kind != Kind::Ports);
+    let text = |(kind, amount): (&Kind, Scalar)| match kind {
+        kind if kind.is_gpu_milli() => format!("{}:{}", Kind::Gpus, gpus::in_devices(amount)),
+        kind => format!("{kind}:{amount}"),
+    };
+    amounts.map(text).collect::<Vec<_>>().join(";")
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn parts_of_gpus_are_told_in_devices() {
+        let shape: Resources = "cpus:1;gpu_milli:[500-959];ports:[1-2]".parse().unwrap();
+        assert_eq!(text(&shape.quantities()), "cpus:1;gpus:0.46");
+    }
 
     #[test]
     fn roles_are_found_by_name() {

@@ -79,6 +79,11 @@ impl Check<'_> {
             }
             self.within(&["agents", &place.to_string()], |check| {
                 check.resources("resources", &group.resources, "an agent");
+                if let Ok((resources, gpus)) = gpus::read(&group.resources)
+                    && let Err(error) = gpus::of_agent(&resources, gpus, true)
+                {
+                    check.wrong(&["resources"], error.to_string());
+                }
                 if let Some(name) = &group.name
                     && let Err(error) = name.parse::<apportion::protocol::AgentId>()
                 {
@@ -222,7 +227,7 @@ impl Check<'_> {
     fn resources(&mut self, key: &str, text: &str, whose: &str) {
         match gpus::read(text) {
             Err(error) => self.wrong(&[key], error.to_string()),
-            Ok((resources, gpus)) if resources.is_empty() && gpus.count == 0 => {
+            Ok((resources, gpus)) if resources.is_empty() && gpus.is_none() => {
                 self.wrong(&[key], format!("{whose} without resources can't take part"));
             }
             Ok((resources, _)) => {

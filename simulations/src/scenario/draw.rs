@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use apportion::allocator::Quota;
 use apportion::protocol::{AgentId, Attributes, FrameworkId};
-use apportion::resources::Resources;
+use apportion::resources::{GpuRequest, Kind as ResourceKind, Resources, Scalar};
 use apportion::time::Time;
 use compact_str::{CompactString, format_compact};
 use rustc_hash::FxHashMap;
@@ -23,9 +23,9 @@ use super::{
 use crate::digest::Digest;
 use crate::frameworks::production::can_be_specified;
 use crate::frameworks::{QueueOptions, QueuePolicy};
-use crate::gpus::{self, with_gpus};
+use crate::gpus;
 use crate::random::Stream;
-use crate::traces::{Format, GpuRequest, Malformed, TraceError, TraceFile, TraceJob};
+use crate::traces::{Format, Malformed, TraceError, TraceFile, TraceJob};
 use crate::values::{Count, Length, Span};
 use crate::workload::{Job, Lengths, Terms, Workload, WorkloadBuilder};
 
@@ -52,9 +52,12 @@ impl Scenario {
         for table in &self.frameworks {
             workloads.push(self.draw_workload(table, until, &mut library, &mut inputs, &mut room)?);
         }
-        let gpus_are_shared = workloads.iter().any(WorkloadBuilder::shares_gpus);
-        let agents: Vec<AgentModel> =
-            machines.into_iter().map(|machine| machine.finish(gpus_are_shared)).collect();
+        let gpus_are_shared = workloads.iter().any(WorkloadBuilder::shares_gpus)
+            || machines.iter().any(|machine| gpus::are_numbered(&machine.resources));
+        let agents: Vec<AgentModel> = machines
+            .into_iter()
+            .map(|machine| machine.finish(gpus_are_shared))
+            .collect::<Result<_, ModelError>>()?;
         let frameworks = self
             .frameworks
             .iter()
@@ -62,7 +65,17 @@ impl Scenario {
             .map(|(table, workload)| framework(table, Arc::new(workload.finish(gpus_are_shared))));
         let role = |table: &super::RoleTable| {
             let quota = table.quota.clone().unwrap_or_default();
-            let quota = Quota { guarantee: quota.guarantee().ok()?, limit: quota.limit().ok()? };
+            let (guarantee, limit) = (quota.guarantee().ok()?, quota.limit().ok()?);
+            let quota = if gpus_are_shared {
+                let in_shares =
+                    |(kind, amount): (&ResourceKind, Scalar)| gpus::in_shares(kind.clone(), amount);
+                Quota {
+                    guarantee: guarantee.iter().map(in_shares).collect(),
+                    limit: limit.iter().map(in_shares).collect(),
+                }
+            } else {
+                Quota { guarantee, limit }
+            };
             Some(RoleModel { role: table.name.clone(), weight: table.weight()?, quota, offers: table.offers })
         };
         let echo = serde_json::to_vec(self).unwrap_or_default();
@@ -120,7 +133,7 @@ impl Scenario {
                 let model = Some(&node.gpu_model).filter(|model| !model.is_empty());
                 let attributes =
                     model.map(|model| (GPU_MODEL.to_owned(), model.clone())).into_iter().collect();
-                let gpus = GpuRequest { count: node.gpus, milli: 1000 };
+                let gpus = GpuRequest::whole(node.gpus);
                 agents.push(Machine { id, resources: node.resources(), gpus, attributes });
             }
         }
@@ -198,13 +211,15 @@ struct Machine {
 }
 
 impl Machine {
-    fn finish(mut self, gpus_are_shared: bool) -> AgentModel {
-        let gpus = self.gpus.count;
+    fn finish(mut self, gpus_are_shared: bool) -> Result<AgentModel, ModelError> {
+        let gpus = gpus::devices(&self.resources, self.gpus);
         if gpus > 0 {
             self.attributes.insert(GPU_COUNT.to_owned(), gpus.to_string());
         }
-        let resources = with_gpus(&self.resources, self.gpus, gpus_are_shared);
-        AgentModel { id: self.id, resources, attributes: self.attributes, gpus }
+        let resources = gpus::of_agent(&self.resources, self.gpus, gpus_are_shared).map_err(|error| {
+            ModelError::Incomplete { whose: format!("agent '{}'", self.id), problem: error.to_string() }
+        })?;
+        Ok(AgentModel { id: self.id, resources, attributes: self.attributes, gpus })
     }
 }
 

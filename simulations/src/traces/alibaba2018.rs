@@ -10,12 +10,12 @@
 //! - A container is a job of one task that runs for ever, from the first line about it on; its role is its deploy unit.
 //! - A machine is there from the beginning, as the first line about it says.
 
-use apportion::resources::Scalar;
+use apportion::resources::{GpuRequest, Scalar};
 use rustc_hash::FxHashSet;
 
 use super::events::share;
 use super::reader::{Line, read_plain};
-use super::{GpuRequest, LineError, Problem, TraceFile, TraceJob, TraceNode};
+use super::{LineError, Problem, TraceFile, TraceJob, TraceNode};
 use crate::values::Span;
 
 const TASK_COLUMNS: [&str; 9] = [
@@ -95,7 +95,7 @@ fn task(line: &Line<'_>) -> Result<TraceJob, Problem> {
         tasks: tasks.ok_or_else(|| Problem::empty("inst_num"))?,
         cpus: amount(line, "plan_cpu", CPU_UNIT)?,
         mem: amount(line, "plan_mem", MEM_UNIT)?,
-        gpus: GpuRequest { count: 0, milli: 1000 },
+        gpus: GpuRequest::NONE,
         queue: "batch".to_owned(),
         ..TraceJob::default()
     })
@@ -108,7 +108,7 @@ fn container(line: &Line<'_>) -> Result<TraceJob, Problem> {
         tasks: 1,
         cpus: amount(line, "cpu_request", CPU_UNIT)?,
         mem: amount(line, "mem_size", MEM_UNIT)?,
-        gpus: GpuRequest { count: 0, milli: 1000 },
+        gpus: GpuRequest::NONE,
         queue: line.text(&["app_du"]).unwrap_or_default().to_owned(),
         ..TraceJob::default()
     })

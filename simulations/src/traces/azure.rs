@@ -14,9 +14,11 @@
 //! before the trace, whose start is below 0, arrives at its beginning and stays for what is left; without an end it stays. The role is
 //! `high` or `low`, as its priority (0 or 1).
 
+use apportion::resources::GpuRequest;
+
 use super::events::{WHOLE_CPUS, WHOLE_DISK, WHOLE_MEM};
 use super::reader::{Line, read_table};
-use super::{GpuRequest, LineError, Problem, TraceError, TraceFile, TraceJob};
+use super::{LineError, Problem, TraceError, TraceFile, TraceJob};
 use crate::values::Span;
 
 const SECONDS_PER_DAY: f64 = 86_400.0;
@@ -49,7 +51,7 @@ fn vm(line: &Line<'_>) -> Result<TraceJob, Problem> {
         cpus: line.share("core", WHOLE_CPUS)?.ok_or_else(|| Problem::empty("core"))?,
         mem: line.share("memory", WHOLE_MEM)?.ok_or_else(|| Problem::empty("memory"))?,
         disk: line.share("ssd", WHOLE_DISK)?.unwrap_or_default(),
-        gpus: GpuRequest { count: 0, milli: 1000 },
+        gpus: GpuRequest::NONE,
         queue: queue.to_owned(),
         user: line.text(&["tenantId"]).unwrap_or_default().to_owned(),
         ..TraceJob::default()

@@ -6,10 +6,10 @@
 
 use std::collections::BTreeMap;
 
-use apportion::resources::Scalar;
+use apportion::resources::{GpuRequest, Scalar};
 use serde::Deserialize;
 
-use super::{GpuRequest, LineError, Problem, TraceError, TraceFile, TraceJob};
+use super::{LineError, Problem, TraceError, TraceFile, TraceJob};
 use crate::values::Span;
 
 #[derive(Deserialize)]
@@ -87,7 +87,7 @@ fn job(job: &Job, profiles: &BTreeMap<String, Profile>) -> Result<TraceJob, Prob
         tasks: job.res,
         gang: true,
         cpus: Scalar::whole(1),
-        gpus: GpuRequest { count: 0, milli: 1000 },
+        gpus: GpuRequest::NONE,
         ..TraceJob::default()
     })
 }

@@ -10,11 +10,11 @@
 //!   run time. Tasks that ended and were never seen to start are left out: they used nothing.
 //! - A machine is there from the beginning, with what it had when it was added first.
 
-use apportion::resources::Scalar;
+use apportion::resources::{GpuRequest, Scalar};
 use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::reader::Line;
-use super::{GpuRequest, LineError, Problem, TraceJob, TraceNode};
+use super::{LineError, Problem, TraceJob, TraceNode};
 use crate::values::Span;
 
 /// What the largest machine has, in thousandths of cores, MiB of memory and MiB of disk.
@@ -154,7 +154,7 @@ fn begin(event: &TaskEvent, at: Span) -> Result<TraceJob, Problem> {
         cpus: needed(event.cpus, "cpu request")?,
         mem: needed(event.mem, "memory request")?,
         disk: event.disk.unwrap_or_default(),
-        gpus: GpuRequest { count: 0, milli: 1000 },
+        gpus: GpuRequest::NONE,
         queue: event.queue.clone(),
         user: event.user.clone(),
         ..TraceJob::default()

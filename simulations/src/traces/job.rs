@@ -1,24 +1,8 @@
 //! A row of a trace, whatever its format.
 
-use apportion::resources::{Kind, Resource, Resources, Scalar, Value};
+use apportion::resources::{GpuRequest, Kind, Resource, Resources, Scalar, Value};
 
 use crate::values::Span;
-
-/// GPUs that a task asks for.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct GpuRequest {
-    /// On how many devices.
-    pub count: u32,
-    /// How much of each, in thousandths; 1000 unless devices are shared.
-    pub milli: u32,
-}
-
-impl GpuRequest {
-    /// Altogether.
-    pub fn total(self) -> Scalar {
-        Scalar::from_milli(i64::from(self.count) * i64::from(self.milli)).unwrap_or_default()
-    }
-}
 
 /// Tasks that arrive together.
 #[derive(Clone, Debug, Default, PartialEq)]

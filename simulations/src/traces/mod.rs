@@ -45,7 +45,7 @@ use serde::{Deserialize, Serialize};
 pub use error::{LineError, Problem, TraceError};
 pub use format::Format;
 pub use info::{JobsInfo, NodesInfo};
-pub use job::{GpuRequest, TraceJob, TraceNode};
+pub use job::{TraceJob, TraceNode};
 pub use w100k::W100k;
 
 /// What becomes of lines that can't be read.

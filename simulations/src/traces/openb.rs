@@ -5,8 +5,8 @@
 //! `deletion_time`. Files with the first five columns only have neither times nor models: all their pods arrive at once and stay.
 
 use super::reader::{Line, read_table};
-use super::table::{models, small};
-use super::{GpuRequest, LineError, Problem, TraceError, TraceFile, TraceJob, TraceNode};
+use super::table::{gpus, models, small};
+use super::{LineError, Problem, TraceError, TraceFile, TraceJob, TraceNode};
 use crate::values::Span;
 
 pub(super) fn jobs(file: &TraceFile) -> Result<Vec<Result<TraceJob, LineError>>, TraceError> {
@@ -29,12 +29,6 @@ fn pod(line: &Line<'_>) -> Result<TraceJob, Problem> {
         Some(end) => Some(Span::from_nanos(end.nanos() - start.nanos())),
         None => None,
     };
-    let count = small(line, &["num_gpu"], 0)?;
-    // Pods without GPU have a share of 0 or of 1000 of none.
-    let milli = if count == 0 { 1000 } else { small(line, &["gpu_milli"], 1000)? };
-    if count > 0 && !(1..=1000).contains(&milli) {
-        return Err(line.wrong(&["gpu_milli"], "a share of a GPU from 1 to 1000"));
-    }
     Ok(TraceJob {
         id: line.needed("name")?.to_owned(),
         submit,
@@ -42,7 +36,7 @@ fn pod(line: &Line<'_>) -> Result<TraceJob, Problem> {
         tasks: 1,
         cpus: line.milli(&["cpu_milli"])?.unwrap_or_default(),
         mem: line.amount(&["memory_mib"])?.unwrap_or_default(),
-        gpus: GpuRequest { count, milli },
+        gpus: gpus(line, &["num_gpu"], &["gpu_milli"])?,
         gpu_models: models(line.text(&["gpu_spec"])),
         queue: line.text(&["qos"]).unwrap_or_default().to_owned(),
         ..TraceJob::default()

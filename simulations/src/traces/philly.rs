@@ -3,11 +3,11 @@
 //! A job is a gang of tasks of one GPU each, and of 4 cores and 32 GiB, which the trace does not tell (a server of that cluster
 //! had about so much per GPU). The first submit time is the start of the trace.
 
-use apportion::resources::Scalar;
+use apportion::resources::{GpuRequest, Scalar};
 
 use super::reader::{Line, read_table};
 use super::table::small;
-use super::{GpuRequest, LineError, Problem, TraceError, TraceFile, TraceJob};
+use super::{LineError, Problem, TraceError, TraceFile, TraceJob};
 use crate::values::Span;
 
 pub(super) fn jobs(file: &TraceFile) -> Result<Vec<Result<TraceJob, LineError>>, TraceError> {
@@ -33,7 +33,7 @@ fn job(line: &Line<'_>) -> Result<TraceJob, Problem> {
         gang: true,
         cpus: Scalar::whole(4),
         mem: Scalar::whole(32 * 1024),
-        gpus: GpuRequest { count: 1, milli: 1000 },
+        gpus: GpuRequest::whole(1),
         queue: line.needed("cluster")?.to_owned(),
         ..TraceJob::default()
     })

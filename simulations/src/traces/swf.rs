@@ -4,10 +4,10 @@
 //! tasks of one core as it asked for processors (or was given, when it did not say). A job that ran for no known time, on no
 //! known number of processors, never started: its line is malformed for us, since there is nothing to simulate.
 
-use apportion::resources::Scalar;
+use apportion::resources::{GpuRequest, Scalar};
 
 use super::reader::seconds;
-use super::{GpuRequest, LineError, Problem, TraceError, TraceFile, TraceJob};
+use super::{LineError, Problem, TraceError, TraceFile, TraceJob};
 use crate::values::Span;
 
 /// The columns' names, after the archive's definition.
@@ -75,7 +75,7 @@ fn job(fields: &[&str]) -> Result<TraceJob, Problem> {
         cpus: Scalar::whole(1),
         mem,
         disk: Scalar::ZERO,
-        gpus: GpuRequest { count: 0, milli: 1000 },
+        gpus: GpuRequest::NONE,
         gpu_models: Vec::new(),
         queue: text(14),
         user: text(11),

@@ -5,10 +5,10 @@
 //! core and 1 GiB for each 128 MiB of input, and for each 128 MiB of shuffle another; each task reads and writes its part at
 //! 64 MiB/s, and takes at least a second.
 
-use apportion::resources::Scalar;
+use apportion::resources::{GpuRequest, Scalar};
 
 use super::reader::{Line, read_plain};
-use super::{GpuRequest, LineError, Problem, TraceError, TraceFile, TraceJob};
+use super::{LineError, Problem, TraceError, TraceFile, TraceJob};
 use crate::values::Span;
 
 const COLUMNS: [&str; 6] = ["job", "submit", "gap", "input", "shuffle", "output"];
@@ -37,7 +37,7 @@ fn job(line: &Line<'_>) -> Result<TraceJob, Problem> {
         tasks: u32::try_from(tasks).map_err(|_| line.wrong(&["input"], "a size below 2^32 splits"))?,
         cpus: Scalar::whole(1),
         mem: Scalar::whole(1024),
-        gpus: GpuRequest { count: 0, milli: 1000 },
+        gpus: GpuRequest::NONE,
         ..TraceJob::default()
     })
 }

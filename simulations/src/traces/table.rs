@@ -29,8 +29,10 @@
 
 use std::io::{self, Write};
 
+use apportion::resources::{GpuRequest, WHOLE_GPU};
+
 use super::reader::{Column, Columns, Line, Locate, read_table};
-use super::{GpuRequest, LineError, Problem, TraceError, TraceFile, TraceJob, TraceNode};
+use super::{LineError, Problem, TraceError, TraceFile, TraceJob, TraceNode};
 
 /// The headings of a table of jobs.
 pub const JOB_COLUMNS: [&str; 14] = [
@@ -113,10 +115,7 @@ impl JobColumns {
             cpus: line.amount(&self.cpus)?.unwrap_or_default(),
             mem: line.amount(&self.mem)?.unwrap_or_default(),
             disk: line.amount(&self.disk)?.unwrap_or_default(),
-            gpus: GpuRequest {
-                count: small(line, &self.gpus, 0)?,
-                milli: small(line, &self.gpu_milli, 1000)?,
-            },
+            gpus: gpus(line, &self.gpus, &self.gpu_milli)?,
             gpu_models: models(line.text(&self.gpu_models)),
             queue: line.text(&self.role).unwrap_or_default().to_owned(),
             user: line.text(&self.user).unwrap_or_default().to_owned(),
@@ -139,6 +138,19 @@ fn node(line: &Line<'_>) -> Result<TraceNode, Problem> {
 pub(super) fn small(line: &Line<'_>, column: &impl Locate, default: u32) -> Result<u32, Problem> {
     let number = line.parsed(column, "a whole number from 0 to 4294967295", |text| text.parse().ok())?;
     Ok(number.unwrap_or(default))
+}
+
+/// GPUs, all of each unless a share is said. What is said of the share of none does not matter.
+pub(super) fn gpus(line: &Line<'_>, count: &impl Locate, share: &impl Locate) -> Result<GpuRequest, Problem> {
+    let count = small(line, count, 0)?;
+    if count == 0 {
+        return Ok(GpuRequest::NONE);
+    }
+    let milli = small(line, share, WHOLE_GPU)?;
+    match (1..=WHOLE_GPU).contains(&milli) {
+        true => Ok(GpuRequest { count, milli }),
+        false => Err(line.wrong(share, "a share of a GPU from 1 to 1000")),
+    }
 }
 
 /// Models of GPU, separated by `|`.
@@ -230,6 +242,22 @@ mod tests {
         assert_eq!(trace.rows.len(), 2);
         let lines: Vec<u64> = trace.skipped.iter().map(|error| error.line).collect();
         assert_eq!(lines, [3, 4, 5, 6]);
+    }
+
+    #[test]
+    fn shares_of_gpus_are_at_most_whole() {
+        let read = |gpus: &str| {
+            let text = format!("job_id,submit_s,gpus,gpu_milli\n0,0,{gpus}\n");
+            TraceFile::from_bytes("jobs.csv", text).jobs(Format::Csv, Malformed::Refuse)
+        };
+        let gpus = |text: &str| read(text).unwrap().rows[0].gpus;
+        assert_eq!(gpus("2,"), GpuRequest::whole(2));
+        assert_eq!(gpus("1,460"), GpuRequest { count: 1, milli: 460 });
+        assert_eq!(gpus("0,1000"), GpuRequest::NONE);
+        for wrong in ["1,0", "2,1001"] {
+            let error = read(wrong).unwrap_err().to_string();
+            assert!(error.contains("which is not a share of a GPU from 1 to 1000"), "{error}");
+        }
     }
 
     #[test]

@@ -4,9 +4,9 @@
 //! draws, for each job: when it arrives (modulo the horizon), how long it runs (60 to 3600 s), its cores (1, 2, 4 or 8), its
 //! memory (1, 2, 4 or 8 GiB) and its role (r0 to r3).
 
-use apportion::resources::Scalar;
+use apportion::resources::{GpuRequest, Scalar};
 
-use super::{GpuRequest, TraceJob};
+use super::TraceJob;
 use crate::values::Span;
 use crate::workload::{Workload, WorkloadBuilder};
 
@@ -52,7 +52,7 @@ impl W100k {
                 mem: Scalar::whole(1024 << draw(4)),
                 queue: format!("r{}", draw(Self::ROLES as u64)),
                 tasks: 1,
-                gpus: GpuRequest { count: 0, milli: 1000 },
+                gpus: GpuRequest::NONE,
                 ..TraceJob::default()
             })
             .collect();

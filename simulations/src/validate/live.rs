@@ -14,7 +14,7 @@ use apportion::protocol::{
     FrameworkInfo, IdentityKind, OperatorCall, OperatorEvent, RequestId, StopPolicy, TaskId, TaskInfo,
     TaskState, TaskStatus,
 };
-use apportion::resources::Resources;
+use apportion::resources::{GpuRequest, Resources};
 use apportion::runtime::{
     ExecutorLauncher, InProgram, LocalCluster, LocalConfig, OperatorClient, run_executor,
 };
@@ -27,7 +27,6 @@ use crate::engine::{Plugged, Simulation};
 use crate::frameworks::{QueueFramework, QueueOptions, TimerTask};
 use crate::random::Stream;
 use crate::scenario::Decision;
-use crate::traces::GpuRequest;
 use crate::values::Span;
 use crate::workload::{Job, Lengths, Workload, WorkloadBuilder};
 use crate::{Progress, Scenario};
@@ -139,7 +138,7 @@ fn resources(text: &str) -> Result<Resources, CaseError> {
 fn workload(jobs: &[(u32, &str, u64, Option<u64>)], is_simulated: bool) -> Result<Workload, CaseError> {
     let mut builder = WorkloadBuilder::default();
     for (tasks, each, _, seconds) in jobs {
-        let class = builder.class(&resources(each)?, GpuRequest { count: 0, milli: 1000 }, &[]);
+        let class = builder.class(&resources(each)?, GpuRequest::NONE, &[]);
         let seconds = seconds.filter(|_| is_simulated);
         let lengths = seconds
             .map_or(Lengths::Forever, |seconds| Lengths::Same(Span::from_nanos(seconds * 1_000_000_000)));

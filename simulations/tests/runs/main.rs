@@ -6,6 +6,7 @@ mod determinism;
 mod failures;
 mod fairness;
 mod fidelity;
+mod gpus;
 mod packing;
 mod papers;
 mod production;

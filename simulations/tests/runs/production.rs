@@ -60,12 +60,12 @@ fn what_specs_can_not_say_is_played_by_the_queue() {
         ("placement = 'fgd'", "resources = 'cpus:1;gpus:1'"),
         ("placement = 'gpu-packing'", "resources = 'cpus:1;gpus:1'"),
         ("placement = 'gpu-clustering'", "resources = 'cpus:1;gpus:1'"),
+        ("placement = 'fgd'", "resources = 'cpus:1;gpus:0.5'"),
     ] {
         assert_eq!(batch(keys, job), Player::Batch, "{keys} {job}");
     }
     for (keys, job) in [
         ("policy = 'easy'", "resources = 'cpus:1'"),
-        ("placement = 'fgd'", "resources = 'cpus:1;gpus:0.5'"),
         ("", "resources = 'cpus:1;licences:1'"),
         ("", "resources = 'cpus:1;mem:0.5'"),
     ] {

@@ -5,7 +5,7 @@ use crate::allocator::agents::{Agent, AgentSlot, Amounts};
 use crate::allocator::cycle::visible;
 use crate::allocator::tree::Leaf;
 use crate::protocol::DemandGroup;
-use crate::resources::{Kind, Quantities, Resource, Resources, Role, Shape, Value};
+use crate::resources::{GpuRequest, Kind, Quantities, Resource, Resources, Role, Scalar, Shape, Value};
 use crate::time::Time;
 
 /// Resources of an agent for some tasks of a gang.
@@ -29,12 +29,19 @@ fn is_usable(resource: &Resource) -> bool {
     resource.volume().is_none() && !resource.is_revocable()
 }
 
-/// The shape of as much: so many ports, and scalars. `None` when something can't be had in such an amount.
+/// The shape of as much: so many ports, shared GPUs, and scalars. `None` when something can't be had in such an amount.
 fn to_shape(amounts: &Quantities) -> Option<Shape> {
     let scalar = |(kind, amount): (&Kind, _)| Resource::new(kind.clone(), Value::Scalar(amount)).ok();
-    let scalars = amounts.iter().filter(|(kind, _)| **kind != Kind::Ports).map(scalar);
+    let is_scalar = |(kind, _): &(&Kind, _)| **kind != Kind::Ports && !kind.is_gpu_milli();
+    let scalars = amounts.iter().filter(is_scalar).map(scalar);
     let ports = u32::try_from(amounts.get(&Kind::Ports).milli() / 1000).ok()?;
-    Some(Shape::new(scalars.collect::<Option<_>>()?, ports))
+    Some(Shape::new(scalars.collect::<Option<_>>()?, ports).with_gpus(gpus(amounts)))
+}
+
+/// Shared GPUs among amounts.
+fn gpus(amounts: &Quantities) -> GpuRequest {
+    let thousandths = amounts.get(&Kind::gpu_milli()).milli() / 1000;
+    GpuRequest::of_total(Scalar::from_milli(thousandths).unwrap_or_default())
 }
 
 /// Resources for as many of these tasks as fit, at most so many; `None` when none fits.
@@ -50,8 +57,24 @@ pub(in crate::allocator) fn fit(
     if tasks == 0 {
         return None;
     }
+    if !gpus(shape).is_none() {
+        return fit_one_by_one(resources, role, &to_shape(shape)?, tasks);
+    }
     let resources = resources.find_shape(&to_shape(&amounts.minus_clamped(&left))?, role)?;
     Some(Part { tasks, resources })
+}
+
+/// As [`fit`], where amounts alone do not tell how many fit: no task takes parts of two devices for one.
+fn fit_one_by_one(resources: &Resources, role: &Role, shape: &Shape, most: u32) -> Option<Part> {
+    let (mut left, mut part) = (resources.clone(), Part::default());
+    while part.tasks < most
+        && let Some(found) = left.find_shape(shape, role)
+    {
+        left.try_subtract(&found).ok()?;
+        part.resources += &found;
+        part.tasks += 1;
+    }
+    (part.tasks > 0).then_some(part)
 }
 
 impl DrfAllocator {
@@ -140,5 +163,15 @@ mod tests {
         assert_eq!(fit("disk:50", 9).unwrap().tasks, 1, "volumes do not count");
         assert_eq!(fit("cpus:5", 1), None, "nor does what is revocable");
         assert_eq!(fit("acres:1", 1), None);
+    }
+
+    #[test]
+    fn tasks_of_a_gang_take_no_parts_of_two_gpus_for_one() {
+        let held: Resources = "cpus:9;gpu_milli:[400-999,1000-1999]".parse().unwrap();
+        let fit = |shape: &str, most| fit(&held, &Role::any(), &shape.parse().unwrap(), most);
+        let part = fit("cpus:1;gpu_milli:600", 3).unwrap();
+        assert_eq!(part.resources.to_string(), "cpus:2;gpu_milli:[400-1599]");
+        assert_eq!(fit("cpus:1;gpu_milli:300", 9).unwrap().tasks, 5);
+        assert_eq!(fit("gpu_milli:2000", 1), None, "the first device is not whole");
     }
 }

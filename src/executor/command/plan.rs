@@ -14,6 +14,10 @@ pub const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bi
 /// Tells a task its sandbox, and whose a process is.
 pub(crate) const SANDBOX_VARIABLE: &str = "APPORTION_SANDBOX";
 
+/// Tell a task on which of its agent's shared GPUs it has a part: whoever asks, and programs that use CUDA, which number the devices that
+/// they see from zero.
+const GPU_VARIABLES: [&str; 2] = ["APPORTION_GPUS", "CUDA_VISIBLE_DEVICES"];
+
 /// Bytes in a MiB, the unit of `mem`.
 const MIB: u64 = 1 << 20;
 
@@ -123,6 +127,11 @@ fn environment(
     }
     for (name, number) in command.ports.iter().zip(ports) {
         env.insert(port_variable(name), number.to_string());
+    }
+    let gpus: Vec<String> =
+        task.resources.gpu_parts().into_iter().map(|(device, _)| device.to_string()).collect();
+    if !gpus.is_empty() {
+        env.extend(GPU_VARIABLES.map(|name| (name.to_owned(), gpus.join(","))));
     }
     let own = command.env.iter().chain(&task.env);
     env.extend(own.map(|(name, value)| (name.clone(), value.clone())));

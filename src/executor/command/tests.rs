@@ -94,6 +94,26 @@ fn a_process_that_exits_by_itself_finishes_or_fails() {
 }
 
 #[test]
+fn a_task_is_told_on_which_shared_gpus_its_parts_are() {
+    let devices = |env: &[(&str, &str)], resources: &str| {
+        let mut info = CommandInfo::new(Command::Shell("train".to_owned()));
+        info.env = env.iter().map(|(name, value)| (name.to_string(), value.to_string())).collect();
+        let task = TaskInfo::new(id(), resources.parse().unwrap(), Work::Command(info.into()));
+        let plan = Plan::of(task, "/sandboxes".as_ref(), None).unwrap();
+        let told = |name: &str| {
+            let mut variables = plan.process.env.iter();
+            variables.find(|(variable, _)| variable == name).map(|(_, value)| value.clone())
+        };
+        (told("APPORTION_GPUS"), told("CUDA_VISIBLE_DEVICES"))
+    };
+    let both = |text: &str| (Some(text.to_owned()), Some(text.to_owned()));
+    assert_eq!(devices(&[], "cpus:1;gpu_milli:[200-459,2000-2999]"), both("0,2"));
+    assert_eq!(devices(&[], "cpus:1;gpus:1"), (None, None));
+    let own = devices(&[("CUDA_VISIBLE_DEVICES", "7")], "gpu_milli:[1000-1499]");
+    assert_eq!(own, (Some("1".to_owned()), Some("7".to_owned())));
+}
+
+#[test]
 fn a_kill_is_escalated_after_the_grace_period_even_if_it_came_before_the_start() {
     let (mut scenario, _) = Scenario::launched(command());
     assert_eq!(statuses(&scenario.kill())[0].state, TaskState::Killing);

@@ -54,6 +54,12 @@ pub enum UnitProblem {
     /// A number outside what is allowed.
     #[error("it is out of range")]
     OutOfRange,
+    /// Shares of GPUs that differ from device to device.
+    #[error("it can't be split into equal thousandths of {devices} devices")]
+    Uneven {
+        /// As few devices as there can be.
+        devices: u32,
+    },
     /// Not a decimal number.
     #[error("it is not a decimal number")]
     NotDecimal,

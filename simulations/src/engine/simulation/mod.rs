@@ -21,7 +21,7 @@ use super::observer::Observer;
 use super::offers::OfferHistory;
 use super::placement::{Effect, PlacementCluster};
 use super::post::{Edge, Post};
-use super::record::{Ending, Record, TaskRun};
+use super::record::{Ending, GpuParts, Record, TaskRun};
 use super::seat::Seat;
 use crate::digest::Digester;
 use crate::scenario::Batch;
@@ -143,6 +143,8 @@ pub struct Simulation<'a> {
     /// Frameworks whose timer is due now.
     due: VecDeque<u32>,
     tasks: Vec<TaskRun>,
+    /// `None` where no agent has GPUs that are shared.
+    gpu_parts: Option<GpuParts>,
     /// Tasks of all workloads that end by themselves and have not yet.
     to_end: u64,
     /// How many of them run.
@@ -215,6 +217,7 @@ impl<'a> Simulation<'a> {
         let end = self.now;
         Record {
             tasks: std::mem::take(&mut self.tasks),
+            gpu_parts: self.gpu_parts.take().unwrap_or_default(),
             frameworks: self.seats.iter().map(|seat| seat.record_at(end)).collect(),
             cycles: self.cycles,
             offers: std::mem::take(&mut self.offer_history),

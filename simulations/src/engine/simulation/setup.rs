@@ -24,6 +24,7 @@ use crate::engine::post::{Edge, Post};
 use crate::engine::seat::Seat;
 use crate::frameworks::production::{BatchParty, Blueprint, ServiceParty};
 use crate::frameworks::{Party, QueueFramework};
+use crate::gpus;
 use crate::random::Stream;
 use crate::scenario::{
     AllocatorTable, Decision, Fidelity, FrameworkModel, Model, Player, RoleModel, Simultaneous,
@@ -68,6 +69,11 @@ impl<'a> Simulation<'a> {
             by_name: FxHashMap::default(),
             due: VecDeque::new(),
             tasks: Vec::new(),
+            gpu_parts: model
+                .agents
+                .iter()
+                .any(|agent| gpus::are_numbered(&agent.resources))
+                .then(FxHashMap::default),
             to_end: 0,
             running: 0,
             arrivals_to_come: 0,

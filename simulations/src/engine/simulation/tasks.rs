@@ -174,6 +174,12 @@ impl Simulation<'_> {
             end: Time::MAX,
             outcome: Outcome::Running,
         });
+        if let Some(parts) = &mut self.gpu_parts {
+            let of_task = task.resources.gpu_parts();
+            if !of_task.is_empty() {
+                parts.insert(run.0, of_task);
+            }
+        }
         let name = self.names[framework as usize].as_str();
         let lasts = self.failures.cut((framework, name), run, length.map(Span::duration));
         match (&mut self.contention, lasts) {

@@ -17,7 +17,7 @@ use std::sync::Arc;
 use apportion::protocol::Command;
 use apportion::resources::{Kind, Quantities, Role};
 use apportion::scheduler::{Alignment, GradientDescent, Placement, Planned, RandomFit, Reconciler};
-use apportion::spec::{Cpus, Memory, StopTable, TaskTable};
+use apportion::spec::{Cpus, Memory, SharedGpus, StopTable, TaskTable};
 
 pub use batch::BatchParty;
 pub use service::ServiceParty;
@@ -52,6 +52,7 @@ fn task_table(class: &TaskClass, job: u32) -> Option<TaskTable> {
         memory: Memory::from_mib(0),
         disk: Memory::from_mib(0),
         gpus: 0,
+        shared_gpus: SharedGpus::new(class.shape.gpus)?,
         ports: Vec::new(),
         stop: StopTable::default(),
         timeout: None,
@@ -65,6 +66,7 @@ fn task_table(class: &TaskClass, job: u32) -> Option<TaskTable> {
             Kind::Mem => table.memory = Memory::from_mib(whole?),
             Kind::Disk => table.disk = Memory::from_mib(whole?),
             Kind::Gpus => table.gpus = whole?,
+            _ if kind.is_gpu_milli() && !class.shape.gpus.is_none() => {}
             _ => return None,
         }
     }
@@ -106,7 +108,9 @@ impl Blueprint {
             Placement::Random => planned.score(RandomFit { seed: self.stream.bits() }),
             Placement::DotProduct => planned.score(Alignment::new(self.largest)),
             Placement::GradientDescent => {
-                planned.score(GradientDescent::expecting(self.workload.tasks_by_class()))
+                let tasks = self.workload.tasks_by_class();
+                let shapes = tasks.into_iter().map(|(class, count)| (&class.shape, count));
+                planned.score(GradientDescent::expecting(shapes))
             }
             // The others need to know nothing of what is to come.
             other => planned.placing(other),
